@@ -1,0 +1,86 @@
+//! Why a store could not be opened or read.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Damage in a file of the store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} is damaged at byte {offset}: {reason}", file.display())]
+pub struct Corruption {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where in the file the damaged part begins.
+    pub offset: u64,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// Why [`Store::open`](crate::Store::open) failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the folder open.
+    #[error(
+        "{} is in use by {}; stop it, or choose another folder",
+        dir.display(), process_text(*.pid)
+    )]
+    Locked {
+        /// The folder.
+        dir: PathBuf,
+        /// The process that has it, if it said so.
+        pid: Option<u32>,
+    },
+    /// The folder was written by a newer release.
+    #[error(
+        "{} has format version {found}, this release reads up to {supported}; use a newer release",
+        file.display()
+    )]
+    NewerVersion {
+        /// The file that says so.
+        file: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version this release reads.
+        supported: u32,
+    },
+    /// A file is damaged where a crash cannot have done it.
+    #[error("{0}; restore it from a copy, or move the store's folder away and start anew")]
+    Corrupt(#[from] Corruption),
+    /// The operating system refused.
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it answered.
+        source: io::Error,
+    },
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file is damaged.
+    #[error("{0}; restore it from a copy")]
+    Corrupt(#[from] Corruption),
+    /// The operating system refused.
+    #[error("could not read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it answered.
+        source: io::Error,
+    },
+}
+
+fn process_text(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Why [`Store::flush`](crate::Store::flush) failed. Nothing is lost: the log still has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("could not write a block: {reason}; the spans stay in the log")]
+pub struct FlushError {
+    /// What happened.
+    pub reason: String,
+}

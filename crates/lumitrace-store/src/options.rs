@@ -1,0 +1,60 @@
+//! Settings of a store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What has happened to a batch when it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// It is on the disk: a power cut loses nothing.
+    #[default]
+    Fsync,
+    /// The operating system has it, and it reaches the disk within this time: killing the process
+    /// loses nothing, a power cut loses at most this much.
+    Interval(Duration),
+    /// The operating system has it and writes it when it likes.
+    None,
+}
+
+/// Where a store lives and how much it may hold. Start from [`StoreOptions::new`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The folder; created if absent. One process at a time may have it open.
+    pub dir: PathBuf,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Size in memory at which spans are written out as a block, in bytes.
+    pub memtable_bytes: usize,
+    /// Age at which spans are written out as a block even when they are few.
+    pub flush_after: Duration,
+    /// Most bytes of spans in memory, flushed and unflushed together, before appends are refused.
+    pub memory_limit_bytes: usize,
+    /// Most bytes of payload waiting for the log before appends are refused.
+    pub queue_bytes: usize,
+    /// Size at which a new log segment is begun, in bytes.
+    pub log_segment_bytes: u64,
+    /// Rows of a Parquet row group.
+    pub row_group_rows: usize,
+    /// Blocks of fewer bytes than this are merged with their neighbours. Zero switches merging off.
+    pub compact_below_bytes: u64,
+    /// Batches kept for subscribers that fall behind.
+    pub subscriber_batches: usize,
+}
+
+impl StoreOptions {
+    /// The defaults, for a store in the folder `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::default(),
+            memtable_bytes: 64 << 20,
+            flush_after: Duration::from_secs(60),
+            memory_limit_bytes: 192 << 20,
+            queue_bytes: 64 << 20,
+            log_segment_bytes: 64 << 20,
+            row_group_rows: 131_072,
+            compact_below_bytes: 64 << 20,
+            subscriber_batches: 256,
+        }
+    }
+}

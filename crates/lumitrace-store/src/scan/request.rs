@@ -1,0 +1,102 @@
+//! What a search asks for, and what it cost.
+
+/// Length of the windows in which a scan goes through time, in nanoseconds: ten seconds.
+///
+/// Spans come window by window, by their start divided by this length; within one window their
+/// order is not defined.
+pub const SCAN_WINDOW_NANO: u64 = 10_000_000_000;
+
+/// Which parts of a span the caller needs. Leaving parts out saves reading and decoding them; they
+/// are then empty in spans that come from blocks (and may be there in others).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanParts {
+    /// The span's own attributes.
+    pub attributes: bool,
+    /// Its events.
+    pub events: bool,
+    /// Its links.
+    pub links: bool,
+}
+
+impl SpanParts {
+    /// The whole span.
+    pub const ALL: Self = Self { attributes: true, events: true, links: true };
+    /// Only ids, name, kind, times, status, resource and scope.
+    pub const NONE: Self = Self { attributes: false, events: false, links: false };
+}
+
+/// What a search asks for. All conditions must hold; the default asks for every span.
+///
+/// ```
+/// use lumitrace_store::ScanRequest;
+/// let slow_batches = ScanRequest {
+///     names: vec!["batch_processing".to_owned()],
+///     min_duration_nano: Some(1_000_000_000),
+///     ..ScanRequest::default()
+/// };
+/// # assert!(slow_batches.newest_first);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanRequest {
+    /// Earliest start of a span, inclusive, in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// Latest start of a span, inclusive, in nanoseconds since the Unix epoch.
+    pub end_unix_nano: u64,
+    /// The service's name.
+    pub service: Option<String>,
+    /// The span's name is one of these. Empty: any.
+    pub names: Vec<String>,
+    /// Shortest duration, inclusive.
+    pub min_duration_nano: Option<u64>,
+    /// Longest duration, inclusive.
+    pub max_duration_nano: Option<u64>,
+    /// The span's status is error.
+    pub only_errors: bool,
+    /// For each pair, an attribute of the span or of its resource has this key, and a value that
+    /// this text spells as a search box spells it.
+    pub attributes: Vec<(String, String)>,
+    /// This text, in any case, is part of the name, the status message, or a text among the values
+    /// of the span's attributes.
+    pub text: Option<String>,
+    /// Whether newest windows come first, or oldest.
+    pub newest_first: bool,
+    /// What of each span the caller needs.
+    pub parts: SpanParts,
+}
+
+impl Default for ScanRequest {
+    fn default() -> Self {
+        Self {
+            start_unix_nano: 0,
+            end_unix_nano: u64::MAX,
+            service: None,
+            names: Vec::new(),
+            min_duration_nano: None,
+            max_duration_nano: None,
+            only_errors: false,
+            attributes: Vec::new(),
+            text: None,
+            newest_first: true,
+            parts: SpanParts::ALL,
+        }
+    }
+}
+
+/// What a scan cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScanStats {
+    /// Spans that were handed to the caller.
+    pub matched_spans: u64,
+    /// Spans that had to be looked at.
+    pub examined_spans: u64,
+    /// Blocks of which rows were read.
+    pub blocks_read: u64,
+    /// Blocks that their summaries ruled out.
+    pub blocks_pruned: u64,
+    /// Row groups of which rows were read.
+    pub row_groups_read: u64,
+    /// Row groups that their statistics ruled out.
+    pub row_groups_pruned: u64,
+    /// Whether the caller stopped the scan.
+    pub stopped: bool,
+}

@@ -1,0 +1,104 @@
+//! What the store tells about itself and its content.
+
+use std::time::Duration;
+
+use lumitrace_model::SpanKind;
+
+use crate::error::Corruption;
+
+/// A service of which spans are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSummary {
+    /// Its name.
+    pub name: String,
+    /// How many spans of it are stored.
+    pub span_count: u64,
+    /// How many of them failed.
+    pub error_count: u64,
+    /// When its earliest span started, in nanoseconds since the Unix epoch.
+    pub first_start_unix_nano: u64,
+    /// When its latest span started, in nanoseconds since the Unix epoch.
+    pub last_start_unix_nano: u64,
+}
+
+/// An operation of a service: the spans of one name and kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationSummary {
+    /// The spans' name.
+    pub name: String,
+    /// The spans' kind.
+    pub kind: SpanKind,
+    /// How many of them are stored.
+    pub span_count: u64,
+    /// How many of them failed.
+    pub error_count: u64,
+    /// When the earliest started, in nanoseconds since the Unix epoch.
+    pub first_start_unix_nano: u64,
+    /// When the latest started, in nanoseconds since the Unix epoch.
+    pub last_start_unix_nano: u64,
+}
+
+/// Appends that were refused since the store was opened, by reason, in batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RefusedAppends {
+    /// Too much was waiting.
+    pub full: u64,
+    /// No space on the disk.
+    pub disk_full: u64,
+    /// Read-only file system.
+    pub read_only: u64,
+    /// Batch larger than a frame.
+    pub too_large: u64,
+    /// The store had failed or was closed.
+    pub failed: u64,
+}
+
+/// The store in numbers. Counters begin at zero when it is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    /// Spans stored, in memory and in blocks.
+    pub spans: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Size of all blocks with their indexes, in bytes.
+    pub block_bytes: u64,
+    /// Size of the log, in bytes.
+    pub log_bytes: u64,
+    /// Log segments.
+    pub log_segments: u64,
+    /// Size of the folder's files, in bytes.
+    pub disk_bytes: u64,
+    /// Spans in memory that no block holds yet.
+    pub memtable_spans: u64,
+    /// Their size in memory, in bytes.
+    pub memtable_bytes: u64,
+    /// Payload bytes waiting for the log.
+    pub queue_bytes: u64,
+    /// Batches acknowledged.
+    pub appended_batches: u64,
+    /// Spans acknowledged.
+    pub appended_spans: u64,
+    /// Batches refused, by reason.
+    pub refused: RefusedAppends,
+    /// Times the log was synced.
+    pub syncs: u64,
+    /// Time spent in them.
+    pub sync_time: Duration,
+    /// The longest of them.
+    pub sync_time_max: Duration,
+    /// Memtables written out as blocks.
+    pub flushes: u64,
+    /// Attempts to write a block that failed and are retried.
+    pub flush_failures: u64,
+    /// Merges of blocks.
+    pub compactions: u64,
+    /// Spans replayed from the log when the store was opened.
+    pub replayed_spans: u64,
+    /// The unfinished write at the end of the log that was cut off when the store was opened: a
+    /// crash in the middle of a write that nobody had been told was done.
+    pub torn_tail: Option<Corruption>,
+    /// Why the store accepts nothing more, if so.
+    pub failure: Option<String>,
+    /// Why blocks cannot be written at the moment, if so; it is tried again.
+    pub flush_problem: Option<String>,
+}
