@@ -1,0 +1,26 @@
+//! What stored spans mean: traces as trees, searches over them, and training runs with their
+//! curves.
+//!
+//! **What it is.** Pure logic over [`lumitrace_store::Store`]: it reads spans and answers
+//! questions. "Now" is always an argument, so that every answer can be tested.
+//!
+//! **What it is not.** No network, no JSON, no files of its own, no clock.
+//!
+//! Modules in reading order, along the way of a question: [`engine`] takes it, [`assembly`] makes
+//! a tree of one trace, [`search`] finds traces, [`training`] recognises training runs among all
+//! spans and folds them, [`series`] thins a run's curves for drawing, and [`facts`] holds the few
+//! facts about one span that all of them ask for.
+
+pub mod assembly;
+pub mod engine;
+pub mod facts;
+pub mod search;
+pub mod series;
+pub mod training;
+
+pub use assembly::{TraceTree, TreeRow};
+pub use engine::{EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail};
+pub use facts::SpanState;
+pub use search::{Cursor, ParseCursorError, TagFilter, TracePage, TraceQuery, TraceSummary};
+pub use series::{Series, SeriesPoint};
+pub use training::{RunId, RunState, RunSummary, RunView};

@@ -1,0 +1,14 @@
+//! OTLP's JSON form (`docs/specification.md`, "JSON Protobuf Encoding"): proto3 JSON, but ids are
+//! hexadecimal and enums are numbers.
+//!
+//! Reading is kinder than writing: numbers may be text, enums may be names, `null` is a default,
+//! and unknown fields are ignored.
+
+mod decode;
+mod encode;
+
+pub use decode::decode_traces;
+pub use encode::encode_traces;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! The JSON codec: OTLP's own example, the liberties that clients take, and random spans.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::otlp::samples;
+use crate::{DecodeError, DecodeLimits};
+use lumitrace_model::Value;
+
+fn decode(text: &str) -> Result<crate::DecodedTraces, DecodeError> {
+    decode_traces(text.as_bytes(), &DecodeLimits::default())
+}
+
+proptest! {
+    #[test]
+    fn every_span_survives_encoding_and_decoding(traces in samples::traces()) {
+        let bytes = encode_traces(&traces);
+        let decoded = decode_traces(&bytes, &DecodeLimits::default())?;
+        prop_assert_eq!(samples::comparable(&decoded.resource_spans), samples::comparable(&traces));
+    }
+
+    #[test]
+    fn random_text_never_panics(text in "[\\[\\]{}\",:a-z0-9\\\\]{0,200}") {
+        let _ = decode(&text);
+    }
+}
+
+#[test]
+fn what_clients_really_send_is_understood() {
+    let decoded = decode(
+        r#"{"resourceSpans":[{"resource":{"attributes":[
+            {"key":"service.name","value":{"stringValue":"s"}}]},
+          "scopeSpans":[{"scope":null,"spans":[{
+            "traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"eee19b7ec3c1b174",
+            "parentSpanId":"","name":"n","kind":"SPAN_KIND_SERVER","unknownField":{"a":[1]},
+            "startTimeUnixNano":1544712660000000000,"endTimeUnixNano":"1544712661000000000",
+            "attributes":[{"key":"loss","value":{"doubleValue":"NaN"}},
+                          {"key":"n","value":{"intValue":7}},
+                          {"key":"s","value":{"doubleValue":"0.5"}},
+                          {"key":"none","value":null}],
+            "status":{"code":2}}]}]}]}"#,
+    )
+    .unwrap();
+    let span = &decoded.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(
+        span.trace_id.to_string(),
+        "5b8efff798038103d269b633813fc60c"
+    );
+    assert_eq!((span.kind.as_str(), span.parent_span_id), ("server", None));
+    assert_eq!(span.duration_nano(), 1_000_000_000);
+    assert!(
+        span.attribute("loss")
+            .and_then(Value::as_f64)
+            .is_some_and(f64::is_nan)
+    );
+    assert_eq!(span.attribute("n"), Some(&Value::Int(7)));
+    assert_eq!(span.attribute("s"), Some(&Value::Double(0.5)));
+    assert_eq!(span.attribute("none"), Some(&Value::Null));
+    assert!(span.is_error());
+}
+
+#[test]
+fn wrong_types_are_errors_that_name_the_field() {
+    for (text, field) in [
+        ("[]", "the request"),
+        (r#"{"resourceSpans":{}}"#, "resourceSpans"),
+        (
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":5}]}]}]}"#,
+            "name",
+        ),
+        (
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":[]}]}]}]}"#,
+            "kind",
+        ),
+        (
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"flags":-1}]}]}]}"#,
+            "flags",
+        ),
+    ] {
+        let Err(DecodeError::Json(message)) = decode(text) else {
+            panic!("{text} was accepted")
+        };
+        assert!(message.starts_with(field), "{text}: {message}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_before_parsing() {
+    let text = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(decode(&text), Err(DecodeError::TooDeep { max_depth: 64 }));
+}
+
+#[test]
+fn spans_with_invalid_ids_are_counted_and_the_rest_is_kept() {
+    let decoded = decode(
+        r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00","spanId":"xx"},
+        {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}"#,
+    )
+    .unwrap();
+    assert_eq!((decoded.span_count(), decoded.rejected_spans), (1, 1));
+}

@@ -1,0 +1,121 @@
+//! The codec against the generated types of `opentelemetry-proto`, and against random spans.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::otlp::samples;
+use crate::{DecodeError, DecodeLimits};
+
+fn decode(bytes: &[u8]) -> Result<crate::DecodedTraces, DecodeError> {
+    decode_traces(bytes, &DecodeLimits::default())
+}
+
+proptest! {
+    #[test]
+    fn every_span_survives_encoding_and_decoding(traces in samples::traces()) {
+        let decoded = decode(&encode_traces(&traces))?;
+        prop_assert_eq!(samples::comparable(&decoded.resource_spans), samples::comparable(&traces));
+    }
+
+    #[test]
+    fn the_generated_types_read_what_we_write_and_we_read_what_they_write(
+        traces in samples::traces()
+    ) {
+        let ours = encode_traces(&traces);
+        let theirs = ExportTraceServiceRequest::decode(&ours[..]).unwrap();
+        let decoded = decode(&theirs.encode_to_vec())?;
+        prop_assert_eq!(samples::comparable(&decoded.resource_spans), samples::comparable(&traces));
+    }
+
+    #[test]
+    fn the_request_encoder_builds_the_same_request(traces in samples::traces()) {
+        for group in &traces {
+            let mut request = RequestEncoder::new(&group.resource, &group.schema_url);
+            for scope_spans in &group.scope_spans {
+                scope_spans.spans.iter().for_each(|span| request.span(&scope_spans.scope, span));
+            }
+            let decoded = decode(&request.finish())?;
+            let spans = |groups: &[lumitrace_model::ResourceSpans]| {
+                let scopes = groups.iter().flat_map(|group| &group.scope_spans);
+                let mut spans: Vec<String> =
+                    scopes.flat_map(|s| &s.spans).map(|span| format!("{span:?}")).collect();
+                spans.sort();
+                spans
+            };
+            prop_assert_eq!(spans(&decoded.resource_spans), spans(std::slice::from_ref(group)));
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_an_error_or_a_shorter_message(
+        traces in samples::traces(), cut in 0.0..1.0_f64
+    ) {
+        let bytes = encode_traces(&traces);
+        let cut = (bytes.len() as f64 * cut) as usize;
+        if let Ok(decoded) = decode(&bytes[..cut]) {
+            prop_assert!(decoded.resource_spans.len() <= traces.len());
+        }
+    }
+}
+
+#[test]
+fn spans_with_invalid_ids_are_counted_and_the_rest_is_kept() {
+    let mut traces = samples::one_span();
+    let mut bad = traces[0].scope_spans[0].spans[0].clone();
+    bad.span_id = lumitrace_model::SpanId::INVALID;
+    traces[0].scope_spans[0].spans.push(bad);
+    let decoded = decode(&encode_traces(&traces)).unwrap();
+    assert_eq!((decoded.span_count(), decoded.rejected_spans), (1, 1));
+    assert!(decoded.rejection.unwrap().contains("16 bytes"));
+}
+
+#[test]
+fn an_announced_span_is_marked_and_loses_its_marker() {
+    let mut traces = samples::one_span();
+    traces[0].scope_spans[0].spans[0].pending = true;
+    let bytes = encode_traces(&traces);
+    assert!(
+        bytes
+            .windows(17)
+            .any(|window| window == b"lumitrace.pending")
+    );
+    assert_eq!(decode(&bytes).unwrap().resource_spans, traces);
+}
+
+#[test]
+fn values_nested_beyond_the_limit_are_refused_without_overflowing_the_stack() {
+    let mut value = lumitrace_model::Value::from(1);
+    for _ in 0..65 {
+        value = lumitrace_model::Value::Array(vec![value]);
+    }
+    let bytes = encode_attributes(&[lumitrace_model::KeyValue::new("deep", value)]);
+    let result = decode_attributes(&bytes, &DecodeLimits::default());
+    assert_eq!(result, Err(DecodeError::TooDeep { max_depth: 64 }));
+}
+
+#[test]
+fn a_message_of_empty_items_is_refused_before_it_fills_memory() {
+    // A span (field 2 of a scope, field 2 of a resource) with very many empty events.
+    let mut span = vec![0x0a, 16];
+    span.extend([1; 16]);
+    span.extend([0x12, 8]);
+    span.extend([1; 8]);
+    span.extend([0x5a, 0x00].repeat(100_000));
+    let wrap = |inner: &[u8], tag: u8| {
+        let mut writer = crate::proto::Writer::default();
+        writer.bytes_always(u32::from(tag), inner);
+        writer.into_bytes()
+    };
+    let request = wrap(&wrap(&wrap(&span, 2), 2), 1);
+    assert!(matches!(
+        decode(&request),
+        Err(DecodeError::TooManyItems { .. })
+    ));
+}
