@@ -19,7 +19,9 @@ pub mod series;
 pub mod training;
 
 pub use assembly::{TraceTree, TreeRow};
-pub use engine::{EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail};
+pub use engine::{
+    EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail,
+};
 pub use facts::SpanState;
 pub use search::{Cursor, ParseCursorError, TagFilter, TracePage, TraceQuery, TraceSummary};
 pub use series::{Series, SeriesPoint};

@@ -1,0 +1,23 @@
+//! Training runs: recognised among ordinary spans, told apart, folded into a state that is cheap
+//! to keep up to date, and shown.
+//!
+//! No convention for training spans exists, so nothing here relies on one: names are matched by
+//! pattern, indices are read from several attributes or from the name, and a run is found by its
+//! process rather than by its trace, because many programs make every batch a trace of its own.
+//!
+//! Modules in reading order: [`recognition`] says what a span is, [`identity`] which run it
+//! belongs to, [`digest`] folds the few figures that the list of runs shows, [`fold`] keeps
+//! everything of one opened run, [`metrics`] its curves, and [`view`] turns that into the answer.
+
+pub mod digest;
+pub mod fold;
+pub mod identity;
+pub mod metrics;
+pub mod recognition;
+pub mod view;
+
+pub use identity::{ParseRunIdError, RunId};
+pub use view::{
+    BatchPage, BatchRow, EpochView, ErrorView, Metric, PhaseView, RunQuery, RunState, RunSummary,
+    RunView, StageState, StepTime, ValidationView,
+};
