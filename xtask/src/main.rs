@@ -1,2 +1,58 @@
-//! Developer commands.
-fn main() {}
+//! Every developer command of Lumitrace, as `cargo xtask <command>`.
+//!
+//! What a command needs and a bare machine lacks, it obtains: npm packages, a newer Node, a Python
+//! environment, Debian's Chromium. Nothing is installed by hand.
+//!
+//! Modules in reading order: [`workspace`] (where things are), [`process`] (running programs),
+//! [`node`], [`python`], [`chromium`] (tools that are obtained), [`ui`], [`server`] (the binary
+//! under test), [`demo`], [`test`] with [`tally`] and [`browser`].
+
+mod browser;
+mod chromium;
+mod demo;
+mod node;
+mod process;
+mod python;
+mod server;
+mod tally;
+mod test;
+mod ui;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Lumitrace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything, train a small real model with tracing on, and serve until Ctrl-C.
+    Demo(demo::Options),
+    /// Set up what the tests need and run all of them: formatting, lints, Rust, Python,
+    /// TypeScript, browser.
+    Test(test::Options),
+    /// Check formatting and lints of all three languages, without running tests.
+    Lint,
+    /// Build the web UI into ui/dist, from where the server embeds it.
+    Ui,
+    /// Build the Python package into the project's own virtual environment.
+    Python(python::Options),
+    /// Make the screenshots of the README from a live demo.
+    Screenshots,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Lint => test::run(&test::Options::lints()),
+        Command::Ui => ui::build().map(|_| ()),
+        Command::Python(options) => python::develop(&options).map(|_| ()),
+        Command::Screenshots => browser::screenshots(),
+    }
+}

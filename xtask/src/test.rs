@@ -1,0 +1,197 @@
+//! `cargo xtask test`: set up what the tests need and run everything.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+use crate::node::Node;
+use crate::python::Environment;
+use crate::tally::Tally;
+use crate::{browser, process, python, ui, workspace};
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only these parts (repeatable); all of them by default.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+impl Options {
+    /// The parts that check form rather than behaviour.
+    pub(crate) fn lints() -> Self {
+        Self {
+            parts: vec![Part::Format, Part::Clippy, Part::PythonLint, Part::UiLint],
+        }
+    }
+}
+
+/// A part of the tests, in the order in which they run: the quick ones first.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum Part {
+    /// rustfmt.
+    Format,
+    /// clippy, warnings denied.
+    Clippy,
+    /// Unit, property, documentation and integration tests of all crates.
+    Rust,
+    /// Types and lints of the UI.
+    UiLint,
+    /// Unit tests of the UI.
+    Ui,
+    /// ruff and mypy.
+    PythonLint,
+    /// pytest of the package and of the Python example.
+    Python,
+    /// Real pages in a real browser, against a server fed by real programs.
+    Browser,
+}
+
+/// Runs the parts and prints `N passed, N failed` at the end.
+///
+/// # Errors
+/// Anything failed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let wanted = |part: &Part| options.parts.is_empty() || options.parts.contains(part);
+    let mut total = Tally::default();
+    let mut report = Vec::new();
+    for part in Part::value_variants().iter().filter(|part| wanted(part)) {
+        process::say(&format!("\n=== {part:?}"));
+        let started = Instant::now();
+        // A part that cannot even run is a failed test; the others still run.
+        let tally = part.run().unwrap_or_else(|error| {
+            process::say(&format!("{part:?} could not run: {error:#}"));
+            Tally {
+                passed: 0,
+                failed: 1,
+            }
+        });
+        total.add(tally);
+        report.push(format!(
+            "{:<11} {:>5} passed {:>3} failed {:>6.0} s",
+            format!("{part:?}"),
+            tally.passed,
+            tally.failed,
+            started.elapsed().as_secs_f64()
+        ));
+    }
+    process::say(&format!("\n{}\n", report.join("\n")));
+    process::say(&format!("{} passed, {} failed", total.passed, total.failed));
+    if total.failed > 0 || total.passed == 0 {
+        // The line above has said it; the exit code says it to scripts.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+impl Part {
+    fn run(self) -> anyhow::Result<Tally> {
+        match self {
+            Part::Format => check(process::cargo().args(["fmt", "--all", "--check"])),
+            Part::Clippy => check(process::cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "--deny",
+                "warnings",
+            ])),
+            Part::Rust => rust(),
+            Part::UiLint => {
+                let mut tally = check(&mut npm(&["run", "typecheck"])?)?;
+                tally.add(check(&mut npm(&["run", "lint"])?)?);
+                Ok(tally)
+            }
+            Part::Ui => count(&mut npm(&["run", "test"])?),
+            Part::PythonLint => python_lint(),
+            Part::Python => python_tests(),
+            Part::Browser => browser::test(),
+        }
+    }
+}
+
+fn rust() -> anyhow::Result<Tally> {
+    // The server embeds the UI, and its tests look at it.
+    ui::build()?;
+    // The Python module's tests are pytest's: it needs an interpreter to be loaded into.
+    let arguments = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "lumitrace-python",
+        "--no-fail-fast",
+    ];
+    count(process::cargo().args(arguments))
+}
+
+fn npm(arguments: &[&str]) -> anyhow::Result<Command> {
+    let node = Node::find()?;
+    let folder = workspace::root().join("ui");
+    node.install_packages(&folder)?;
+    let mut command = node.command("npm");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("CI", "true");
+    Ok(command)
+}
+
+/// Folders with Python, each with its own settings in `pyproject.toml`.
+const PYTHON_FOLDERS: [&str; 2] = ["python", "examples/fx-trainer-python"];
+
+fn python_lint() -> anyhow::Result<Tally> {
+    let environment = python::develop(&python::Options::default())?;
+    let mut tally = Tally::default();
+    for folder in PYTHON_FOLDERS {
+        for arguments in [
+            &["ruff", "check"][..],
+            &["ruff", "format", "--check"],
+            &["mypy"],
+        ] {
+            tally.add(check(&mut in_folder(&environment, folder, arguments))?);
+        }
+    }
+    Ok(tally)
+}
+
+fn python_tests() -> anyhow::Result<Tally> {
+    let environment = python::develop(&python::Options::default())?;
+    let mut tally = Tally::default();
+    for folder in PYTHON_FOLDERS {
+        let mut pytest = in_folder(&environment, folder, &["pytest", "--color=no"]);
+        tally.add(count(&mut pytest)?);
+    }
+    Ok(tally)
+}
+
+fn in_folder(environment: &Environment, folder: &str, arguments: &[&str]) -> Command {
+    let mut command = environment.python();
+    command
+        .arg("-m")
+        .args(arguments)
+        .current_dir(workspace::root().join(folder));
+    command
+}
+
+/// A command that holds or does not.
+fn check(command: &mut Command) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    tally.check(process::observe(command, |_| {})?);
+    Ok(tally)
+}
+
+/// A test runner, whose closing lines are counted.
+pub(crate) fn count(command: &mut Command) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    let succeeded = process::observe(command, |line| tally.read(line))?;
+    if tally == Tally::default() {
+        bail!("it reported no tests");
+    }
+    if !succeeded && tally.failed == 0 {
+        // A crash, or a failure outside any test.
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
