@@ -1,0 +1,1 @@
+"""Minute bars: reading, cleaning, synthesising, labelling and cutting them into windows."""

@@ -1,0 +1,1 @@
+"""Metrics, the risk gate and the evaluation of a trained model."""

@@ -1,0 +1,1 @@
+"""The training loops and what a loop needs: losses, early stopping, checkpoints."""
