@@ -1,0 +1,138 @@
+/** Every question that the pages ask the server, with its cache key and its pace. */
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
+import { ApiError, getJson } from './client';
+import type {
+  Batch,
+  Operation,
+  RunSummary,
+  RunView,
+  Series,
+  ServerStatus,
+  Service,
+  SpanDetails,
+  TraceColumns,
+  TracePage,
+} from './contract';
+
+const part = encodeURIComponent;
+
+/** Worth asking again only when the server may answer otherwise next time. */
+export function shouldRetry(failures: number, error: Error): boolean {
+  const clientsFault = error instanceof ApiError && error.status >= 400 && error.status < 500;
+  return !clientsFault && failures < 2;
+}
+
+export const serverStatus = queryOptions({
+  queryKey: ['status'],
+  queryFn: ({ signal }) => getJson<ServerStatus>('/status', signal),
+  refetchInterval: 5_000,
+});
+
+export const services = queryOptions({
+  queryKey: ['services'],
+  queryFn: async ({ signal }) =>
+    (await getJson<{ services: Service[] }>('/services', signal)).services,
+  refetchInterval: 10_000,
+});
+
+export function operations(service: string) {
+  return queryOptions({
+    queryKey: ['operations', service],
+    queryFn: async ({ signal }) =>
+      (await getJson<{ operations: Operation[] }>(`/services/${part(service)}/operations`, signal))
+        .operations,
+    enabled: service !== '',
+    staleTime: 10_000,
+  });
+}
+
+export const PAGE_LIMIT = 50;
+
+/** Pages of traces. `query` is built when asked, since relative ranges end now. */
+export function traces(key: string, query: () => URLSearchParams) {
+  return infiniteQueryOptions({
+    queryKey: ['traces', key],
+    queryFn: ({ pageParam, signal }) => {
+      const parameters = query();
+      parameters.set('limit', String(PAGE_LIMIT));
+      if (pageParam !== null) parameters.set('before', pageParam);
+      return getJson<TracePage>(`/traces?${parameters}`, signal);
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next,
+    placeholderData: keepPreviousData,
+    refetchOnWindowFocus: false,
+  });
+}
+
+/** A trace that still runs is fetched again, the more seldom the larger it is. */
+export function trace(traceId: string) {
+  return queryOptions({
+    queryKey: ['trace', traceId],
+    queryFn: ({ signal }) => getJson<TraceColumns>(`/traces/${part(traceId)}`, signal),
+    refetchInterval: (query) => {
+      const data = query.state.data;
+      if (data === undefined || data.state !== 'running') return false;
+      return Math.max(1_000, data.span_count / 5);
+    },
+    refetchOnWindowFocus: false,
+  });
+}
+
+export function spanDetails(traceId: string, spanId: string) {
+  return queryOptions({
+    queryKey: ['span', traceId, spanId],
+    queryFn: ({ signal }) =>
+      getJson<SpanDetails>(`/traces/${part(traceId)}/spans/${part(spanId)}`, signal),
+    refetchInterval: (query) => (query.state.data?.state === 'running' ? 2_000 : false),
+    refetchOnWindowFocus: false,
+  });
+}
+
+export const runs = queryOptions({
+  queryKey: ['runs'],
+  queryFn: async ({ signal }) => (await getJson<{ runs: RunSummary[] }>('/runs', signal)).runs,
+});
+
+export function run(runId: string) {
+  return queryOptions({
+    queryKey: ['run', runId],
+    queryFn: ({ signal }) => getJson<RunView>(`/runs/${part(runId)}`, signal),
+  });
+}
+
+/** Curves by name, each reduced by the server to at most `maxPoints` buckets. */
+export function runSeries(runId: string, names: readonly string[], maxPoints: number) {
+  return queryOptions({
+    queryKey: ['series', runId, maxPoints, ...names],
+    queryFn: async ({ signal }) => {
+      const query = new URLSearchParams(names.map((name) => ['name', name]));
+      query.set('max_points', String(maxPoints));
+      const answer = await getJson<{ series: Series[] }>(
+        `/runs/${part(runId)}/series?${query}`,
+        signal,
+      );
+      return answer.series;
+    },
+    enabled: names.length > 0,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export const BATCH_PAGE = 200;
+
+export function batches(runId: string, epochSpanId: string) {
+  return infiniteQueryOptions({
+    queryKey: ['batches', runId, epochSpanId],
+    queryFn: ({ pageParam, signal }) =>
+      getJson<{ total: number; batches: Batch[] }>(
+        `/runs/${part(runId)}/epochs/${part(epochSpanId)}/batches?offset=${pageParam}&limit=${BATCH_PAGE}`,
+        signal,
+      ),
+    initialPageParam: 0,
+    getNextPageParam: (page, pages) => {
+      const loaded = pages.reduce((sum, { batches: some }) => sum + some.length, 0);
+      return page.batches.length > 0 && loaded < page.total ? loaded : null;
+    },
+  });
+}

@@ -1,0 +1,241 @@
+/** The list of traces: virtual rows, one line each, with the counter of what waits on top. */
+import { Link, useNavigate } from '@tanstack/react-router';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { memo, useEffect, useMemo, useRef, useState } from 'react';
+import type { TraceSummary } from '../api/contract';
+import { formatDuration } from '../format/duration';
+import { formatCount, formatPlural } from '../format/number';
+import { formatAgo, formatExact, formatTimestamp } from '../format/time';
+import { useKeys, useNow } from '../widgets/hooks';
+import { ColorDot, StateBadge } from '../widgets/marks';
+import { Skeleton } from '../widgets/messages';
+import type { TraceResults } from './use_trace_results';
+
+const ROW_PX = 46;
+
+interface ResultListProps {
+  results: TraceResults;
+  serviceColors: (service: string) => string;
+  onAtTop: (atTop: boolean) => void;
+}
+
+export function ResultList({ results, serviceColors, onAtTop }: ResultListProps) {
+  const { shown, waiting } = results;
+  const scroller = useRef<HTMLDivElement>(null);
+  const navigate = useNavigate();
+  const now = useNow(1_000);
+  const [focusedId, setFocusedId] = useState<string | null>(null);
+  const slowest = useMemo(
+    () => Math.max(1, ...shown.map((trace) => Number(trace.duration_nano))),
+    [shown],
+  );
+  const rows = useVirtualizer({
+    count: shown.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    getItemKey: (index) => shown[index]?.trace_id ?? index,
+    overscan: 8,
+  });
+  const focusedIndex = shown.findIndex((trace) => trace.trace_id === focusedId);
+
+  const move = (step: number) => {
+    const index = Math.min(Math.max(focusedIndex + step, 0), shown.length - 1);
+    setFocusedId(shown[index]?.trace_id ?? null);
+    rows.scrollToIndex(index);
+    // The reader is at work in the list: nothing may move below the keyboard.
+    onAtTop(index === 0 && (scroller.current?.scrollTop ?? 0) === 0 && step < 0);
+  };
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    n: results.showWaiting,
+    Enter: (event) => {
+      if (focusedId === null || event.target instanceof HTMLAnchorElement) return;
+      void navigate({ to: '/trace/$traceId', params: { traceId: focusedId } });
+    },
+  });
+
+  const { hasMore, isLoadingMore, loadMore } = results;
+  const lastIndex = rows.getVirtualItems().at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (hasMore && !isLoadingMore && shown.length > 50 && lastIndex >= shown.length - 5) loadMore();
+  }, [hasMore, isLoadingMore, lastIndex, loadMore, shown.length]);
+
+  return (
+    <section className="results" aria-label="Traces" aria-busy={results.isStale}>
+      <div className="results-head">
+        <h2>
+          {formatPlural(shown.length, 'trace')}
+          {hasMore ? ' so far' : ''}
+        </h2>
+        <LiveMark results={results} />
+        <span className="shell-space" />
+        {waiting > 0 && (
+          <button
+            type="button"
+            className="button primary small"
+            onClick={() => {
+              results.showWaiting();
+              scroller.current?.scrollTo({ top: 0 });
+            }}
+          >
+            Show {formatPlural(waiting, 'new trace')}
+          </button>
+        )}
+      </div>
+      <div
+        ref={scroller}
+        className="results-scroll"
+        role="region"
+        aria-label="Result list"
+        // The list scrolls by keyboard too.
+        // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        tabIndex={0}
+        onScroll={(event) => onAtTop(event.currentTarget.scrollTop < ROW_PX / 2)}
+      >
+        <ol style={{ height: rows.getTotalSize(), position: 'relative' }}>
+          {rows.getVirtualItems().map((item) => {
+            const trace = shown[item.index];
+            return trace === undefined ? null : (
+              <li
+                key={item.key}
+                className="result-place"
+                style={{ transform: `translateY(${item.start}px)`, height: ROW_PX }}
+              >
+                <ResultRow
+                  trace={trace}
+                  slowest={slowest}
+                  serviceColors={serviceColors}
+                  isFocused={trace.trace_id === focusedId}
+                  ago={formatAgo(trace.start_unix_nano, now)}
+                />
+              </li>
+            );
+          })}
+        </ol>
+        {hasMore && (
+          <div className="results-more">
+            <button type="button" className="button" disabled={isLoadingMore} onClick={loadMore}>
+              {isLoadingMore ? 'Loading…' : 'Load more'}
+            </button>
+          </div>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function LiveMark({ results }: { results: TraceResults }) {
+  switch (results.live) {
+    case 'open':
+      return (
+        <span className="badge running" title="New traces appear as they arrive">
+          <span className="dot" />
+          live
+        </span>
+      );
+    case 'connecting':
+      return <span className="badge">connecting</span>;
+    case 'lost':
+      return (
+        <span className="badge interrupted" title="The stream broke; trying again">
+          <span className="dot" />
+          stream lost
+        </span>
+      );
+    case 'off':
+      return null;
+  }
+}
+
+interface RowProps {
+  trace: TraceSummary;
+  slowest: number;
+  serviceColors: (service: string) => string;
+  isFocused: boolean;
+  ago: string;
+}
+
+const ResultRow = memo(function ResultRow(props: RowProps) {
+  const { trace, slowest, serviceColors, isFocused, ago } = props;
+  const share = Math.max(0.3, (Number(trace.duration_nano) / slowest) * 100);
+  const name = trace.root_missing && trace.root_name === '' ? 'root not received' : trace.root_name;
+  return (
+    <Link
+      to="/trace/$traceId"
+      params={{ traceId: trace.trace_id }}
+      className={isFocused ? 'result focused' : 'result'}
+    >
+      <span className="result-name">
+        <span className="result-title ellipsis">
+          <ColorDot color={serviceColors(trace.root_service)} />
+          <span className="muted">{trace.root_service || 'unknown service'}</span>
+          <strong className="ellipsis">{name}</strong>
+        </span>
+        <span className="result-services ellipsis">
+          {trace.services
+            .filter((service) => service.name !== trace.root_service)
+            .slice(0, 4)
+            .map((service) => (
+              <span className="result-service" key={service.name}>
+                <ColorDot color={serviceColors(service.name)} />
+                {service.name}
+              </span>
+            ))}
+          {trace.services.length > 5 && <span>+{trace.services.length - 5}</span>}
+          <span className="code">{trace.trace_id.slice(0, 8)}</span>
+        </span>
+      </span>
+      <span className="result-badges">
+        {trace.state !== 'complete' && <StateBadge state={trace.state} />}
+        {trace.run_id !== null && <span className="badge">training run</span>}
+        {trace.root_missing && (
+          <span className="badge interrupted" title="The root span has not been received">
+            no root
+          </span>
+        )}
+      </span>
+      <span className="result-errors number">
+        {trace.error_count > 0 && (
+          <span className="badge error">{formatPlural(trace.error_count, 'error')}</span>
+        )}
+      </span>
+      <span className="result-count number muted">
+        {formatCount(trace.span_count)} <span className="faint">spans</span>
+      </span>
+      <span className="result-duration number">
+        <span className="result-bar">
+          <span
+            style={{ width: `${share}%`, background: serviceColors(trace.root_service) }}
+            className={trace.state === 'running' ? 'running-bar' : undefined}
+          />
+        </span>
+        <span>{formatDuration(trace.duration_nano)}</span>
+      </span>
+      <StartTime nano={trace.start_unix_nano} ago={ago} />
+    </Link>
+  );
+});
+
+function StartTime({ nano, ago }: { nano: string; ago: string }) {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  return (
+    <time className="result-time number" title={formatExact(nano)}>
+      <span>{formatTimestamp(nano, now)}</span>
+      <span className="faint">{ago}</span>
+    </time>
+  );
+}
+
+/** The list's shape while the first answer is on its way. */
+export function ResultSkeleton() {
+  return (
+    <div className="results" aria-label="Loading traces" aria-busy="true">
+      {Array.from({ length: 10 }, (_, index) => (
+        <div className="result" key={`row ${index}`} style={{ height: ROW_PX }}>
+          <Skeleton width={`${30 + ((index * 37) % 40)}%`} />
+        </div>
+      ))}
+    </div>
+  );
+}

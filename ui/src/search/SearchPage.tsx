@@ -1,0 +1,114 @@
+/** The page that finds traces: filters, a strip of durations over time, and the live list. */
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useCallback, useMemo, useState } from 'react';
+import { serverStatus, services } from '../api/queries';
+import { assignColors, colorToken } from '../app/colors';
+import { useTitle } from '../widgets/hooks';
+import { EmptyState, ErrorState } from '../widgets/messages';
+import { DurationStrip } from './DurationStrip';
+import { FilterForm } from './FilterForm';
+import {
+  filtersFromUrl,
+  filtersToUrl,
+  isFiltered,
+  NO_FILTERS,
+  type SearchFilters,
+  type UrlParameters,
+} from './filters';
+import { FirstTrace } from './FirstTrace';
+import { ResultList, ResultSkeleton } from './ResultList';
+import { useTraceResults } from './use_trace_results';
+import './search.css';
+
+export function SearchPage() {
+  useTitle('Traces');
+  const url = useSearch({ strict: false }) as UrlParameters;
+  const filters = useMemo(() => filtersFromUrl(url), [url]);
+  const navigate = useNavigate();
+  const change = useCallback(
+    (next: Partial<SearchFilters>) => {
+      void navigate({ to: '/', search: filtersToUrl({ ...filters, ...next }), replace: true });
+    },
+    [filters, navigate],
+  );
+  return (
+    <div className="search-page">
+      <h1 className="visually-hidden">Traces</h1>
+      <FilterForm filters={filters} onChange={change} />
+      <Results filters={filters} onChange={change} />
+    </div>
+  );
+}
+
+interface ResultsProps {
+  filters: SearchFilters;
+  onChange: (next: Partial<SearchFilters>) => void;
+}
+
+function Results({ filters, onChange }: ResultsProps) {
+  const [atTop, setAtTop] = useState(true);
+  const results = useTraceResults(filters, atTop);
+  const { data: status } = useQuery(serverStatus);
+  const serviceColors = useServiceColors();
+
+  if (results.error !== null && results.shown.length === 0) {
+    return <ErrorState error={results.error} onRetry={results.refetch} />;
+  }
+  if (results.isLoading) return <ResultSkeleton />;
+  if (results.shown.length === 0) {
+    if (!isFiltered(filters) && status?.spans === 0) return <FirstTrace status={status} />;
+    return <NothingFound filters={filters} onChange={onChange} />;
+  }
+  return (
+    <>
+      <DurationStrip
+        traces={results.shown}
+        serviceColors={serviceColors}
+        onRange={(from, to) => onChange({ range: 'custom', from, to })}
+      />
+      <ResultList results={results} serviceColors={serviceColors} onAtTop={setAtTop} />
+    </>
+  );
+}
+
+/** Colours of all services that the server knows, as CSS values. */
+function useServiceColors(): (service: string) => string {
+  const { data } = useQuery(services);
+  return useMemo(() => {
+    const places = assignColors((data ?? []).map(({ name }) => name));
+    return (service: string) => colorToken(places.get(service));
+  }, [data]);
+}
+
+function NothingFound({ filters, onChange }: ResultsProps) {
+  return (
+    <EmptyState title="No trace matches">
+      <p>
+        {filters.range === 'all'
+          ? 'Loosen a filter. Text is looked for in span names, attribute values and status messages.'
+          : 'Loosen a filter or widen the time range. New traces that match appear here by themselves.'}
+      </p>
+      <div style={{ display: 'flex', gap: 8 }}>
+        {filters.range !== 'all' && (
+          <button
+            type="button"
+            className="button"
+            onClick={() => onChange({ range: 'all', from: null, to: null })}
+          >
+            Search all time
+          </button>
+        )}
+        {isFiltered(filters) && (
+          <button
+            type="button"
+            className="button"
+            onClick={() => onChange({ ...NO_FILTERS, range: filters.range, live: filters.live })}
+          >
+            Clear filters
+          </button>
+        )}
+      </div>
+    </EmptyState>
+  );
+}

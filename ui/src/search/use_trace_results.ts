@@ -1,0 +1,69 @@
+/** The list behind the search page: pages from the server joined with what arrives live. */
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useCallback, useEffect, useMemo, useState } from 'react';
+import type { TraceSummary } from '../api/contract';
+import { useLive, type LiveState } from '../api/live';
+import { traces } from '../api/queries';
+import { addArrivals, admitAll, combine, NO_ARRIVALS } from './arrivals';
+import { filtersToUrl, serverQuery, type SearchFilters } from './filters';
+
+export interface TraceResults {
+  shown: TraceSummary[];
+  /** Traces that arrived and wait to be shown. */
+  waiting: number;
+  showWaiting: () => void;
+  isLoading: boolean;
+  /** The list still shows the answer to the previous question. */
+  isStale: boolean;
+  error: Error | null;
+  refetch: () => void;
+  hasMore: boolean;
+  isLoadingMore: boolean;
+  loadMore: () => void;
+  live: LiveState;
+}
+
+/** `follow` lets new traces into the list at once. */
+export function useTraceResults(filters: SearchFilters, follow: boolean): TraceResults {
+  const key = JSON.stringify(filtersToUrl({ ...filters, live: true }));
+  const query = useInfiniteQuery(traces(key, () => serverQuery(filters, Date.now())));
+  const [arrivals, setArrivals] = useState(NO_ARRIVALS);
+  useEffect(() => setArrivals(NO_ARRIVALS), [key]);
+
+  // A window that ended in the past gets no new traces.
+  const isOpenEnded = filters.range !== 'custom' || filters.to === null;
+  const livePath = useMemo(() => {
+    if (!filters.live || !isOpenEnded) return null;
+    return `/live/traces?${serverQuery(filters, Date.now())}`;
+    // The same filters keep the same stream, though relative ranges move on.
+    // oxlint-disable-next-line react/exhaustive-deps
+  }, [key, filters.live, isOpenEnded]);
+
+  const { refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = query;
+  const onReopen = useCallback(() => void refetch(), [refetch]);
+  const live = useLive(
+    livePath,
+    ['traces'],
+    (_, data) => {
+      const changed = (data as { traces?: TraceSummary[] } | null)?.traces ?? [];
+      if (changed.length > 0) setArrivals((old) => addArrivals(old, changed, follow));
+    },
+    onReopen,
+  );
+
+  const found = useMemo(() => query.data?.pages.flatMap((page) => page.traces) ?? [], [query.data]);
+  const { shown, waiting } = useMemo(() => combine(found, arrivals), [found, arrivals]);
+  return {
+    shown,
+    waiting,
+    showWaiting: () => setArrivals(admitAll),
+    isLoading: query.isPending,
+    isStale: query.isPlaceholderData,
+    error: query.error,
+    refetch: onReopen,
+    hasMore: hasNextPage,
+    isLoadingMore: isFetchingNextPage,
+    loadMore: () => void fetchNextPage(),
+    live,
+  };
+}
