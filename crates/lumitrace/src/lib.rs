@@ -1,1 +1,75 @@
-//! To be written.
+//! Tracing for AI programs: spans recorded at the cost of a few cache lines, and sent over OTLP.
+//!
+//! **What it is.** The SDK of Lumitrace: tracers and spans, context, samplers, batching and
+//! exporters, with helpers for training loops. It speaks OTLP to any receiver, and to a Lumitrace
+//! server it also announces spans that are still open, so that a run of days is seen while it runs.
+//!
+//! **What it is not.** No collector and no viewer (that is `lumitrace serve`), and no model of
+//! spans of its own: the nouns are those of `lumitrace-model`, re-exported as [`model`].
+//!
+//! ```no_run
+//! let _tracing = lumitrace::setup_tracing("sequence-training")
+//!     .endpoint("http://localhost:4318")
+//!     .environment("development")
+//!     .install();
+//! let tracer = lumitrace::tracer("train");
+//! for epoch in 1..=3 {
+//!     let epoch = lumitrace::training::training_epoch(&tracer, epoch, 3).enter();
+//!     // Spans started here are its children.
+//!     epoch.set_attribute("train_loss", 0.25);
+//! }
+//! ```
+//!
+//! What it promises the traced program: no call blocks (but [`TracerProvider::force_flush`] and
+//! [`TracerProvider::shutdown`], which are bounded), none panics, memory is bounded, everything
+//! lost is counted ([`TracerProvider::stats`]), and a forked child starts clean.
+//!
+//! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
+//! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
+//! [`tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
+//! begins), `ids`, `clock`, `recording` (what is kept of a span), [`limits`], `pipeline` (queue and
+//! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`
+//! concerns them all.
+
+// The code that `#[trace]` writes names the crate, also in its own tests.
+extern crate self as lumitrace;
+
+pub mod batch_settings;
+mod clock;
+pub mod context;
+pub mod environment;
+pub mod exporter;
+mod fork;
+pub mod global;
+mod ids;
+pub mod limits;
+pub mod notice;
+mod pipeline;
+pub mod provider;
+mod recorder;
+mod recording;
+pub mod resource;
+pub mod sampler;
+pub mod setup;
+pub mod span;
+pub mod span_context;
+pub mod tracer;
+pub mod training;
+
+pub use lumitrace_macros::trace;
+/// The nouns: ids, values, spans as they are stored and sent.
+pub use lumitrace_model as model;
+pub use lumitrace_model::{KeyValue, SpanKind, StatusCode, Value};
+
+pub use batch_settings::BatchSettings;
+pub use context::{Context, ContextGuard, FutureExt, current_span};
+pub use fork::after_fork_in_child;
+pub use global::tracer;
+pub use limits::SpanLimits;
+pub use notice::Notice;
+pub use pipeline::{FlushError, TracingStats};
+pub use provider::TracerProvider;
+pub use setup::{Tracing, setup_tracing};
+pub use span::{EnteredSpan, Span, unix_nano_now};
+pub use span_context::SpanContext;
+pub use tracer::{SpanBuilder, Tracer};

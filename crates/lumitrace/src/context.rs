@@ -1,0 +1,268 @@
+//! Which span is current: the one that new spans become children of.
+//!
+//! Each thread has a stack of contexts. A guard puts one on top and takes it away again; futures
+//! put theirs on top while they are polled, wherever that happens.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use pin_project_lite::pin_project;
+
+use crate::recording::Recording;
+use crate::{Span, SpanContext};
+
+/// Where a piece of work belongs: the span that is current, if any.
+///
+/// Cheap to clone, and may be carried into other threads and tasks. It keeps no span open: a span
+/// ends with its [`Span`].
+///
+/// ```
+/// use lumitrace::Context;
+/// let context = Context::current();
+/// std::thread::spawn(move || {
+///     let _guard = context.attach();
+///     // Spans started here are children of the span that was current there.
+/// });
+/// ```
+#[derive(Clone, Default)]
+pub struct Context {
+    current: Current,
+}
+
+#[derive(Clone, Default)]
+enum Current {
+    #[default]
+    Nothing,
+    Recorded(Arc<Recording>),
+    /// A span of another process, or one that nobody records.
+    Known(SpanContext),
+}
+
+impl Context {
+    /// The context of this thread, or of the future that is being polled.
+    pub fn current() -> Self {
+        with_current(Clone::clone).unwrap_or_default()
+    }
+
+    /// A context in which `span` is current.
+    pub fn of_span(span: &Span) -> Self {
+        let current = match span.recording() {
+            Some(recording) => Current::Recorded(Arc::clone(recording)),
+            None if span.context().is_valid() => Current::Known(span.context().clone()),
+            None => Current::Nothing,
+        };
+        Self { current }
+    }
+
+    /// A context in which a span is current of which only the ids are known, such as the caller in
+    /// another process.
+    pub fn of_span_context(context: SpanContext) -> Self {
+        Self {
+            current: Current::Known(context),
+        }
+    }
+
+    /// The ids of the current span.
+    pub fn span_context(&self) -> Option<&SpanContext> {
+        match &self.current {
+            Current::Nothing => None,
+            Current::Recorded(recording) => Some(recording.context()),
+            Current::Known(context) => Some(context),
+        }
+    }
+
+    /// A further handle on the current span; dropping it does not end the span. Without a current
+    /// span, one that records nothing.
+    pub fn span(&self) -> Span {
+        match &self.current {
+            Current::Nothing => Span::none(),
+            Current::Recorded(recording) => Span::reference(Arc::clone(recording)),
+            Current::Known(context) => Span::not_recorded(context.clone()),
+        }
+    }
+
+    /// Makes this the context of the thread until the guard is dropped.
+    pub fn attach(self) -> ContextGuard {
+        let position = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            stack.push(Some(self));
+            stack.len() - 1
+        });
+        ContextGuard {
+            position: position.ok(),
+            stays_on_its_thread: PhantomData,
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("span", &self.span_context())
+            .finish()
+    }
+}
+
+thread_local! {
+    /// The last entry is the current context and always there; earlier ones are empty where their
+    /// guard was dropped out of order.
+    static STACK: RefCell<Vec<Option<Context>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A handle on the current span; dropping it does not end the span. Without a current span, one
+/// that records nothing.
+///
+/// ```
+/// lumitrace::current_span().set_attribute("loss", 0.25);
+/// ```
+pub fn current_span() -> Span {
+    with_current(Context::span).unwrap_or_else(Span::none)
+}
+
+/// The ids of the current span, without touching its context's reference count.
+pub(crate) fn current_span_context() -> Option<SpanContext> {
+    with_current(|context| context.span_context().cloned()).flatten()
+}
+
+fn with_current<R>(read: impl FnOnce(&Context) -> R) -> Option<R> {
+    // In a thread's last moments the stack is gone: nothing is current then.
+    STACK
+        .try_with(|stack| stack.borrow().last()?.as_ref().map(read))
+        .ok()
+        .flatten()
+}
+
+/// Restores the thread's context when dropped. Guards may be dropped in any order.
+#[must_use = "the context is current only as long as the guard lives"]
+#[derive(Debug)]
+pub struct ContextGuard {
+    position: Option<usize>,
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl Drop for ContextGuard {
+    fn drop(&mut self) {
+        let Some(position) = self.position else {
+            return;
+        };
+        let removed = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            let removed = stack.get_mut(position).and_then(Option::take);
+            while let Some(None) = stack.last() {
+                stack.pop();
+            }
+            removed
+        });
+        // Dropped here, with the stack free again: the last reference may run a destructor.
+        drop(removed);
+    }
+}
+
+pin_project! {
+    /// A future that runs in a context; see [`FutureExt`].
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct InContext<F> {
+        #[pin]
+        future: F,
+        context: Context,
+        span: Option<Span>,
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _guard = this.context.clone().attach();
+        let poll = this.future.poll(task);
+        if poll.is_ready()
+            && let Some(span) = this.span.take()
+        {
+            span.end();
+        }
+        poll
+    }
+}
+
+/// Runs futures in a span or context.
+pub trait FutureExt: Future + Sized {
+    /// Makes `span` current whenever the future is polled, and ends it when the future completes
+    /// or is dropped.
+    ///
+    /// ```
+    /// use lumitrace::FutureExt;
+    /// # async fn fetch() {}
+    /// let tracer = lumitrace::tracer("loader");
+    /// let work = fetch().in_span(tracer.span("fetch").start());
+    /// ```
+    fn in_span(self, span: Span) -> InContext<Self> {
+        InContext {
+            future: self,
+            context: Context::of_span(&span),
+            span: Some(span),
+        }
+    }
+
+    /// Makes `context` current whenever the future is polled.
+    fn in_context(self, context: Context) -> InContext<Self> {
+        InContext {
+            future: self,
+            context,
+            span: None,
+        }
+    }
+}
+
+impl<F: Future> FutureExt for F {}
+
+#[cfg(test)]
+mod tests {
+    use lumitrace_model::{SpanId, TraceId};
+
+    use super::*;
+
+    fn context(number: u8) -> Context {
+        let ids = (
+            TraceId::from_bytes([number; 16]),
+            SpanId::from_bytes([number; 8]),
+        );
+        Context::of_span_context(SpanContext::new(ids.0, ids.1, 1))
+    }
+
+    fn current() -> Option<u8> {
+        current_span_context().map(|context| context.span_id().as_bytes()[0])
+    }
+
+    #[test]
+    fn guards_dropped_out_of_order_restore_what_is_still_open() {
+        let (first, second, third) = (
+            context(1).attach(),
+            context(2).attach(),
+            context(3).attach(),
+        );
+        drop(second);
+        assert_eq!(current(), Some(3));
+        drop(third);
+        assert_eq!(current(), Some(1));
+        drop(first);
+        assert_eq!(current(), None);
+    }
+
+    #[test]
+    fn another_thread_has_its_own_context_unless_it_is_carried_there() {
+        let _guard = context(1).attach();
+        assert_eq!(std::thread::spawn(current).join().unwrap(), None);
+        let carried = Context::current();
+        let there = std::thread::spawn(move || {
+            let _guard = carried.attach();
+            current()
+        });
+        assert_eq!(there.join().unwrap(), Some(1));
+    }
+}

@@ -1,0 +1,449 @@
+//! The `OTEL_*` variables: the only place that reads the environment.
+//!
+//! Rules of the OpenTelemetry specification ("SDK environment variables", "OTLP exporter"): an
+//! empty value counts as unset, a boolean is true only for `true` in any case, durations are
+//! milliseconds, and a value that cannot be used leaves a notice and the default.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lumitrace_model::KeyValue;
+use percent_encoding::percent_decode_str;
+
+use crate::exporter::{Compression, Endpoint, OtlpProtocol};
+use crate::notice::Notice;
+use crate::resource::ResourceEnvironment;
+use crate::{BatchSettings, SpanLimits};
+
+/// What the environment asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Environment {
+    /// `OTEL_SDK_DISABLED`: tracing is off.
+    pub is_disabled: bool,
+    pub(crate) resource: ResourceEnvironment,
+    /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+    pub sampler: Option<(String, f64)>,
+    /// `OTEL_TRACES_EXPORTER`; empty for `none`.
+    pub exporters: Option<Vec<ExporterName>>,
+    /// `OTEL_EXPORTER_OTLP_*`.
+    pub otlp: OtlpEnvironment,
+    /// `OTEL_BSP_*`, over the defaults.
+    pub batch: BatchSettings,
+    /// `OTEL_SPAN_*_LIMIT` and the like, over the defaults.
+    pub limits: SpanLimits,
+    /// Values that could not be used.
+    pub notices: Vec<Notice>,
+}
+
+/// An exporter that `OTEL_TRACES_EXPORTER` can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExporterName {
+    /// OTLP, over HTTP or gRPC.
+    Otlp,
+    /// Lines on the console.
+    Console,
+}
+
+/// What the environment says about the OTLP exporter.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct OtlpEnvironment {
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or `OTEL_EXPORTER_OTLP_ENDPOINT` with the path for
+    /// traces.
+    pub endpoint: Option<Endpoint>,
+    /// `..._PROTOCOL`.
+    pub protocol: Option<OtlpProtocol>,
+    /// `..._HEADERS`.
+    pub headers: Vec<(String, String)>,
+    /// `..._TIMEOUT`.
+    pub timeout: Option<Duration>,
+    /// `..._COMPRESSION`.
+    pub compression: Option<Compression>,
+}
+
+impl Environment {
+    /// What the environment of this process asks for.
+    pub fn from_process() -> Self {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// What an environment in which `lookup` finds the variables asks for.
+    ///
+    /// ```
+    /// use lumitrace::environment::Environment;
+    /// let environment = Environment::from_lookup(|name| match name {
+    ///     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" => Some("64".to_owned()),
+    ///     _ => None,
+    /// });
+    /// assert_eq!(environment.batch.max_batch_spans, 64);
+    /// ```
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let mut variables = Variables {
+            lookup,
+            notices: Vec::new(),
+        };
+        Self {
+            is_disabled: variables.flag("OTEL_SDK_DISABLED"),
+            resource: resource(&mut variables),
+            sampler: sampler(&mut variables),
+            exporters: exporters(&mut variables),
+            otlp: otlp(&mut variables),
+            batch: batch(&mut variables),
+            limits: limits(&mut variables),
+            notices: variables.notices,
+        }
+    }
+}
+
+/// The variables, and what was wrong with them.
+struct Variables<L> {
+    lookup: L,
+    notices: Vec<Notice>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Variables<L> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.text(name)
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// The value as `read` understands it; otherwise a notice.
+    fn value<T, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        read(&text)
+            .map_err(|reason| self.complain(format!("{name}={text:?} is not used: {reason}")))
+            .ok()
+    }
+
+    fn number<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.value(name, str::parse)
+    }
+
+    fn milliseconds(&mut self, name: &str) -> Option<Duration> {
+        self.number(name).map(Duration::from_millis)
+    }
+
+    /// The variable for traces, or else the one for all signals.
+    fn otlp<T, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let for_traces = self.value(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"), &read);
+        for_traces.or_else(|| self.value(&format!("OTEL_EXPORTER_OTLP_{name}"), &read))
+    }
+
+    fn complain(&mut self, problem: String) {
+        self.notices.push(Notice::Setting { problem });
+    }
+}
+
+fn resource<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> ResourceEnvironment {
+    let attributes = variables
+        .value("OTEL_RESOURCE_ATTRIBUTES", pairs)
+        .unwrap_or_default();
+    ResourceEnvironment {
+        service_name: variables.text("OTEL_SERVICE_NAME"),
+        attributes: attributes
+            .into_iter()
+            .map(|(key, value)| KeyValue::new(key, value))
+            .collect(),
+    }
+}
+
+fn sampler<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Option<(String, f64)> {
+    let name = variables.value("OTEL_TRACES_SAMPLER", |name| {
+        let is_known = crate::sampler::by_name(name, 1.0).is_some();
+        is_known
+            .then(|| name.to_owned())
+            .ok_or("no such sampler is built in")
+    })?;
+    // Only ratios have an argument; what other samplers' says does not matter.
+    let ratio = if name.ends_with("traceidratio") {
+        variables.value("OTEL_TRACES_SAMPLER_ARG", |text| match text.parse() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+            Ok(_) | Err(_) => Err("a ratio is a number from 0 to 1; 1 is used"),
+        })
+    } else {
+        None
+    };
+    Some((name, ratio.unwrap_or(1.0)))
+}
+
+fn exporters<L: Fn(&str) -> Option<String>>(
+    variables: &mut Variables<L>,
+) -> Option<Vec<ExporterName>> {
+    let list = variables.text("OTEL_TRACES_EXPORTER")?;
+    let mut exporters = Vec::new();
+    for name in list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        match name {
+            "otlp" => exporters.push(ExporterName::Otlp),
+            "console" => exporters.push(ExporterName::Console),
+            "none" => {}
+            other => variables.complain(format!(
+                "OTEL_TRACES_EXPORTER names the exporter {other:?}, which is not built in: use \
+                 otlp, console or none"
+            )),
+        }
+    }
+    // Nothing that can be used is no wish for nothing.
+    let is_usable = !exporters.is_empty() || list.split(',').any(|name| name.trim() == "none");
+    is_usable.then_some(exporters)
+}
+
+fn otlp<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> OtlpEnvironment {
+    let protocol = variables.otlp("PROTOCOL", |text| match text {
+        "http/protobuf" => Ok(OtlpProtocol::HttpProtobuf),
+        "grpc" => Ok(OtlpProtocol::Grpc),
+        "http/json" => Err("JSON is not built in; http/protobuf reaches the same receivers"),
+        _ => Err("use http/protobuf or grpc"),
+    });
+    let endpoint = variables
+        .value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", |text| {
+            Endpoint::parse(text, protocol)
+        })
+        .or_else(|| {
+            variables.value("OTEL_EXPORTER_OTLP_ENDPOINT", |text| {
+                Endpoint::below(text, protocol)
+            })
+        });
+    OtlpEnvironment {
+        endpoint,
+        protocol,
+        headers: variables.otlp("HEADERS", pairs).unwrap_or_default(),
+        timeout: variables.otlp("TIMEOUT", |text| text.parse().map(timeout)),
+        compression: variables.otlp("COMPRESSION", |text| match text {
+            "none" => Ok(Compression::None),
+            "gzip" => Ok(Compression::Gzip),
+            _ => Err("use gzip or none"),
+        }),
+    }
+}
+
+fn batch<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> BatchSettings {
+    let mut batch = BatchSettings::default();
+    batch.schedule_delay = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY");
+    if let Some(export_timeout) = variables.number("OTEL_BSP_EXPORT_TIMEOUT") {
+        batch.export_timeout = timeout(export_timeout);
+    }
+    if let Some(spans) = positive(variables, "OTEL_BSP_MAX_QUEUE_SIZE") {
+        batch.max_queue_spans = spans;
+    }
+    if let Some(spans) = positive(variables, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
+        batch.max_batch_spans = spans;
+    }
+    if batch.max_batch_spans > batch.max_queue_spans {
+        // The specification asks for at most the queue's size.
+        batch.max_batch_spans = batch.max_queue_spans;
+    }
+    batch
+}
+
+fn limits<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> SpanLimits {
+    let default = SpanLimits::default();
+    let all = variables.number("OTEL_ATTRIBUTE_COUNT_LIMIT");
+    let all_lengths = variables.number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+    let mut limit = |name, or: usize| variables.number(name).unwrap_or(or);
+    SpanLimits {
+        attributes: limit(
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            all.unwrap_or(default.attributes),
+        ),
+        events: limit("OTEL_SPAN_EVENT_COUNT_LIMIT", default.events),
+        links: limit("OTEL_SPAN_LINK_COUNT_LIMIT", default.links),
+        attributes_per_event: limit(
+            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+            all.unwrap_or(default.attributes_per_event),
+        ),
+        attributes_per_link: limit(
+            "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+            all.unwrap_or(default.attributes_per_link),
+        ),
+        value_length: variables
+            .number("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+            .or(all_lengths),
+    }
+}
+
+fn positive<L: Fn(&str) -> Option<String>>(
+    variables: &mut Variables<L>,
+    name: &str,
+) -> Option<usize> {
+    variables.value(name, |text| match text.parse::<usize>() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// A limit in milliseconds, of which zero means none. A day is as good as none.
+fn timeout(milliseconds: u64) -> Duration {
+    match milliseconds {
+        0 => Duration::from_secs(86_400),
+        some => Duration::from_millis(some),
+    }
+}
+
+/// `key=value` pairs, separated by commas and percent-encoded (W3C Baggage).
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let decode = |text: &str| {
+        let decoded = percent_decode_str(text.trim()).decode_utf8();
+        decoded
+            .map(|text| text.into_owned())
+            .map_err(|_| format!("{text:?} is not UTF-8"))
+    };
+    let entries = text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| match entry.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => Ok((decode(key)?, decode(value)?)),
+            _ => Err(format!("{entry:?} is not key=value")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        Environment::from_lookup(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn t8_batch_settings_come_from_the_environment() {
+        let batch = environment(&[
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("OTEL_BSP_EXPORT_TIMEOUT", "0"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "32"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64"),
+        ])
+        .batch;
+        assert_eq!(batch.schedule_delay, Some(Duration::from_millis(100)));
+        assert_eq!(batch.export_timeout, Duration::from_secs(86_400));
+        assert_eq!((batch.max_queue_spans, batch.max_batch_spans), (32, 32));
+    }
+
+    #[test]
+    fn nothing_set_means_the_defaults_and_no_notice() {
+        for variables in [
+            &[][..],
+            &[
+                ("OTEL_TRACES_SAMPLER", ""),
+                ("OTEL_BSP_MAX_QUEUE_SIZE", " "),
+            ],
+        ] {
+            assert_eq!(environment(variables), Environment::default());
+        }
+    }
+
+    #[test]
+    fn invalid_values_leave_the_default_and_one_notice_each() {
+        let read = environment(&[
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ("OTEL_TRACES_EXPORTER", "carrier-pigeon"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://host"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "=7"),
+            ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1"),
+        ]);
+        assert_eq!(read.notices.len(), 9, "{:#?}", read.notices);
+        assert_eq!(
+            Environment {
+                notices: Vec::new(),
+                ..read
+            },
+            Environment::default()
+        );
+    }
+
+    #[test]
+    fn a_ratio_outside_zero_and_one_is_told_and_replaced() {
+        let ratio = |text| {
+            environment(&[
+                ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+                ("OTEL_TRACES_SAMPLER_ARG", text),
+            ])
+        };
+        assert_eq!(ratio("0.5").sampler.unwrap().1, 0.5);
+        assert_eq!(ratio("2").sampler.as_ref().unwrap().1, 1.0);
+        assert_eq!(
+            (ratio("0.5").notices.len(), ratio("2").notices.len()),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn variables_for_traces_win_over_those_for_all_signals() {
+        let otlp = environment(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/base"),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "http://traces:4318/own",
+            ),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2000"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,x=1"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ])
+        .otlp;
+        assert_eq!(otlp.endpoint.unwrap().url(), "http://traces:4318/own");
+        assert_eq!(otlp.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(otlp.headers[0], ("api-key".to_owned(), "a b".to_owned()));
+        assert_eq!(otlp.compression, Some(Compression::Gzip));
+        let otlp = environment(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/base")]).otlp;
+        assert_eq!(
+            otlp.endpoint.unwrap().url(),
+            "http://all:4318/base/v1/traces"
+        );
+    }
+
+    #[test]
+    fn exporters_are_a_list_and_none_means_none() {
+        let exporters = |list| environment(&[("OTEL_TRACES_EXPORTER", list)]).exporters;
+        assert_eq!(exporters("none"), Some(Vec::new()));
+        let both = Some(vec![ExporterName::Console, ExporterName::Otlp]);
+        assert_eq!(exporters("console, otlp"), both);
+        assert_eq!(exporters("carrier-pigeon"), None);
+    }
+
+    #[test]
+    fn resource_attributes_are_decoded() {
+        let resource = environment(&[
+            ("OTEL_SERVICE_NAME", "train"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=fx%2Cml, run.id=7"),
+        ])
+        .resource;
+        assert_eq!(resource.service_name.as_deref(), Some("train"));
+        let attributes = [KeyValue::new("team", "fx,ml"), KeyValue::new("run.id", "7")];
+        assert_eq!(resource.attributes, attributes);
+    }
+
+    #[test]
+    fn only_the_word_true_disables() {
+        assert!(environment(&[("OTEL_SDK_DISABLED", "TRUE")]).is_disabled);
+        assert!(!environment(&[("OTEL_SDK_DISABLED", "1")]).is_disabled);
+    }
+}

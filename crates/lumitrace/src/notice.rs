@@ -1,0 +1,112 @@
+//! What tracing tells the people who run the program: few, plain messages.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Something worth telling. Printed, it is a sentence that says what happened and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A setting could not be used; the default is.
+    Setting {
+        /// Name and value, and what is used instead.
+        problem: String,
+    },
+    /// An exporter cannot reach its receiver. Told once, until it is reached again.
+    ExportFails {
+        /// The exporter and its receiver.
+        exporter: String,
+        /// The error.
+        reason: String,
+    },
+    /// An exporter reaches its receiver again.
+    ExportRecovered {
+        /// The exporter and its receiver.
+        exporter: String,
+    },
+    /// A receiver refused spans for good. Told once per exporter.
+    SpansRefused {
+        /// The exporter and its receiver.
+        exporter: String,
+        /// How many this time.
+        spans: u64,
+        /// The receiver's message.
+        reason: String,
+    },
+    /// Tracing has ended and spans were lost.
+    SpansLost {
+        /// Dropped because too many were waiting.
+        queue_full: u64,
+        /// Refused by a receiver.
+        refused: u64,
+        /// Not sent in time.
+        unsent: u64,
+    },
+    /// The system gave no thread: nothing will be exported.
+    NoWorker {
+        /// The error.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Setting { problem } => f.write_str(problem),
+            Notice::ExportFails { exporter, reason } => write!(
+                f,
+                "{exporter} cannot send spans: {reason}. The program goes on; spans wait, and the \
+                 newest are dropped once the queue is full"
+            ),
+            Notice::ExportRecovered { exporter } => write!(f, "{exporter} sends spans again"),
+            Notice::SpansRefused {
+                exporter,
+                spans,
+                reason,
+            } => write!(
+                f,
+                "{exporter}: the receiver refused {spans} spans: {reason}. Further refusals are \
+                 counted and told at the end"
+            ),
+            Notice::SpansLost {
+                queue_full,
+                refused,
+                unsent,
+            } => write!(
+                f,
+                "tracing lost {} spans: {queue_full} because too many were waiting, {refused} \
+                 refused by the receiver, {unsent} not sent in time",
+                queue_full + refused + unsent
+            ),
+            Notice::NoWorker { reason } => {
+                write!(
+                    f,
+                    "no thread for sending spans: {reason}. Tracing is without effect"
+                )
+            }
+        }
+    }
+}
+
+/// Where notices go: the standard error, unless the program says otherwise.
+#[derive(Clone)]
+pub(crate) struct NoticeHandler(Arc<dyn Fn(&Notice) + Send + Sync>);
+
+impl NoticeHandler {
+    pub(crate) fn new(handler: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(handler))
+    }
+
+    /// Tells; a handler that panics harms nobody.
+    pub(crate) fn tell(&self, notice: &Notice) {
+        // The panic hook has already printed the panic.
+        let _told = catch_unwind(AssertUnwindSafe(|| (self.0)(notice)));
+    }
+}
+
+impl Default for NoticeHandler {
+    fn default() -> Self {
+        Self::new(|notice| eprintln!("lumitrace: {notice}"))
+    }
+}

@@ -1,0 +1,97 @@
+//! The heart of a provider: decides about a new span and begins its recording.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lumitrace_model::Scope;
+
+use crate::pipeline::{Pipeline, PipelineSettings};
+use crate::recording::{Beginning, Parent, Recording};
+use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
+use crate::tracer::{Instrumentation, Tracers};
+use crate::{Span, SpanContext, Tracer, fork, ids};
+
+/// One per provider, kept for as long as the process lives: every span refers to it, and a plain
+/// reference costs nothing where a counter would be fought over by all threads.
+pub(crate) struct Recorder {
+    sampler: Box<dyn Sampler>,
+    settings: &'static PipelineSettings,
+    is_running: AtomicBool,
+    /// Of the process that made the provider; forked children have theirs behind it.
+    pipeline: Pipeline,
+    tracers: Tracers,
+}
+
+impl Recorder {
+    pub(crate) fn new(sampler: Box<dyn Sampler>, settings: PipelineSettings) -> &'static Self {
+        fork::watch();
+        let settings: &'static PipelineSettings = Box::leak(Box::new(settings));
+        Box::leak(Box::new(Self {
+            sampler,
+            settings,
+            is_running: AtomicBool::new(true),
+            pipeline: Pipeline::new(settings),
+            tracers: Tracers::default(),
+        }))
+    }
+
+    pub(crate) fn settings(&self) -> &'static PipelineSettings {
+        self.settings
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Relaxed)
+    }
+
+    /// Stops recording; returns whether it was recording until now.
+    pub(crate) fn stop(&self) -> bool {
+        self.is_running.swap(false, Ordering::Relaxed)
+    }
+
+    /// The queue and worker of this process.
+    pub(crate) fn pipeline(&'static self) -> &'static Pipeline {
+        self.pipeline.of_this_process()
+    }
+
+    /// The tracer for `scope`, the same one at each call.
+    pub(crate) fn tracer(&'static self, scope: Scope) -> Tracer {
+        self.tracers
+            .get(scope, |scope| Instrumentation::of_recorder(scope, self))
+    }
+
+    /// Starts a span below `parent`, which is valid where there is one.
+    pub(crate) fn start(
+        &'static self,
+        instrumentation: &'static Instrumentation,
+        parent: Option<SpanContext>,
+        mut beginning: Beginning,
+    ) -> Span {
+        let trace_id = parent
+            .as_ref()
+            .map_or_else(ids::trace_id, SpanContext::trace_id);
+        let decision = self.sampler.should_sample(&SamplingParameters {
+            parent: parent.as_ref(),
+            trace_id,
+            name: &beginning.name,
+            kind: beginning.kind,
+            attributes: &beginning.attributes,
+            links: &beginning.links,
+        });
+        let is_sampled = decision == SamplingDecision::RecordAndSample;
+        let span_id = ids::span_id();
+        let context = match &parent {
+            Some(parent) => parent.child(span_id, is_sampled),
+            None => SpanContext::root(trace_id, span_id, is_sampled),
+        };
+        if !is_sampled {
+            return Span::not_recorded(context);
+        }
+        beginning.parent = parent.map(|parent| Parent {
+            span_id: parent.span_id(),
+            is_remote: parent.is_remote(),
+        });
+        let pipeline = self.pipeline();
+        let recording = Recording::start(context, instrumentation, pipeline, beginning);
+        pipeline.opened(&recording);
+        Span::owned(recording)
+    }
+}

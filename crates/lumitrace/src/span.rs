@@ -1,0 +1,343 @@
+//! Spans as the program holds them.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, Value, names};
+
+use crate::context::{Context, ContextGuard};
+use crate::recording::Recording;
+use crate::{SpanContext, clock};
+
+/// A piece of work that is being recorded.
+///
+/// It ends when [`end`](Span::end) is called or when it is dropped; dropped by a panic, it ends
+/// with an error. All methods take `&self` and may be called from any thread. After the end,
+/// changes are ignored and counted.
+///
+/// ```
+/// let tracer = lumitrace::tracer("train");
+/// let span = tracer.span("batch_processing").attribute("batch_index", 3).start();
+/// span.set_attribute("loss", 0.25);
+/// span.end();
+/// ```
+#[derive(Debug)]
+pub struct Span {
+    state: State,
+}
+
+enum State {
+    /// Recorded, and ended by this handle.
+    Owned(Arc<Recording>),
+    /// Recorded, and ended by another handle.
+    Reference(Arc<Recording>),
+    /// Not recorded; its ids, valid or not, are what children see as their parent's.
+    NotRecorded(SpanContext),
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            State::Owned(recording) => write!(f, "Owned({:?})", recording.context()),
+            State::Reference(recording) => write!(f, "Reference({:?})", recording.context()),
+            State::NotRecorded(context) => write!(f, "NotRecorded({context:?})"),
+        }
+    }
+}
+
+impl Span {
+    /// A span that records nothing and is nobody's parent.
+    pub fn none() -> Self {
+        Self::not_recorded(SpanContext::default())
+    }
+
+    /// A span that records nothing, but is the parent of spans started in it.
+    pub fn not_recorded(context: SpanContext) -> Self {
+        Self {
+            state: State::NotRecorded(context),
+        }
+    }
+
+    pub(crate) fn owned(recording: Arc<Recording>) -> Self {
+        Self {
+            state: State::Owned(recording),
+        }
+    }
+
+    pub(crate) fn reference(recording: Arc<Recording>) -> Self {
+        Self {
+            state: State::Reference(recording),
+        }
+    }
+
+    /// A further handle on the same span; dropping it does not end the span.
+    #[must_use]
+    pub fn handle(&self) -> Self {
+        match &self.state {
+            State::Owned(recording) | State::Reference(recording) => {
+                Self::reference(Arc::clone(recording))
+            }
+            State::NotRecorded(context) => Self::not_recorded(context.clone()),
+        }
+    }
+
+    pub(crate) fn recording(&self) -> Option<&Arc<Recording>> {
+        match &self.state {
+            State::Owned(recording) | State::Reference(recording) => Some(recording),
+            State::NotRecorded(_) => None,
+        }
+    }
+
+    /// Its ids and flags. Invalid on a span of a tracer that does nothing.
+    pub fn context(&self) -> &SpanContext {
+        match &self.state {
+            State::Owned(recording) | State::Reference(recording) => recording.context(),
+            State::NotRecorded(context) => context,
+        }
+    }
+
+    /// Whether changes are recorded: it was sampled, has not ended, and belongs to this process
+    /// and not to the one this was forked from.
+    pub fn is_recording(&self) -> bool {
+        self.recording()
+            .is_some_and(|recording| recording.is_open())
+    }
+
+    /// Sets an attribute; the value of a key that is already there is replaced.
+    pub fn set_attribute(&self, key: impl Into<Text>, value: impl Into<Value>) {
+        if let Some(recording) = self.recording() {
+            recording.set_attribute(KeyValue::new(key, value));
+        }
+    }
+
+    /// Sets several attributes.
+    pub fn set_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        if let Some(recording) = self.recording() {
+            recording.set_attributes(attributes);
+        }
+    }
+
+    /// Adds an event that happens now.
+    pub fn add_event(&self, name: impl Into<Text>, attributes: Vec<KeyValue>) {
+        if let Some(recording) = self.recording() {
+            recording.add_event(name.into(), None, attributes);
+        }
+    }
+
+    /// Adds an event that happened at a given time, in nanoseconds since the Unix epoch.
+    pub fn add_event_at(
+        &self,
+        name: impl Into<Text>,
+        time_unix_nano: u64,
+        attributes: Vec<KeyValue>,
+    ) {
+        if let Some(recording) = self.recording() {
+            recording.add_event(name.into(), Some(time_unix_nano), attributes);
+        }
+    }
+
+    /// Adds a pointer to another span.
+    pub fn add_link(&self, to: &SpanContext, attributes: Vec<KeyValue>) {
+        if let Some(recording) = self.recording() {
+            recording.add_link(link(to, attributes));
+        }
+    }
+
+    /// Says how the work went. Success, once declared, is final; the message is kept for errors
+    /// only (specification, "Set Status").
+    pub fn set_status(&self, code: StatusCode, message: impl Into<Text>) {
+        if let Some(recording) = self.recording() {
+            let message = if code == StatusCode::Error {
+                message.into()
+            } else {
+                Cow::default()
+            };
+            recording.set_status(Status { code, message });
+        }
+    }
+
+    /// Changes the name.
+    pub fn rename(&self, name: impl Into<Text>) {
+        if let Some(recording) = self.recording() {
+            recording.rename(name.into());
+        }
+    }
+
+    /// Records that the work failed with `error`: error status, one `exception` event with the
+    /// error's type, message and the place of this call, and the attributes `error.type` and
+    /// `error.message`. The stack trace follows where `RUST_BACKTRACE` asks for one: resolving it
+    /// takes milliseconds.
+    #[track_caller]
+    pub fn record_error<E: Display + ?Sized>(&self, error: &E) {
+        if self.is_recording() {
+            let type_name = std::any::type_name::<E>();
+            self.record_exception(type_name, error.to_string(), stack(Location::caller()));
+        }
+    }
+
+    /// Records that the work failed with an exception of which the texts are known; see
+    /// [`record_error`](Span::record_error). The same exception recorded twice in a row leaves one
+    /// event.
+    pub fn record_exception(
+        &self,
+        type_name: impl Into<Text>,
+        message: impl Into<Text>,
+        stacktrace: impl Into<Text>,
+    ) {
+        let Some(recording) = self.recording() else {
+            return;
+        };
+        let (type_name, message) = (type_name.into(), message.into());
+        recording.add_exception(
+            names::EXCEPTION_EVENT.into(),
+            vec![
+                KeyValue::new(names::EXCEPTION_TYPE, type_name.clone()),
+                KeyValue::new(names::EXCEPTION_MESSAGE, message.clone()),
+                KeyValue::new(names::EXCEPTION_STACKTRACE, stacktrace.into()),
+            ],
+        );
+        recording.set_attributes([
+            KeyValue::new(names::ERROR_TYPE, type_name),
+            KeyValue::new(names::ERROR_MESSAGE, message.clone()),
+        ]);
+        recording.set_status(Status {
+            code: StatusCode::Error,
+            message,
+        });
+    }
+
+    /// Records how fallible work ended, and hands the result on: `result.status` is `success` or
+    /// `error`, and an error is recorded as by [`record_error`](Span::record_error).
+    ///
+    /// # Errors
+    /// Those of `result`, unchanged.
+    #[track_caller]
+    pub fn record_result<T, E: Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => self.set_attribute("result.status", "success"),
+            Err(error) => {
+                self.set_attribute("result.status", "error");
+                self.record_error(error);
+            }
+        }
+        result
+    }
+
+    /// Ends the span now. Further calls change nothing.
+    pub fn end(&self) {
+        if let Some(recording) = self.recording() {
+            recording.end(None);
+        }
+    }
+
+    /// Ends the span at a given time, in nanoseconds since the Unix epoch.
+    pub fn end_at(&self, end_unix_nano: u64) {
+        if let Some(recording) = self.recording() {
+            recording.end(Some(end_unix_nano));
+        }
+    }
+
+    /// A copy of what is recorded so far; `None` where nothing is. Of a span that has ended and
+    /// was sent, only the ids, name and times are left.
+    pub fn snapshot(&self) -> Option<model::Span> {
+        self.recording().and_then(|recording| recording.snapshot())
+    }
+
+    /// Makes the span current on this thread until the guard is dropped; the span goes on.
+    pub fn attach(&self) -> ContextGuard {
+        Context::of_span(self).attach()
+    }
+
+    /// Makes the span current on this thread and ends it together with that.
+    ///
+    /// ```
+    /// let tracer = lumitrace::tracer("train");
+    /// let epoch = tracer.span("training_epoch").start().entered();
+    /// let batch = tracer.span("batch_processing").start(); // a child of the epoch
+    /// ```
+    pub fn entered(self) -> EnteredSpan {
+        EnteredSpan {
+            guard: self.attach(),
+            span: self,
+        }
+    }
+
+    /// Runs `work` with the span current, and hands on what it returns.
+    pub fn scope<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _guard = self.attach();
+        work()
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if let State::Owned(recording) = &self.state
+            && !recording.has_ended()
+        {
+            if std::thread::panicking() {
+                let message = "the thread panicked";
+                recording.set_attributes([
+                    KeyValue::new(names::ERROR_TYPE, "panic"),
+                    KeyValue::new(names::ERROR_MESSAGE, message),
+                ]);
+                recording.set_status(Status {
+                    code: StatusCode::Error,
+                    message: message.into(),
+                });
+            }
+            recording.end(None);
+        }
+    }
+}
+
+/// A span that is current on its thread; dropped, it ends and the context before it returns.
+#[must_use = "the span ends as soon as this is dropped"]
+#[derive(Debug)]
+pub struct EnteredSpan {
+    // Dropped in this order: first the context is restored, then the span ends.
+    #[expect(dead_code, reason = "held for its destructor")]
+    guard: ContextGuard,
+    span: Span,
+}
+
+impl Deref for EnteredSpan {
+    type Target = Span;
+
+    fn deref(&self) -> &Span {
+        &self.span
+    }
+}
+
+/// A link to the span with this context.
+pub(crate) fn link(to: &SpanContext, attributes: Vec<KeyValue>) -> Link {
+    Link {
+        trace_id: to.trace_id(),
+        span_id: to.span_id(),
+        trace_state: to.trace_state().to_owned().into(),
+        attributes,
+        dropped_attributes_count: 0,
+        flags: u32::from(to.trace_flags()),
+    }
+}
+
+/// The time now on the SDK's clock, in nanoseconds since the Unix epoch.
+///
+/// ```
+/// let started = lumitrace::unix_nano_now();
+/// assert!(started > 1_700_000_000_000_000_000);
+/// ```
+pub fn unix_nano_now() -> u64 {
+    clock::monotonic_nano() + clock::offset_unix_nano()
+}
+
+fn stack(caller: &Location<'_>) -> String {
+    let backtrace = std::backtrace::Backtrace::capture();
+    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        format!("at {caller}\n{backtrace}")
+    } else {
+        format!("at {caller}")
+    }
+}

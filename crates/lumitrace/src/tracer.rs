@@ -1,0 +1,250 @@
+//! Tracers start spans on behalf of one library or module.
+
+use std::sync::OnceLock;
+
+use lumitrace_model::{KeyValue, Scope, SpanKind, Text, Value};
+use parking_lot::Mutex;
+
+use crate::context::current_span_context;
+use crate::recorder::Recorder;
+use crate::recording::Beginning;
+use crate::span::{EnteredSpan, link};
+use crate::{Context, Span, SpanContext, global};
+
+/// Starts spans. Costs nothing to copy, and may be shared by threads.
+///
+/// A tracer may be made before tracing is set up and kept in a static: until then it does nothing,
+/// afterwards it records.
+///
+/// ```
+/// let tracer = lumitrace::tracer("train.loop");
+/// let span = tracer.span("checkpoint").start();
+/// assert!(!span.is_recording(), "tracing is not set up here");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Tracer {
+    instrumentation: &'static Instrumentation,
+}
+
+/// The library or module on whose behalf spans are recorded.
+///
+/// There are few of them and they last as long as the process, so spans hold a plain reference and
+/// no counter is shared between threads.
+pub(crate) struct Instrumentation {
+    pub(crate) scope: Scope,
+    recorder: OnceLock<&'static Recorder>,
+    /// Whether it records for whichever provider is the global one.
+    is_global: bool,
+}
+
+impl Instrumentation {
+    /// For one provider.
+    pub(crate) fn of_recorder(scope: Scope, recorder: &'static Recorder) -> Self {
+        Self {
+            scope,
+            recorder: recorder.into(),
+            is_global: false,
+        }
+    }
+
+    /// For the global provider, now or once there is one.
+    pub(crate) fn global(scope: Scope) -> Self {
+        Self {
+            scope,
+            recorder: OnceLock::new(),
+            is_global: true,
+        }
+    }
+
+    /// For providers that record nothing.
+    pub(crate) fn disabled(scope: Scope) -> Self {
+        Self {
+            scope,
+            recorder: OnceLock::new(),
+            is_global: false,
+        }
+    }
+
+    fn recorder(&self) -> Option<&'static Recorder> {
+        match self.recorder.get() {
+            Some(recorder) if recorder.is_running() => Some(recorder),
+            // Not set up yet, or shut down and perhaps set up again.
+            _ if self.is_global => {
+                let recorder = global::recorder()?;
+                self.recorder.get_or_init(|| recorder);
+                Some(recorder)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The tracers made so far; the same scope gets the same one.
+#[derive(Default)]
+pub(crate) struct Tracers(Mutex<Vec<Tracer>>);
+
+impl Tracers {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    pub(crate) fn get(&self, scope: Scope, make: impl FnOnce(Scope) -> Instrumentation) -> Tracer {
+        let mut tracers = self.0.lock();
+        let known = tracers
+            .iter()
+            .find(|known| known.instrumentation.scope == scope)
+            .copied();
+        known.unwrap_or_else(|| {
+            let tracer = Tracer {
+                instrumentation: Box::leak(Box::new(make(scope))),
+            };
+            tracers.push(tracer);
+            tracer
+        })
+    }
+}
+
+impl Tracer {
+    /// The name it was asked for with.
+    pub fn name(&self) -> &'static str {
+        &self.instrumentation.scope.name
+    }
+
+    /// Whether spans started now may be recorded: tracing is set up and not shut down.
+    pub fn is_enabled(&self) -> bool {
+        self.instrumentation.recorder().is_some()
+    }
+
+    /// A span to be started. Names are constant; numbers belong into attributes.
+    pub fn span(&self, name: impl Into<Text>) -> SpanBuilder {
+        SpanBuilder {
+            instrumentation: self.instrumentation,
+            parent: ParentChoice::Current,
+            beginning: Beginning {
+                name: name.into(),
+                kind: SpanKind::Internal,
+                parent: None,
+                start_unix_nano: None,
+                attributes: Vec::new(),
+                links: Vec::new(),
+            },
+        }
+    }
+
+    /// Runs `work` inside a span, current meanwhile, and hands on what it returns.
+    ///
+    /// ```
+    /// let tracer = lumitrace::tracer("train");
+    /// let rows = tracer.in_span("data_loading", |span| {
+    ///     span.set_attribute("pair", "gbpusd");
+    ///     20_000
+    /// });
+    /// assert_eq!(rows, 20_000);
+    /// ```
+    pub fn in_span<R>(&self, name: impl Into<Text>, work: impl FnOnce(&Span) -> R) -> R {
+        let span = self.span(name).enter();
+        work(&span)
+    }
+}
+
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer")
+            .field("name", &self.name())
+            .finish()
+    }
+}
+
+/// A span that has not started yet. Unless said otherwise, its parent is the current span.
+#[must_use = "the span starts with start() or enter()"]
+pub struct SpanBuilder {
+    instrumentation: &'static Instrumentation,
+    parent: ParentChoice,
+    beginning: Beginning,
+}
+
+enum ParentChoice {
+    Current,
+    Root,
+    Given(SpanContext),
+}
+
+impl SpanBuilder {
+    /// Gives it an attribute from the start, where samplers see it too.
+    pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<Value>) -> Self {
+        self.beginning.attributes.push(KeyValue::new(key, value));
+        self
+    }
+
+    /// Gives it several attributes from the start.
+    pub fn attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.beginning.attributes.extend(attributes);
+        self
+    }
+
+    /// Says what role it plays between processes.
+    pub fn kind(mut self, kind: SpanKind) -> Self {
+        self.beginning.kind = kind;
+        self
+    }
+
+    /// Points at another span.
+    pub fn link(mut self, to: &SpanContext, attributes: Vec<KeyValue>) -> Self {
+        self.beginning.links.push(link(to, attributes));
+        self
+    }
+
+    /// Makes it a child of the span with this context; an invalid context makes it a root.
+    pub fn parent(mut self, parent: &SpanContext) -> Self {
+        self.parent = ParentChoice::Given(parent.clone());
+        self
+    }
+
+    /// Makes it a child of the span of this context.
+    pub fn parent_context(self, context: &Context) -> Self {
+        match context.span_context() {
+            Some(parent) => self.parent(parent),
+            None => self.root(),
+        }
+    }
+
+    /// Makes it the first span of a new trace, whatever is current.
+    pub fn root(mut self) -> Self {
+        self.parent = ParentChoice::Root;
+        self
+    }
+
+    /// Lets it have started earlier, in nanoseconds since the Unix epoch.
+    pub fn start_time(mut self, start_unix_nano: u64) -> Self {
+        self.beginning.start_unix_nano = Some(start_unix_nano);
+        self
+    }
+
+    /// Starts it. It is not current: see [`Span::entered`] and [`SpanBuilder::enter`].
+    pub fn start(self) -> Span {
+        let parent = match self.parent {
+            ParentChoice::Current => current_span_context(),
+            ParentChoice::Root => None,
+            ParentChoice::Given(parent) => Some(parent),
+        };
+        let parent = parent.filter(SpanContext::is_valid);
+        match self.instrumentation.recorder() {
+            Some(recorder) => recorder.start(self.instrumentation, parent, self.beginning),
+            // So that a trace passes through an untraced part unbroken.
+            None => parent.map_or_else(Span::none, Span::not_recorded),
+        }
+    }
+
+    /// Starts it and makes it current on this thread until it is dropped.
+    pub fn enter(self) -> EnteredSpan {
+        self.start().entered()
+    }
+}
+
+impl std::fmt::Debug for SpanBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpanBuilder")
+            .field("name", &self.beginning.name)
+            .finish_non_exhaustive()
+    }
+}
