@@ -22,7 +22,7 @@ function hashOf(text: string): number {
 export function assignColors(names: readonly string[]): Map<string, number> {
   const assigned = new Map<string, number>();
   const taken = new Set<number>();
-  for (const name of [...new Set(names)].sort()) {
+  for (const name of [...new Set(names)].toSorted()) {
     if (taken.size === PALETTE_SIZE) taken.clear();
     let place = hashOf(name) % PALETTE_SIZE;
     while (taken.has(place)) place = (place + 1) % PALETTE_SIZE;

@@ -68,7 +68,8 @@ export function formatCompact(value: number): string {
     [1e3, 'k'],
   ];
   for (const [size, unit] of units) {
-    if (Math.abs(value) >= size) {
+    // From where the rounded text reaches the next unit: 999,999 is 1M, never 1000k.
+    if (Math.abs(value) >= size * 0.9995) {
       const scaled = value / size;
       return `${scaled >= 100 ? Math.round(scaled) : trimZero(scaled.toFixed(1))}${unit}`;
     }

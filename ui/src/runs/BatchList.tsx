@@ -91,7 +91,7 @@ function BatchRow({ batch, index, epochStart, longest }: RowProps) {
       <span className="faint">
         +{formatDuration(toNano(batch.start_unix_nano) - toNano(epochStart))}
       </span>
-      <span className="result-bar">
+      <span className="share-bar">
         <span
           style={{
             width: `${(Number(batch.duration_nano) / longest) * 100}%`,

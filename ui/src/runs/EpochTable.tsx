@@ -150,7 +150,7 @@ function DurationCell({ nano, longest, color }: { nano: string; longest: number;
     <td>
       <span className="duration-cell">
         <span>{formatDuration(nano)}</span>
-        <span className="result-bar">
+        <span className="share-bar">
           <span style={{ width: `${(Number(nano) / longest) * 100}%`, background: color }} />
         </span>
       </span>

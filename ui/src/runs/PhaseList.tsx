@@ -30,7 +30,7 @@ export function PhaseList({ phases, runStart }: { phases: Phase[]; runStart: str
                 +{formatDuration(toNano(phase.start_unix_nano) - toNano(runStart))}
               </span>
               <strong>{formatDuration(phase.duration_nano)}</strong>
-              <span className="result-bar">
+              <span className="share-bar">
                 <span
                   style={{
                     width: `${(Number(phase.duration_nano) / longest) * 100}%`,

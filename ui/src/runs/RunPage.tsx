@@ -8,7 +8,7 @@ import { run as runQuery } from '../api/queries';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue } from '../format/number';
 import { formatClock, formatExact, formatTimestamp } from '../format/time';
-import { AttributeTable } from '../trace/AttributeTable';
+import { AttributeTable } from '../attributes/AttributeTable';
 import { CopyButton } from '../widgets/CopyButton';
 import { useNow, useTitle } from '../widgets/hooks';
 import { StateBadge } from '../widgets/marks';

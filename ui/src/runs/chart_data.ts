@@ -139,7 +139,7 @@ export function alignColumns(parts: { x: number[]; columns: (number | null)[][] 
   x: number[];
   columns: Column[];
 } {
-  const x = [...new Set(parts.flatMap((part) => part.x))].sort((a, b) => a - b);
+  const x = [...new Set(parts.flatMap((part) => part.x))].toSorted((a, b) => a - b);
   const place = new Map(x.map((value, index) => [value, index]));
   const columns = parts.flatMap((part) =>
     part.columns.map((column) => {

@@ -6,7 +6,7 @@ import { toNano } from '../format/time';
 export function mergeRuns(runs: RunSummary[], changed: readonly RunSummary[]): RunSummary[] {
   const byId = new Map(runs.map((run) => [run.run_id, run]));
   for (const run of changed) byId.set(run.run_id, run);
-  return [...byId.values()].sort((a, b) => {
+  return [...byId.values()].toSorted((a, b) => {
     const [first, second] = [toNano(a.start_unix_nano), toNano(b.start_unix_nano)];
     return first < second ? 1 : first > second ? -1 : 0;
   });

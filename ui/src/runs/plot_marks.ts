@@ -18,6 +18,8 @@ export function drawEpochMarks(
   ctx.strokeStyle = colors.grid;
   ctx.fillStyle = colors.text;
   ctx.font = `${10 * scale}px Inter Variable, system-ui, sans-serif`;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
   ctx.setLineDash([2 * scale, 3 * scale]);
   ctx.lineWidth = scale;
   for (const mark of thinMarks(marks)) {
@@ -32,7 +34,7 @@ export function drawEpochMarks(
   ctx.restore();
 }
 
-/** NaN and +∞ point up from the lower edge's opposite: they stand at the top, −∞ at the bottom. */
+/** NaN and +∞ stand at the top of the plot, −∞ at the bottom, whatever part is zoomed in on. */
 export function drawNonFinite(
   plot: uPlot,
   lines: readonly ChartLine[],
@@ -46,6 +48,8 @@ export function drawNonFinite(
   ctx.fillStyle = colors.error;
   ctx.strokeStyle = colors.error;
   ctx.font = `600 ${10 * scale}px Inter Variable, system-ui, sans-serif`;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
   ctx.globalAlpha = 0.9;
   let labelEnd = Number.NEGATIVE_INFINITY;
   for (const point of lines.flatMap((line) => line.branches).flatMap((one) => one.nonFinite)) {

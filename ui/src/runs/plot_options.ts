@@ -158,7 +158,7 @@ function secondsText(seconds: number): string {
 
 function plainText(value: number): string {
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1).replace('.0e', 'e');
   return String(Number(value.toPrecision(5)));
 }
 

@@ -17,7 +17,7 @@ export function groupSeries(series: readonly SeriesInfo[]): SeriesGroups {
     named.length > 0 ? named : series.filter(({ group }) => group === 'loss').slice(0, 3);
   const small = series
     .filter((one) => !main.includes(one))
-    .sort(
+    .toSorted(
       (a, b) =>
         GROUP_ORDER.indexOf(a.group) - GROUP_ORDER.indexOf(b.group) || a.name.localeCompare(b.name),
     );

@@ -170,7 +170,7 @@ function ServiceFilters({ filters, onChange }: FilterProps) {
     return [...kinds].map(([name, kind]) => ({
       id: name,
       label: name,
-      ...(kind === 'internal' ? {} : { note: kind }),
+      note: kind === 'internal' ? '' : kind,
     }));
   }, [found]);
   return (

@@ -1,7 +1,7 @@
 /** The list of traces: virtual rows, one line each, with the counter of what waits on top. */
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { memo, useEffect, useMemo, useRef, useState } from 'react';
+import { memo, useEffect, useRef, useState } from 'react';
 import type { TraceSummary } from '../api/contract';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural } from '../format/number';
@@ -25,10 +25,6 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
   const navigate = useNavigate();
   const now = useNow(1_000);
   const [focusedId, setFocusedId] = useState<string | null>(null);
-  const slowest = useMemo(
-    () => Math.max(1, ...shown.map((trace) => Number(trace.duration_nano))),
-    [shown],
-  );
   const rows = useVirtualizer({
     count: shown.length,
     getScrollElement: () => scroller.current,
@@ -36,6 +32,15 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
     getItemKey: (index) => shown[index]?.trace_id ?? index,
     overscan: 8,
   });
+  const items = rows.getVirtualItems();
+  const top = rows.scrollOffset ?? 0;
+  const bottom = top + (rows.scrollRect?.height ?? 0);
+  const visibleItems = items.filter((item) => item.end > top && item.start < bottom);
+  // Bars compare what can be seen together; one long trace elsewhere does not flatten them.
+  const slowest = Math.max(
+    1,
+    ...visibleItems.map((item) => Number(shown[item.index]?.duration_nano ?? 0)),
+  );
   const focusedIndex = shown.findIndex((trace) => trace.trace_id === focusedId);
 
   const move = (step: number) => {
@@ -56,7 +61,7 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
   });
 
   const { hasMore, isLoadingMore, loadMore } = results;
-  const lastIndex = rows.getVirtualItems().at(-1)?.index ?? 0;
+  const lastIndex = items.at(-1)?.index ?? 0;
   useEffect(() => {
     if (hasMore && !isLoadingMore && shown.length > 50 && lastIndex >= shown.length - 5) loadMore();
   }, [hasMore, isLoadingMore, lastIndex, loadMore, shown.length]);
@@ -94,7 +99,7 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
         onScroll={(event) => onAtTop(event.currentTarget.scrollTop < ROW_PX / 2)}
       >
         <ol style={{ height: rows.getTotalSize(), position: 'relative' }}>
-          {rows.getVirtualItems().map((item) => {
+          {items.map((item) => {
             const trace = shown[item.index];
             return trace === undefined ? null : (
               <li
@@ -204,7 +209,7 @@ const ResultRow = memo(function ResultRow(props: RowProps) {
         {formatCount(trace.span_count)} <span className="faint">spans</span>
       </span>
       <span className="result-duration number">
-        <span className="result-bar">
+        <span className="share-bar">
           <span
             style={{ width: `${share}%`, background: serviceColors(trace.root_service) }}
             className={trace.state === 'running' ? 'running-bar' : undefined}

@@ -56,6 +56,6 @@ export function combine(
 function newestFirst(traces: TraceSummary[]): TraceSummary[] {
   return traces
     .map((trace) => ({ trace, start: toNano(trace.start_unix_nano) }))
-    .sort((a, b) => (a.start < b.start ? 1 : a.start > b.start ? -1 : 0))
+    .toSorted((a, b) => (a.start < b.start ? 1 : a.start > b.start ? -1 : 0))
     .map(({ trace }) => trace);
 }

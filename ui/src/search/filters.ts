@@ -47,7 +47,7 @@ export const RANGES: { name: RangeName; label: string; millis: number | null }[]
 /** The parameters of a URL as the router hands them over. */
 export type UrlParameters = Record<string, string | string[] | undefined>;
 
-const STATUSES: readonly string[] = ['error', 'ok', 'unset'];
+const STATUSES: ReadonlySet<string> = new Set(['error', 'ok', 'unset']);
 
 /** Reads the URL; unknown or broken values fall back to no filter. */
 export function filtersFromUrl(url: UrlParameters): SearchFilters {
@@ -61,7 +61,7 @@ export function filtersFromUrl(url: UrlParameters): SearchFilters {
     tags: allOf(url['tag']).map(parseTagParameter),
     minDuration: text('min'),
     maxDuration: text('max'),
-    status: STATUSES.includes(status) ? (status as StatusFilter) : '',
+    status: STATUSES.has(status) ? (status as StatusFilter) : '',
     range,
     from: range === 'custom' ? millisOf(text('from')) : null,
     to: range === 'custom' ? millisOf(text('to')) : null,

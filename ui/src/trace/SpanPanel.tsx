@@ -11,7 +11,7 @@ import { CopyButton } from '../widgets/CopyButton';
 import { CloseIcon } from '../widgets/icons';
 import { ColorDot, StateBadge } from '../widgets/marks';
 import { ErrorState, Skeleton } from '../widgets/messages';
-import { AttributeTable } from './AttributeTable';
+import { AttributeTable } from '../attributes/AttributeTable';
 import type { SpanColors } from './span_colors';
 
 interface PanelProps {

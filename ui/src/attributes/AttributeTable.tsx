@@ -4,6 +4,7 @@ import type { Attribute } from '../api/contract';
 import { formatCount } from '../format/number';
 import { CopyButton } from '../widgets/CopyButton';
 import { findAttributes, prettyJson, valueText } from './attribute_text';
+import './attributes.css';
 
 /** Lists longer than this get a field to search them. */
 const SEARCH_FROM = 6;

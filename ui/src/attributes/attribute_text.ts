@@ -53,7 +53,7 @@ export function findAttributes(attributes: readonly Attribute[], text: string): 
         attribute.key.toLowerCase().includes(needle) ||
         valueText(attribute).toLowerCase().includes(needle),
     )
-    .sort((a, b) => a.key.localeCompare(b.key));
+    .toSorted((a, b) => a.key.localeCompare(b.key));
 }
 
 /** JSON inside a string, laid out for reading; `null` when the text is no JSON object or list. */
