@@ -1,1 +1,25 @@
-//! To be written.
+//! The server of Lumitrace: receives traces, keeps them, and answers questions about them.
+//!
+//! **What it is.** One process with three ports: OTLP/gRPC, OTLP/HTTP, and a web interface with
+//! query APIs. The binary `lumitrace` is a thin wrapper around this crate.
+//!
+//! **What it is not.** No knowledge of file formats (that is `lumitrace-store`'s), of wire formats
+//! (`lumitrace-wire`), or of what spans mean (`lumitrace-query`).
+//!
+//! Modules in reading order, along the way of the data: [`config`] and [`cli`] say what is wanted,
+//! [`serve`] puts everything together, [`listen`] accepts connections, [`receive`] takes OTLP in,
+//! [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
+//! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
+//! how it goes.
+
+pub mod admit;
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod listen;
+pub mod live;
+pub mod metrics;
+pub mod ops;
+pub mod receive;
+pub mod serve;
+pub mod ui;

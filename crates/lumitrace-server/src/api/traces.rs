@@ -1,0 +1,370 @@
+//! Services, searches, traces and spans for our own pages.
+
+use super::error::ApiError;
+use super::json::{attributes, nano};
+use super::params::{Params, parse};
+use super::{Api, answer, now_unix_nano};
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use lumitrace_model::{Event, Link, Span, SpanId, StatusCode, TraceId, names, value};
+use lumitrace_query::{SpanDetail, SpanState, TagFilter, TraceQuery, TraceSummary, TraceTree};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const SEARCH_PARAMS: [&str; 11] = [
+    "service",
+    "operation",
+    "text",
+    "tag",
+    "min_duration",
+    "max_duration",
+    "status",
+    "start_unix_nano",
+    "end_unix_nano",
+    "limit",
+    "before",
+];
+const DEFAULT_TRACES: usize = 50;
+const MAX_TRACES: usize = 1000;
+
+/// `GET /services`.
+pub(super) async fn services(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    answer(move || {
+        let services = api.engine.services();
+        let services = services.iter().map(|service| {
+            json!({
+                "name": service.name,
+                "last_seen_unix_nano": nano(service.last_seen_unix_nano),
+            })
+        });
+        Ok(json!({"services": services.collect::<Value>()}))
+    })
+    .await
+}
+
+/// `GET /services/{service}/operations`.
+pub(super) async fn operations(
+    State(api): State<Arc<Api>>,
+    Path(service): Path<String>,
+) -> Result<Response, ApiError> {
+    answer(move || {
+        let operations = api.engine.operations(&service);
+        let operations = operations
+            .iter()
+            .map(|operation| json!({"name": operation.name, "kind": operation.kind.as_str()}));
+        Ok(json!({"operations": operations.collect::<Value>()}))
+    })
+    .await
+}
+
+/// `GET /traces`.
+pub(super) async fn search(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let query = search_query(query.as_deref())?;
+    answer(move || {
+        let page = api.engine.search(&query, now_unix_nano())?;
+        Ok(json!({
+            "traces": page.traces.iter().map(summary).collect::<Value>(),
+            "next": page.next.map(|cursor| cursor.to_string()),
+            "truncated": page.truncated,
+        }))
+    })
+    .await
+}
+
+/// What the parameters of a search ask for.
+pub(super) fn search_query(query: Option<&str>) -> Result<TraceQuery, ApiError> {
+    let params = Params::only(query, &SEARCH_PARAMS)?;
+    let tags = params.all("tag").filter(|tag| !tag.is_empty()).map(|tag| {
+        let (key, value) = tag.split_once('=').ok_or_else(|| {
+            ApiError::bad_request(format!("tag cannot be {tag:?}; write it as key=value"))
+        })?;
+        Ok(TagFilter {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    });
+    let only_errors = match params.text("status") {
+        None => false,
+        Some("error") => true,
+        Some(other) => {
+            let message = format!("status cannot be {other:?}; only error can be asked for");
+            return Err(ApiError::bad_request(message));
+        }
+    };
+    let query = TraceQuery {
+        service: params.text("service").map(str::to_owned),
+        operation: params.text("operation").map(str::to_owned),
+        text: params.text("text").map(str::to_owned),
+        tags: tags.collect::<Result<_, ApiError>>()?,
+        min_duration_nano: params.duration_nano("min_duration")?,
+        max_duration_nano: params.duration_nano("max_duration")?,
+        only_errors,
+        start_unix_nano: params.parsed("start_unix_nano")?,
+        end_unix_nano: params.parsed("end_unix_nano")?,
+        limit: params.limit("limit", DEFAULT_TRACES, MAX_TRACES)?,
+        before: params.parsed("before")?,
+    };
+    if let (Some(min), Some(max)) = (query.min_duration_nano, query.max_duration_nano)
+        && max < min
+    {
+        return Err(ApiError::bad_request(
+            "max_duration is shorter than min_duration",
+        ));
+    }
+    Ok(query)
+}
+
+/// A line of a search's results.
+pub(super) fn summary(trace: &TraceSummary) -> Value {
+    let services = trace.services.iter().map(|service| {
+        json!({
+            "name": service.name,
+            "span_count": service.span_count,
+            "error_count": service.error_count,
+        })
+    });
+    json!({
+        "trace_id": trace.trace_id.to_string(),
+        "root_service": trace.root_service,
+        "root_name": trace.root_name,
+        "start_unix_nano": nano(trace.start_unix_nano),
+        "duration_nano": nano(trace.duration_nano),
+        "span_count": trace.span_count,
+        "error_count": trace.error_count,
+        "matched_span_count": trace.matched_span_count,
+        "services": services.collect::<Value>(),
+        "state": trace.state.as_str(),
+        "root_missing": trace.root_missing,
+        "run_id": trace.run_id.map(|run_id| run_id.to_string()),
+    })
+}
+
+/// `GET /traces/{trace_id}`.
+pub(super) async fn trace(
+    State(api): State<Arc<Api>>,
+    Path(trace_id): Path<String>,
+) -> Result<Response, ApiError> {
+    let trace_id: TraceId = parse("trace_id", &trace_id)?;
+    answer(move || {
+        let tree = api.engine.trace(trace_id, now_unix_nano())?;
+        Ok(TraceColumns::new(
+            tree.ok_or_else(|| trace_not_found(trace_id))?,
+        ))
+    })
+    .await
+}
+
+fn trace_not_found(trace_id: TraceId) -> ApiError {
+    ApiError::not_found(
+        "trace_not_found",
+        format!("no span of trace {trace_id} is stored; it may not have arrived yet"),
+    )
+}
+
+/// A waterfall by columns: a fraction of the size of one object a span.
+#[derive(Serialize)]
+struct TraceColumns {
+    trace_id: String,
+    start_unix_nano: String,
+    duration_nano: String,
+    span_count: usize,
+    error_count: u64,
+    state: &'static str,
+    root_missing: bool,
+    services: Vec<String>,
+    names: Vec<String>,
+    run_id: Option<String>,
+    spans: SpanColumns,
+}
+
+#[derive(Serialize, Default)]
+struct SpanColumns {
+    id: Vec<String>,
+    parent: Vec<i64>,
+    depth: Vec<u32>,
+    name: Vec<u32>,
+    service: Vec<u32>,
+    kind: Vec<&'static str>,
+    start_offset_nano: Vec<u64>,
+    duration_nano: Vec<u64>,
+    status: Vec<u8>,
+    state: Vec<u8>,
+    event_count: Vec<u32>,
+    label: Vec<Option<String>>,
+}
+
+impl TraceColumns {
+    fn new(tree: TraceTree) -> Self {
+        let mut spans = SpanColumns::default();
+        let span_count = tree.rows.len();
+        for row in tree.rows {
+            spans.id.push(row.span_id.to_string());
+            spans.parent.push(row.parent.map_or(-1, i64::from));
+            spans.depth.push(row.depth);
+            spans.name.push(row.name);
+            spans.service.push(row.service);
+            spans.kind.push(row.kind.as_str());
+            spans.start_offset_nano.push(row.start_offset_nano);
+            spans.duration_nano.push(row.duration_nano);
+            spans.status.push(row.status.code());
+            spans.state.push(match row.state {
+                SpanState::Complete => 0,
+                SpanState::Running => 1,
+                SpanState::Interrupted => 2,
+            });
+            spans.event_count.push(row.event_count);
+            spans.label.push(row.label);
+        }
+        Self {
+            trace_id: tree.trace_id.to_string(),
+            start_unix_nano: tree.start_unix_nano.to_string(),
+            duration_nano: tree.duration_nano.to_string(),
+            span_count,
+            error_count: tree.error_count,
+            state: tree.state.as_str(),
+            root_missing: tree.root_missing,
+            services: tree.services,
+            names: tree.names,
+            run_id: tree.run_id.map(|run_id| run_id.to_string()),
+            spans,
+        }
+    }
+}
+
+/// `GET /traces/{trace_id}/spans/{span_id}`.
+pub(super) async fn span(
+    State(api): State<Arc<Api>>,
+    Path((trace_id, span_id)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let trace_id: TraceId = parse("trace_id", &trace_id)?;
+    let span_id: SpanId = parse("span_id", &span_id)?;
+    answer(
+        move || match api.engine.span(trace_id, span_id, now_unix_nano())? {
+            Some(detail) => Ok(span_detail(&detail)),
+            None => Err(ApiError::not_found(
+                "span_not_found",
+                format!(
+                    "no span {span_id} of trace {trace_id} is stored; it may not have arrived yet"
+                ),
+            )),
+        },
+    )
+    .await
+}
+
+fn span_detail(detail: &SpanDetail) -> Value {
+    let record = &detail.record;
+    let span = &record.span;
+    json!({
+        "trace_id": span.trace_id.to_string(),
+        "span_id": span.span_id.to_string(),
+        "parent_span_id": span.parent_span_id.map(|id| id.to_string()),
+        "name": span.name,
+        "label": detail.label,
+        "kind": span.kind.as_str(),
+        "service": detail.service_name,
+        "start_unix_nano": nano(span.start_unix_nano),
+        "end_unix_nano": nano(span.end_unix_nano),
+        "duration_nano": nano(span.duration_nano()),
+        "state": detail.state.as_str(),
+        "status": {"code": status_word(span.status.code), "message": span.status.message},
+        "attributes": attributes(&span.attributes),
+        "dropped_attributes_count": span.dropped_attributes_count,
+        "events": span.events.iter().map(|each| event(each, span)).collect::<Value>(),
+        "dropped_events_count": span.dropped_events_count,
+        "links": span.links.iter().map(link).collect::<Value>(),
+        "dropped_links_count": span.dropped_links_count,
+        "exception": span.exception().map(exception),
+        "resource": {"attributes": attributes(&record.resource.attributes)},
+        "scope": {
+            "name": record.scope.name,
+            "version": record.scope.version,
+            "attributes": attributes(&record.scope.attributes),
+        },
+        "trace_state": span.trace_state,
+        "flags": span.flags,
+    })
+}
+
+/// The lower-case word for how a span ended.
+pub(super) fn status_word(code: StatusCode) -> &'static str {
+    match code {
+        StatusCode::Unset => "unset",
+        StatusCode::Ok => "ok",
+        StatusCode::Error => "error",
+    }
+}
+
+fn event(event: &Event, span: &Span) -> Value {
+    // Clocks differ: an event may be dated before its span.
+    let offset = i128::from(event.time_unix_nano) - i128::from(span.start_unix_nano);
+    json!({
+        "name": event.name,
+        "time_unix_nano": nano(event.time_unix_nano),
+        "offset_nano": offset.to_string(),
+        "attributes": attributes(&event.attributes),
+        "dropped_attributes_count": event.dropped_attributes_count,
+    })
+}
+
+fn link(link: &Link) -> Value {
+    json!({
+        "trace_id": link.trace_id.to_string(),
+        "span_id": link.span_id.to_string(),
+        "trace_state": link.trace_state,
+        "attributes": attributes(&link.attributes),
+        "dropped_attributes_count": link.dropped_attributes_count,
+    })
+}
+
+fn exception(event: &Event) -> Value {
+    let text = |key| value::find(&event.attributes, key).and_then(|value| value.as_str());
+    json!({
+        "type": text(names::EXCEPTION_TYPE),
+        "message": text(names::EXCEPTION_MESSAGE),
+        "stacktrace": text(names::EXCEPTION_STACKTRACE),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_is_read_from_its_parameters() {
+        let query = search_query(Some(
+            "service=s&tag=epoch%3D3&tag=a%3Db%3Dc&min_duration=10ms&status=error&limit=99999&text=x",
+        ))
+        .unwrap();
+        assert_eq!(query.service.as_deref(), Some("s"));
+        assert_eq!(
+            query.tags[1],
+            TagFilter {
+                key: "a".into(),
+                value: "b=c".into()
+            }
+        );
+        assert_eq!(query.min_duration_nano, Some(10_000_000));
+        assert!(query.only_errors);
+        assert_eq!(query.limit, MAX_TRACES);
+    }
+
+    #[test]
+    fn a_wrong_search_says_what_is_wrong() {
+        for (query, part) in [
+            ("tag=x", "key=value"),
+            ("status=fine", "status"),
+            ("min_duration=2s&max_duration=1s", "shorter"),
+            ("before=x", "before"),
+            ("start_unix_nano=-1", "start_unix_nano"),
+            ("colour=red", "colour"),
+        ] {
+            let message = search_query(Some(query)).unwrap_err().message;
+            assert!(message.contains(part), "{query}: {message}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the subcommands do.
+
+use crate::config::{Config, Log, LogFormat};
+use crate::serve::{Server, write_ready_file};
+use anyhow::Context;
+use std::io::Write;
+use std::path::Path;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// `lumitrace serve`: runs until Ctrl-C or SIGTERM.
+pub(super) fn serve(config: &Config, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let server = tokio::select! {
+            server = Server::start(config) => server?,
+            () = signals.next() => return anyhow::Ok(()),
+        };
+        if let Some(path) = ready_file {
+            write_ready_file(path, server.endpoints())?;
+        }
+        signals.next().await;
+        tracing::info!("ending; a second Ctrl-C ends at once");
+        tokio::select! {
+            () = server.shutdown() => {}
+            () = signals.next() => tracing::warn!("ended without waiting"),
+        }
+        Ok(())
+    })?;
+    // Whatever still runs is not worth waiting for: all that was acknowledged is in the log.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// `lumitrace config show`.
+pub(super) fn show(config: &Config) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(config.to_yaml()?.as_bytes())?)
+}
+
+/// `lumitrace version`.
+pub(super) fn version() -> anyhow::Result<()> {
+    Ok(writeln!(
+        std::io::stdout(),
+        "lumitrace {}",
+        env!("CARGO_PKG_VERSION")
+    )?)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next Ctrl-C or SIGTERM.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.level)
+        .with_context(|| format!("log.level cannot be {:?}", log.level))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

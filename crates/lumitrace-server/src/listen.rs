@@ -1,0 +1,188 @@
+//! Opens ports and serves the connections that come in, HTTP/1.1 and HTTP/2 alike.
+
+mod port_owner;
+
+use crate::config::Address;
+use crate::metrics::Metrics;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a client may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a silent HTTP/2 client is asked whether it is still there.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Pause after a failed accept, most often for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One of the server's ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in metrics, and below `listen.` in the settings.
+    pub name: &'static str,
+    /// What it serves, for people.
+    pub title: &'static str,
+}
+
+/// OTLP/gRPC.
+pub const OTLP_GRPC: Port = Port {
+    name: "otlp_grpc",
+    title: "OTLP/gRPC",
+};
+/// OTLP/HTTP.
+pub const OTLP_HTTP: Port = Port {
+    name: "otlp_http",
+    title: "OTLP/HTTP",
+};
+/// Web interface and query APIs.
+pub const UI: Port = Port {
+    name: "ui",
+    title: "the web interface",
+};
+
+/// Why a port could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program has the port.
+    #[error(
+        "cannot listen on {address} for {title}: the port is taken{}. Stop that program, or choose \
+         another port with --listen-{flag} HOST:PORT, LUMITRACE_LISTEN_{env} or listen.{name} in \
+         the configuration file (port 0 takes any free one)",
+        owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default(),
+        title = port.title, name = port.name, flag = port.name.replace('_', "-"),
+        env = port.name.to_uppercase()
+    )]
+    Taken {
+        /// What the port is for.
+        port: Port,
+        /// Where it should have been.
+        address: Address,
+        /// The program that has it, where that can be found out.
+        owner: Option<String>,
+    },
+    /// The address is not this machine's, or the port is privileged.
+    #[error("cannot listen on {address} for {}: {source} (listen.{})", port.title, port.name)]
+    Other {
+        /// What the port is for.
+        port: Port,
+        /// Where it should have been.
+        address: Address,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Opens `port` at `address`.
+///
+/// # Errors
+/// See [`BindError`].
+pub async fn bind(port: Port, address: &Address) -> Result<TcpListener, BindError> {
+    let bound = TcpListener::bind((address.host.as_str(), address.port)).await;
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            let owner = port_owner::find(address.port).map(|owner| owner.to_string());
+            BindError::Taken {
+                port,
+                address: address.clone(),
+                owner,
+            }
+        }
+        _ => BindError::Other {
+            port,
+            address: address.clone(),
+            source,
+        },
+    })
+}
+
+/// The connections of all ports.
+pub struct Connections {
+    tasks: TaskTracker,
+    metrics: Arc<Metrics>,
+    closing: CancellationToken,
+}
+
+impl Connections {
+    /// Connections that are accepted until `closing` is cancelled.
+    pub fn new(metrics: Arc<Metrics>, closing: CancellationToken) -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            metrics,
+            closing,
+        }
+    }
+
+    /// Serves `router` to everyone who connects to `listener`, on tasks of its own.
+    pub fn serve(&self, port: Port, listener: TcpListener, router: Router) {
+        let (tasks, metrics) = (self.tasks.clone(), Arc::clone(&self.metrics));
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = closing.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                match accepted {
+                    Ok((stream, _)) => {
+                        let metrics = Arc::clone(&metrics);
+                        let connection = serve_connection(stream, router.clone(), closing.clone());
+                        tasks.spawn(async move {
+                            let _open = metrics.connection(port.name);
+                            if let Err(error) = connection.await {
+                                metrics.connection_error(port.name);
+                                tracing::debug!(port = port.name, %error, "connection ended");
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(port = port.name, %error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Waits until every request under way is answered, at most for `timeout`; tells whether it
+    /// was enough.
+    pub async fn drain(self, timeout: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(timeout, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+/// Serves one connection. Once `closing` is cancelled it answers what is under way, and ends.
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    closing: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Answers are small and someone waits for each.
+    stream.set_nodelay(true)?;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_INTERVAL);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}

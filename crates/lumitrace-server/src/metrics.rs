@@ -1,0 +1,453 @@
+//! What the server counts about itself, in the OpenMetrics text format.
+//!
+//! Labels take only values that this program spells out, so that no sender can widen them.
+
+use crate::admit::Budget;
+use lumitrace_store::Store;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::time::Duration;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// In which form a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP, in protobuf.
+    HttpProtobuf,
+    /// OTLP over HTTP, in JSON.
+    HttpJson,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProtocolLabels {
+    protocol: &'static str,
+}
+
+impl From<Protocol> for ProtocolLabels {
+    fn from(protocol: Protocol) -> Self {
+        let protocol = match protocol {
+            Protocol::Grpc => "otlp_grpc",
+            Protocol::HttpProtobuf => "otlp_http_protobuf",
+            Protocol::HttpJson => "otlp_http_json",
+        };
+        Self { protocol }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+    status: &'static str,
+}
+
+/// Sums since the start, for the status page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IngestTotals {
+    /// Requests that reached a receiver.
+    pub requests: u64,
+    /// Spans stored.
+    pub spans: u64,
+    /// Spans rejected within accepted requests.
+    pub rejected_spans: u64,
+    /// Requests refused.
+    pub refused_requests: u64,
+    /// Requests posted to `/`.
+    pub posts_to_root: u64,
+}
+
+/// The server's counters.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ProtocolLabels, Counter>,
+    spans: Family<ProtocolLabels, Counter>,
+    payload_bytes: Family<ProtocolLabels, Counter>,
+    ingest_seconds: Histogram,
+    refused: Family<ReasonLabels, Counter>,
+    rejected_spans: Counter,
+    posts_to_root: Counter,
+    connections: Family<ListenerLabels, Gauge>,
+    connection_errors: Family<ListenerLabels, Counter>,
+    api_requests: Family<RouteLabels, Counter>,
+    api_seconds: Histogram,
+    live_streams: Gauge,
+    live_lagged: Counter,
+}
+
+impl Metrics {
+    /// Counters at zero; `store` and `budget` are asked at each scrape.
+    pub fn new(store: Store, budget: Budget) -> Self {
+        // 0.1 ms to 13 s: a memory-only append up to a slow disk or a cold search.
+        let seconds = || Histogram::new(exponential_buckets(0.0001, 2.5, 14));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("lumitrace"),
+            requests: Family::default(),
+            spans: Family::default(),
+            payload_bytes: Family::default(),
+            ingest_seconds: seconds(),
+            refused: Family::default(),
+            rejected_spans: Counter::default(),
+            posts_to_root: Counter::default(),
+            connections: Family::default(),
+            connection_errors: Family::default(),
+            api_requests: Family::default(),
+            api_seconds: seconds(),
+            live_streams: Gauge::default(),
+            live_lagged: Counter::default(),
+        };
+        metrics.register_ingest();
+        metrics.register_serving();
+        metrics
+            .registry
+            .register_collector(Box::new(StoreCollector { store, budget }));
+        metrics
+    }
+
+    fn register_ingest(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("ingest");
+        registry.register(
+            "requests",
+            "Requests that reached a receiver",
+            self.requests.clone(),
+        );
+        registry.register("spans", "Spans stored", self.spans.clone());
+        registry.register_with_unit(
+            "payload",
+            "Bytes of accepted requests, after decompression",
+            Unit::Bytes,
+            self.payload_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's last byte until its spans are durable",
+            Unit::Seconds,
+            self.ingest_seconds.clone(),
+        );
+        registry.register(
+            "refused_requests",
+            "Requests refused, by reason",
+            self.refused.clone(),
+        );
+        registry.register(
+            "rejected_spans",
+            "Spans left out of accepted requests",
+            self.rejected_spans.clone(),
+        );
+        registry.register(
+            "posts_to_root",
+            "Requests posted to / by clients that were given an address without a path",
+            self.posts_to_root.clone(),
+        );
+    }
+
+    fn register_serving(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register(
+            "connection_errors",
+            "Connections that ended with an error, such as bytes that are no HTTP",
+            self.connection_errors.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the query APIs, by route and class of status",
+            self.api_requests.clone(),
+        );
+        registry.register_with_unit(
+            "api_request_duration",
+            "Time until the answer of a query API began",
+            Unit::Seconds,
+            self.api_seconds.clone(),
+        );
+        registry.register(
+            "live_streams",
+            "Open live streams",
+            self.live_streams.clone(),
+        );
+        registry.register(
+            "live_missed_batches",
+            "Batches that live streams missed because they fell behind",
+            self.live_lagged.clone(),
+        );
+    }
+
+    /// A request reached a receiver.
+    pub(crate) fn request(&self, protocol: Protocol) {
+        self.requests.get_or_create(&protocol.into()).inc();
+    }
+
+    /// A request was stored.
+    pub(crate) fn accepted(
+        &self,
+        protocol: Protocol,
+        span_count: usize,
+        payload_bytes: usize,
+        duration: Duration,
+    ) {
+        let labels = protocol.into();
+        self.spans.get_or_create(&labels).inc_by(span_count as u64);
+        self.payload_bytes
+            .get_or_create(&labels)
+            .inc_by(payload_bytes as u64);
+        self.ingest_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Spans were left out of an accepted request.
+    pub(crate) fn rejected_spans(&self, count: u64) {
+        self.rejected_spans.inc_by(count);
+    }
+
+    /// A request was posted to `/`.
+    pub(crate) fn post_to_root(&self) {
+        self.posts_to_root.inc();
+    }
+
+    /// A connection was opened; it counts until the guard is dropped.
+    pub(crate) fn connection(&self, listener: &'static str) -> GaugeGuard {
+        GaugeGuard::new(&self.connections.get_or_create(&ListenerLabels { listener }))
+    }
+
+    /// A connection ended with an error.
+    pub(crate) fn connection_error(&self, listener: &'static str) {
+        self.connection_errors
+            .get_or_create(&ListenerLabels { listener })
+            .inc();
+    }
+
+    /// A query API answered.
+    pub(crate) fn api_request(&self, route: String, status: http::StatusCode, duration: Duration) {
+        let status = match status.as_u16() {
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        self.api_requests
+            .get_or_create(&RouteLabels { route, status })
+            .inc();
+        self.api_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A live stream was opened; it counts until the guard is dropped.
+    pub(crate) fn live_stream(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.live_streams)
+    }
+
+    /// A live stream missed batches.
+    pub(crate) fn live_missed(&self, batches: u64) {
+        self.live_lagged.inc_by(batches);
+    }
+
+    /// The sums for the status page.
+    pub fn ingest_totals(&self) -> IngestTotals {
+        let protocols = [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson];
+        let sum = |family: &Family<ProtocolLabels, Counter>| {
+            protocols
+                .iter()
+                .map(|p| family.get_or_create(&(*p).into()).get())
+                .sum()
+        };
+        IngestTotals {
+            requests: sum(&self.requests),
+            spans: sum(&self.spans),
+            rejected_spans: self.rejected_spans.get(),
+            refused_requests: crate::admit::REASONS
+                .iter()
+                .map(|reason| self.refused.get_or_create(&ReasonLabels { reason }).get())
+                .sum(),
+            posts_to_root: self.posts_to_root.get(),
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Counts one in a gauge as long as it lives.
+#[derive(Debug)]
+pub(crate) struct GaugeGuard {
+    gauge: Gauge,
+}
+
+impl GaugeGuard {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self {
+            gauge: gauge.clone(),
+        }
+    }
+}
+
+impl Drop for GaugeGuard {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// Asks the store and the budget when someone scrapes.
+struct StoreCollector {
+    store: Store,
+    budget: Budget,
+}
+
+impl fmt::Debug for StoreCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreCollector")
+    }
+}
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let stats = self.store.stats();
+        let gauges = [
+            (
+                "ingest_in_flight_bytes",
+                "Bytes of requests in work",
+                self.budget.used_bytes(),
+            ),
+            (
+                "store_spans",
+                "Spans stored, in memory and in blocks",
+                stats.spans,
+            ),
+            ("store_blocks", "Blocks", stats.blocks),
+            ("store_block_bytes", "Size of all blocks", stats.block_bytes),
+            (
+                "store_log_bytes",
+                "Size of the write-ahead log",
+                stats.log_bytes,
+            ),
+            (
+                "store_disk_bytes",
+                "Size of the data folder's files",
+                stats.disk_bytes,
+            ),
+            (
+                "store_memtable_spans",
+                "Spans in memory that no block holds yet",
+                stats.memtable_spans,
+            ),
+            (
+                "store_memtable_bytes",
+                "Their size in memory",
+                stats.memtable_bytes,
+            ),
+            (
+                "store_queue_bytes",
+                "Bytes waiting for the log",
+                stats.queue_bytes,
+            ),
+            (
+                "store_healthy",
+                "1 unless the store refuses spans or cannot write blocks",
+                u64::from(stats.failure.is_none() && stats.flush_problem.is_none()),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            // Gauges are signed; no size of ours comes near the difference.
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let counters = [
+            (
+                "store_appended_batches",
+                "Batches acknowledged",
+                stats.appended_batches,
+            ),
+            (
+                "store_appended_spans",
+                "Spans acknowledged",
+                stats.appended_spans,
+            ),
+            ("store_syncs", "Times the log was synced", stats.syncs),
+            (
+                "store_flushes",
+                "Memtables written out as blocks",
+                stats.flushes,
+            ),
+            (
+                "store_flush_failures",
+                "Failed attempts to write a block",
+                stats.flush_failures,
+            ),
+            ("store_compactions", "Merges of blocks", stats.compactions),
+            (
+                "store_replayed_spans",
+                "Spans replayed at the start",
+                stats.replayed_spans,
+            ),
+            (
+                "store_refused_full",
+                "Batches refused: queue full",
+                stats.refused.full,
+            ),
+            (
+                "store_refused_disk_full",
+                "Batches refused: disk full",
+                stats.refused.disk_full,
+            ),
+            (
+                "store_refused_read_only",
+                "Batches refused: read-only",
+                stats.refused.read_only,
+            ),
+            (
+                "store_refused_too_large",
+                "Batches refused: too large",
+                stats.refused.too_large,
+            ),
+            (
+                "store_refused_failed",
+                "Batches refused: store failed",
+                stats.refused.failed,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        let seconds = ConstCounter::new(stats.sync_time.as_secs_f64());
+        seconds.encode(encoder.encode_descriptor(
+            "store_sync",
+            "Time spent syncing the log",
+            Some(&Unit::Seconds),
+            seconds.metric_type(),
+        )?)
+    }
+}

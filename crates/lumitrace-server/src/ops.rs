@@ -1,0 +1,57 @@
+//! What operators ask: is it alive, is it ready, what does it count.
+
+use crate::metrics::{self, Metrics};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use lumitrace_store::{Store, StoreStats};
+use std::sync::Arc;
+
+/// What the answers are made from.
+pub struct Ops {
+    /// The store, asked for its health.
+    pub store: Store,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// `/healthz`, `/readyz` and `/metrics`.
+pub fn router(ops: Arc<Ops>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(ops)
+}
+
+/// Why the server cannot do its work at the moment; `None` if all is well.
+pub(crate) fn problem(stats: &StoreStats) -> Option<String> {
+    let failure = stats.failure.as_ref().map(|reason| {
+        format!("spans are refused: {reason}; after the repair restart the server if this stays")
+    });
+    let flush = stats.flush_problem.as_ref();
+    failure.or_else(|| flush.map(|reason| format!("blocks cannot be written: {reason}")))
+}
+
+/// The process lives and answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Spans are taken.
+async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
+    match problem(&ops.store.stats()) {
+        None => "ready\n".into_response(),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+    match ops.metrics.encode() {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

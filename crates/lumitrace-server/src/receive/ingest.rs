@@ -1,0 +1,245 @@
+//! Decodes a request's payload and stores it: the part of the way that HTTP and gRPC share.
+
+use super::body::{self, BodyLimits, Encoding, INLINE_BYTES};
+use super::route::Route;
+use crate::admit::{Budget, Refusal, Reservation};
+use crate::config::Limits;
+use crate::metrics::{Metrics, Protocol};
+use bytes::Bytes;
+use lumitrace_store::{AppendError, SpanBatch, Store};
+use lumitrace_wire::otlp::response::PartialSuccess;
+use lumitrace_wire::otlp::{json, protobuf};
+use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Takes requests into the store, within the limits.
+pub struct Receiver {
+    store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    budget: Budget,
+    warnings: WarningGate,
+    pub(super) body_limits: BodyLimits,
+    decode_limits: DecodeLimits,
+    /// Where people find the web interface: told to those who ask an OTLP port with a browser.
+    pub(super) ui_url: String,
+}
+
+/// Keeps a sender that is refused a thousand times a second from filling the log.
+#[derive(Default)]
+struct WarningGate {
+    last: Mutex<HashMap<&'static str, Instant>>,
+}
+
+impl WarningGate {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn opens(&self, reason: &'static str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let open = last
+            .get(reason)
+            .is_none_or(|last| now.duration_since(*last) >= Self::PAUSE);
+        if open {
+            last.insert(reason, now);
+        }
+        open
+    }
+}
+
+/// How a payload is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Protobuf,
+    Json,
+}
+
+/// A payload as it was sent.
+pub(super) struct Payload {
+    pub(super) bytes: Bytes,
+    pub(super) encoding: Encoding,
+    pub(super) format: Format,
+    pub(super) route: Route,
+}
+
+impl Receiver {
+    /// A receiver that stores in `store`, holds at most `budget` at a time and counts in `metrics`.
+    pub fn new(
+        store: Store,
+        budget: Budget,
+        metrics: Arc<Metrics>,
+        limits: &Limits,
+        ui_url: String,
+    ) -> Self {
+        Self {
+            store,
+            metrics,
+            budget,
+            warnings: WarningGate::default(),
+            body_limits: BodyLimits {
+                max_bytes: limits.max_request_bytes.0,
+                timeout: limits.body_timeout.0,
+            },
+            decode_limits: DecodeLimits {
+                max_depth: limits.max_value_depth,
+                ..DecodeLimits::default()
+            },
+            ui_url,
+        }
+    }
+
+    /// Counts a refusal and says it in the log, at most once in a while for each reason.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        let reason = refusal.answer().reason;
+        self.metrics.refused(reason);
+        if self.warnings.opens(reason) {
+            tracing::warn!(reason, "request refused: {refusal}");
+        }
+    }
+
+    /// An empty share of the bytes that may be in flight.
+    pub(super) fn reserve(&self) -> Reservation {
+        self.budget.reserve()
+    }
+
+    /// Stores the spans of `payload`. When this returns they are durable and searchable; spans
+    /// that cannot be kept are told in the partial success.
+    pub(super) async fn ingest(
+        &self,
+        payload: Payload,
+        reservation: &mut Reservation,
+        protocol: Protocol,
+    ) -> Result<Option<PartialSuccess>, Refusal> {
+        let begun = Instant::now();
+        let decoded = self.decode(payload, reservation).await?;
+        let Decoded {
+            batch,
+            rejected_spans,
+            rejection,
+            payload_bytes,
+        } = decoded;
+        let span_count = batch.span_count();
+        if span_count > 0 {
+            self.store.append(batch).await.map_err(refusal_of_store)?;
+        }
+        self.metrics
+            .accepted(protocol, span_count, payload_bytes, begun.elapsed());
+        if rejected_spans == 0 {
+            return Ok(None);
+        }
+        self.metrics.rejected_spans(rejected_spans);
+        let error_message = rejection.unwrap_or_default();
+        tracing::debug!(rejected_spans, error_message, "spans rejected");
+        Ok(Some(PartialSuccess {
+            rejected_spans,
+            error_message,
+        }))
+    }
+
+    async fn decode(
+        &self,
+        payload: Payload,
+        reservation: &mut Reservation,
+    ) -> Result<Decoded, Refusal> {
+        let limits = self.decode_limits;
+        let max_bytes = self.body_limits.max_bytes;
+        if payload.bytes.len() <= INLINE_BYTES && payload.encoding == Encoding::Identity {
+            return decode(&payload, max_bytes, &limits, reservation);
+        }
+        // Large work goes to a thread of its own, so that it holds up nobody's answer. Its share of
+        // the budget goes along: this future may be dropped while the thread still works.
+        let mut moved = self.reserve();
+        std::mem::swap(&mut moved, reservation);
+        let work = tokio::task::spawn_blocking(move || {
+            let decoded = decode(&payload, max_bytes, &limits, &mut moved);
+            (decoded, moved)
+        });
+        let (decoded, moved) = work.await.map_err(|error| {
+            tracing::error!(%error, "decoding a request failed; this is a bug");
+            Refusal::Malformed("the request could not be decoded".to_owned())
+        })?;
+        *reservation = moved;
+        decoded
+    }
+}
+
+struct Decoded {
+    batch: SpanBatch,
+    rejected_spans: u64,
+    rejection: Option<String>,
+    payload_bytes: usize,
+}
+
+fn decode(
+    payload: &Payload,
+    max_bytes: u64,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Decoded, Refusal> {
+    let bytes = body::decompress(payload.encoding, &payload.bytes, max_bytes, reservation)?;
+    let decoded = match payload.format {
+        Format::Protobuf => protobuf::decode_traces(&bytes, limits),
+        Format::Json => json::decode_traces(&bytes, limits),
+    };
+    if payload.route == Route::Root {
+        check_signal(&bytes, payload.format, &decoded)?;
+    }
+    let mut decoded = decoded.map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let rejected_spans = decoded.rejected_spans;
+    let rejection = decoded.rejection.take();
+    let payload_bytes = bytes.len();
+    // The sender's own bytes are kept where they hold exactly what is stored.
+    let batch = match payload.format {
+        Format::Protobuf if rejected_spans == 0 => SpanBatch::from_payload(bytes, decoded),
+        _ => SpanBatch::from_resource_spans(decoded.resource_spans),
+    };
+    Ok(Decoded {
+        batch,
+        rejected_spans,
+        rejection,
+        payload_bytes,
+    })
+}
+
+/// At `/` no path says which signal is meant. Traces are taken; what is plainly something else is
+/// refused with a reason that helps.
+fn check_signal(
+    bytes: &[u8],
+    format: Format,
+    decoded: &Result<DecodedTraces, DecodeError>,
+) -> Result<(), Refusal> {
+    let names = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
+    let foreign = match (format, decoded) {
+        (Format::Json, Ok(decoded)) => {
+            decoded.span_count() == 0
+                && (names(b"\"resourceLogs\"") || names(b"\"resourceMetrics\""))
+        }
+        // Logs and metrics share the outer shape, but not one of their items has a trace id where
+        // spans have it.
+        (Format::Protobuf, Ok(decoded)) => decoded.span_count() == 0 && decoded.rejected_spans > 0,
+        (_, Err(_)) => false,
+    };
+    if foreign {
+        return Err(Refusal::NotFound(
+            "this holds no spans, and the server stores only traces so far; \
+             name the signal in the path, such as /v1/traces"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn refusal_of_store(error: AppendError) -> Refusal {
+    match error {
+        AppendError::Full { .. } => Refusal::StoreBusy,
+        AppendError::TooLarge { limit_bytes, .. } => Refusal::TooLarge {
+            limit_bytes: limit_bytes as u64,
+        },
+        // Even a store that has failed for good takes spans again after a restart, and until then
+        // the sender had better keep them.
+        AppendError::DiskFull { .. }
+        | AppendError::ReadOnly { .. }
+        | AppendError::Failed { .. } => Refusal::StoreUnavailable(error.to_string()),
+    }
+}
