@@ -153,8 +153,12 @@ fn parse_uri(text: &str) -> Result<(http::Uri, String), EndpointError> {
     let uri: http::Uri = complete
         .parse()
         .map_err(|error: http::uri::InvalidUri| not_an_address(error.to_string()))?;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
     match uri.host() {
         None | Some("") => Err(not_an_address("it names no host".to_owned())),
+        Some(host) if uri.port_u16().is_none() && !authority.ends_with(host) => Err(
+            not_an_address("its port is not a number up to 65535".to_owned()),
+        ),
         Some(_) => Ok((uri, complete)),
     }
 }
