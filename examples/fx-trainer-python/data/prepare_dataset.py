@@ -98,7 +98,8 @@ def load_bars(pair: str, source: BarSource) -> Bars:
 
     Raises DataError (with file, line and reason for a malformed row).
     """
-    with trace_data_loading(tracer, pair, None) as span:
+    # The count is known when the work is done; should it fail, none is what was loaded.
+    with trace_data_loading(tracer, pair, 0) as span:
         folder = source.input_root / pair
         files = [path for path in find_bar_files(folder) if not _is_synthetic(path)]
         simulated = not files

@@ -73,18 +73,18 @@ def generate_bars(pair: str, year: int, count: int | None, seed: int) -> Bars:
 
 def trading_minutes(year: int) -> TimeArray:
     """Return the minutes (US-Central wall clock) of the year in which the market is open."""
-    first = np.datetime64(f"{year:04d}-01-01T00:00:00", "s")
-    minutes_of_year = (np.datetime64(f"{year + 1:04d}-01-01", "m") - first).astype(int)
-    minutes = first + np.arange(minutes_of_year).astype("timedelta64[m]")
-    day = minutes.astype("datetime64[D]")
-    weekday = (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0.
-    hour = _hour_of_day(minutes)
+    start, end = (
+        np.datetime64(f"{y:04d}-01-01T00:00", "m").astype(np.int64) for y in (year, year + 1)
+    )
+    minute = np.arange(start, end)  # Since 1970: whole numbers are far faster than datetime64.
+    weekday = (minute // (24 * 60) + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0.
+    hour = minute // 60 % 24
     closed = (
         (weekday == _SATURDAY)
         | ((weekday == _SUNDAY) & (hour < _MARKET_HOUR))
         | ((weekday == _FRIDAY) & (hour >= _MARKET_HOUR))
     )
-    open_minutes: TimeArray = minutes[~closed]
+    open_minutes: TimeArray = minute[~closed].astype("datetime64[m]").astype("datetime64[s]")
     return open_minutes
 
 
@@ -108,12 +108,7 @@ def _reverting(count: int, persistence: float, rng: np.random.Generator) -> Floa
 
 def _session_activity(local: TimeArray) -> FloatArray:
     """Return how lively the market is: quiet in Asia's hours, more at London's and New York's."""
-    hour = _hour_of_day(local)
+    hour = local.astype("datetime64[s]").astype(np.int64) % 86_400 / 3600.0
     london = np.exp(-(((hour - 3.0) / 2.5) ** 2))
     new_york = np.exp(-(((hour - 8.5) / 2.5) ** 2))
     return np.asarray(0.6 + 0.5 * london + 0.8 * new_york, dtype=np.float64)
-
-
-def _hour_of_day(times: TimeArray) -> FloatArray:
-    seconds = (times - times.astype("datetime64[D]")).astype("timedelta64[s]").astype(np.float64)
-    return np.asarray(seconds / 3600.0, dtype=np.float64)

@@ -63,7 +63,7 @@ class FeatureTable:
 
 def compute_features(pair: str, bars: Bars, settings: FeatureSettings) -> FeatureTable:
     """Compute the chosen groups inside a `feature_engineering` span."""
-    with trace_feature_engineering(tracer, pair, None) as span:
+    with trace_feature_engineering(tracer, pair, 0) as span:
         columns: Features = {}
         for group in settings.groups:
             columns.update(_compute_group(group, bars, settings))

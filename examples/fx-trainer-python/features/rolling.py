@@ -13,17 +13,17 @@ _BLOCK_LENGTH = 256
 
 def rolling_mean(values: FloatArray, window: int) -> FloatArray:
     """Return the mean of the last `window` values, NaN for the first `window - 1` rows."""
-    return _after_warm_up(sliding_window_view(values, window).mean(axis=1), len(values))
+    return _after_warm_up(_windows(values, window).mean(axis=1), len(values))
 
 
 def rolling_sum(values: FloatArray, window: int) -> FloatArray:
     """Return the sum of the last `window` values, NaN for the first `window - 1` rows."""
-    return _after_warm_up(sliding_window_view(values, window).sum(axis=1), len(values))
+    return _after_warm_up(_windows(values, window).sum(axis=1), len(values))
 
 
 def rolling_std(values: FloatArray, window: int) -> FloatArray:
     """Return the population standard deviation (ddof 0) of the last `window` values."""
-    return _after_warm_up(sliding_window_view(values, window).std(axis=1), len(values))
+    return _after_warm_up(_windows(values, window).std(axis=1), len(values))
 
 
 def exponential_mean(values: FloatArray, alpha: float, window: int) -> FloatArray:
@@ -50,6 +50,13 @@ def exponential_filter(values: FloatArray, alpha: float, initial: float) -> Floa
         block += level * carry
         level = block[-1]
     return blocks.reshape(-1)[: len(values)]
+
+
+def _windows(values: FloatArray, window: int) -> FloatArray:
+    """Return every full window as a row; none if there are fewer values than a window has."""
+    if len(values) < window:
+        return np.empty((0, window))
+    return sliding_window_view(values, window)
 
 
 def _after_warm_up(complete: FloatArray, length: int) -> FloatArray:

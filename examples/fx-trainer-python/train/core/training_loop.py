@@ -175,8 +175,7 @@ class TrainingLoop:
 
     def _validate(self, epoch: int) -> Metrics:
         # The values are known only when the evaluation, which the span covers, is over.
-        with trace_validation(self._tracer, None, None) as span:
-            span.set_attribute("epoch", epoch)
+        with trace_validation(self._tracer, epoch=epoch) as span:
             batches = batches_in_order(self._dataset.val, self._settings.batch_size)
             metrics = measure(self._model, batches, self._card, self._device)
             span.set_attribute("val_loss", metrics.loss)
