@@ -326,7 +326,7 @@ def test_running_means_of_the_loss_are_on_the_epoch_by_step(
 
 
 def test_a_multi_task_batch_has_every_tasks_loss_and_a_validation_every_metric(
-    multi: Setup, exported_spans
+    multi: Setup, exported_spans: ExportedSpans
 ) -> None:
     multi.train(replace(QUICK, epochs=1))
     spans = exported_spans()
@@ -352,7 +352,7 @@ def test_checkpoints_are_traced_beside_the_epochs(
 
 
 def test_a_loss_that_is_not_a_number_ends_training_and_shows_on_its_batch(
-    single: Setup, exported_spans
+    single: Setup, exported_spans: ExportedSpans
 ) -> None:
     """T20, T21."""
     single.dataset.train[[0]][0]  # the dataset works before it is spoiled
