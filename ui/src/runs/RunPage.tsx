@@ -112,8 +112,10 @@ function RunHeader({ view, live }: { view: RunView; live: LiveState }) {
       <dl className="run-facts number">
         <div className="run-fact wide">
           <dt>Epoch</dt>
-          <dd>{epochText(summary)}</dd>
-          {share !== null && <ProgressBar share={share} />}
+          <dd>
+            {epochText(summary)}
+            {share !== null && <ProgressBar share={share} />}
+          </dd>
         </div>
         <RunFact name="Last loss">
           {formatValue(summary.last_loss ?? summary.last_train_loss)}

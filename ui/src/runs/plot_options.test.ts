@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Branch } from './chart_data';
-import { columnsOfLine, plotData, thinMarks, yRange, type ChartLine } from './plot_options';
+import {
+  columnsOfLine,
+  logTexts,
+  plotData,
+  thinMarks,
+  yRange,
+  type ChartLine,
+} from './plot_options';
 
 const branch = (x: number[], values: number[]): Branch => ({
   x,
@@ -40,6 +47,11 @@ it('the y range has air, and stays positive on a logarithmic axis', () => {
   expect(yRange(2, 2, false)[0]).toBeLessThan(2);
   expect(yRange(0.001, 1, true)[0]).toBeGreaterThan(0);
   expect(yRange(null, null, true)).toEqual([0.1, 1]);
+});
+
+it('a logarithmic axis names one, two and five, or what there is on a short one', () => {
+  expect(logTexts([0.1, 0.2, 0.3, 0.4, 0.5])).toEqual(['0.1', '0.2', '', '', '0.5']);
+  expect(logTexts([0.3, 0.4, 0.5])).toEqual(['0.3', '', '0.5']);
 });
 
 it('marks are thinned evenly when there are too many', () => {

@@ -146,8 +146,7 @@ export function plotAxes(
       ...base,
       size: isSmall ? 44 : 54,
       space: isSmall ? 28 : 40,
-      values: (_, splits) =>
-        splits.map((y) => (y === null ? '' : logY ? logText(y) : plainText(y))),
+      values: (_, splits) => (logY ? logTexts(splits) : splits.map(plainText)),
     },
   ];
 }
@@ -162,10 +161,19 @@ function plainText(value: number): string {
   return String(Number(value.toPrecision(5)));
 }
 
-/** On logarithmic axes only one, two and five of each decade are named. */
-function logText(value: number): string {
-  const leading = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-  return [1, 2, 5].some((named) => Math.abs(leading - named) < 1e-6) ? plainText(value) : '';
+/**
+ * The texts of a logarithmic axis: one, two and five of each decade, or every second line where
+ * the axis is so short that fewer than two of these stand on it.
+ */
+export function logTexts(splits: readonly number[]): string[] {
+  const isNamed = (value: number) => {
+    const leading = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+    return [1, 2, 5].some((named) => Math.abs(leading - named) < 1e-6);
+  };
+  const enough = splits.filter(isNamed).length >= 2;
+  return splits.map((value, index) =>
+    (enough ? isNamed(value) : index % 2 === 0) ? plainText(value) : '',
+  );
 }
 
 /** The y range with a little air; logarithmic ranges stay positive. */

@@ -2,6 +2,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo, useState } from 'react';
+import type { TraceSummary } from '../api/contract';
 import { serverStatus, services } from '../api/queries';
 import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
@@ -50,7 +51,7 @@ function Results({ filters, onChange }: ResultsProps) {
   const [atTop, setAtTop] = useState(true);
   const results = useTraceResults(filters, atTop);
   const { data: status } = useQuery(serverStatus);
-  const serviceColors = useServiceColors();
+  const serviceColors = useServiceColors(results.shown);
 
   if (results.error !== null && results.shown.length === 0) {
     return <ErrorState error={results.error} onRetry={results.refetch} />;
@@ -72,13 +73,19 @@ function Results({ filters, onChange }: ResultsProps) {
   );
 }
 
-/** Colours of all services that the server knows, as CSS values. */
-function useServiceColors(): (service: string) => string {
+/** Colours of all services that the server knows or that just arrived, as CSS values. */
+function useServiceColors(shown: readonly TraceSummary[]): (service: string) => string {
   const { data } = useQuery(services);
+  const names = new Set((data ?? []).map(({ name }) => name));
+  for (const trace of shown) {
+    names.add(trace.root_service);
+    for (const service of trace.services) names.add(service.name);
+  }
+  const key = [...names].toSorted().join('\n');
   return useMemo(() => {
-    const places = assignColors((data ?? []).map(({ name }) => name));
+    const places = assignColors(key.split('\n'));
     return (service: string) => colorToken(places.get(service));
-  }, [data]);
+  }, [key]);
 }
 
 function NothingFound({ filters, onChange }: ResultsProps) {

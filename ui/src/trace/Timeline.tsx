@@ -10,6 +10,7 @@ import {
   SearchIcon,
   WarningIcon,
 } from '../widgets/icons';
+import { ColorDot } from '../widgets/marks';
 import { Minimap } from './Minimap';
 import type { SpanColors } from './span_colors';
 import {
@@ -37,6 +38,7 @@ interface TimelineProps {
 
 const ZOOM_IN = 0.6;
 const PAN_SHARE = 0.2;
+const LEGEND_SHOWN = 8;
 
 export function Timeline(props: TimelineProps) {
   const { table, colors, now, selectedId, onSelect, find, onFind } = props;
@@ -145,6 +147,14 @@ export function Timeline(props: TimelineProps) {
           <WarningIcon />
           {errorCount === 0 ? 'No errors' : `Errors only (${formatCount(errorCount)})`}
         </button>
+        <ul className="span-legend" aria-label={`Colours by ${colors.by}`}>
+          {colors.legend.slice(0, LEGEND_SHOWN).map(({ name, color }) => (
+            <li key={name}>
+              <ColorDot color={color} />
+              {name}
+            </li>
+          ))}
+        </ul>
         <span className="shell-space" />
         {chosenWindow !== null && (
           <button type="button" className="button small" onClick={() => setChosenWindow(null)}>

@@ -146,7 +146,11 @@ function Bar(props: RowProps & { isError: boolean; state: number }) {
     <>
       <span
         className={className}
-        style={{ left: `${from}%`, width: `${to - from}%`, background: props.color }}
+        style={{
+          left: `min(${from}%, 100% - 2px)`,
+          width: `${to - from}%`,
+          background: props.color,
+        }}
       />
       <span
         className="bar-text number"

@@ -14,6 +14,8 @@ export interface SpanColors {
   ofService: (service: string) => string;
   /** Palette place of a row, for canvases. */
   placeOfRow: (row: number) => number;
+  /** What each colour stands for. */
+  legend: { name: string; color: string }[];
 }
 
 export function useSpanColors(table: TraceTable): SpanColors {
@@ -38,6 +40,10 @@ export function spanColors(table: TraceTable, ofServices: Map<string, number>): 
     by,
     placeOfRow,
     ofRow: (row) => colorToken(placeOfRow(row)),
+    legend: (by === 'service' ? table.services : table.names).map((name, index) => ({
+      name,
+      color: colorToken((places[index] ?? 0) % PALETTE_SIZE),
+    })),
     ofService: (service) => colorToken(ofServices.get(service)),
   };
 }

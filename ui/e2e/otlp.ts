@@ -1,0 +1,99 @@
+/** Sends spans to the server under test as any program would: OTLP as JSON over HTTP. */
+import { randomBytes } from 'node:crypto';
+
+const OTLP_URL = process.env.LUMITRACE_OTLP_URL ?? 'http://127.0.0.1:4318';
+const MILLI = 1_000_000n;
+
+type Scalar = string | number | bigint | boolean;
+export type Attributes = Record<string, Scalar>;
+
+export interface SpanSpec {
+  name: string;
+  traceId: string;
+  spanId?: string;
+  parentSpanId?: string;
+  /** Milliseconds after the moment `base`. */
+  start?: number;
+  millis?: number;
+  attributes?: Attributes;
+  error?: string;
+  events?: { name: string; at: number; attributes: Attributes }[];
+}
+
+export const newTraceId = () => randomBytes(16).toString('hex');
+export const newSpanId = () => randomBytes(8).toString('hex');
+/** A name that no other test and no earlier run has used. */
+export const uniqueService = (what: string) => `${what}-${randomBytes(4).toString('hex')}`;
+
+/** Now in unix nanoseconds, the base of the offsets in {@link SpanSpec}. */
+export const nowNano = () => BigInt(Date.now()) * MILLI;
+
+/** Whole numbers become ints, other numbers doubles; NaN and infinities travel as strings. */
+function anyValue(value: Scalar) {
+  switch (typeof value) {
+    case 'string':
+      return { stringValue: value };
+    case 'boolean':
+      return { boolValue: value };
+    case 'bigint':
+      return { intValue: value.toString() };
+    case 'number':
+      return Number.isInteger(value)
+        ? { intValue: String(value) }
+        : { doubleValue: Number.isFinite(value) ? value : String(value) };
+  }
+}
+
+const keyValues = (attributes: Attributes) =>
+  Object.entries(attributes).map(([key, value]) => ({ key, value: anyValue(value) }));
+
+function otlpSpan(spec: SpanSpec, base: bigint) {
+  const at = (millis: number) => (base + BigInt(Math.round(millis * 1e6))).toString();
+  const start = spec.start ?? 0;
+  return {
+    traceId: spec.traceId,
+    spanId: spec.spanId ?? newSpanId(),
+    parentSpanId: spec.parentSpanId ?? '',
+    name: spec.name,
+    kind: 1,
+    startTimeUnixNano: at(start),
+    endTimeUnixNano: at(start + (spec.millis ?? 10)),
+    attributes: keyValues(spec.attributes ?? {}),
+    events: (spec.events ?? []).map((event) => ({
+      name: event.name,
+      timeUnixNano: at(event.at),
+      attributes: keyValues(event.attributes),
+    })),
+    status: spec.error === undefined ? {} : { code: 2, message: spec.error },
+  };
+}
+
+/** Sends spans of one service; resolves when the server has them durably, throws otherwise. */
+export async function sendSpans(
+  service: string,
+  spans: SpanSpec[],
+  base: bigint,
+  resource: Attributes = {},
+): Promise<void> {
+  const body = {
+    resourceSpans: [
+      {
+        resource: { attributes: keyValues({ 'service.name': service, ...resource }) },
+        scopeSpans: [
+          {
+            scope: { name: 'lumitrace-ui-e2e', version: '1' },
+            spans: spans.map((spec) => otlpSpan(spec, base)),
+          },
+        ],
+      },
+    ],
+  };
+  const response = await fetch(`${OTLP_URL}/v1/traces`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) {
+    throw new Error(`the server refused spans: ${response.status} ${await response.text()}`);
+  }
+}
