@@ -5,11 +5,13 @@
 //!
 //! Modules in reading order: [`workspace`] (where things are), [`process`] (running programs),
 //! [`node`], [`python`], [`chromium`] (tools that are obtained), [`ui`], [`server`] (the binary
-//! under test), [`demo`], [`test`] with [`tally`] and [`browser`].
+//! under test), [`demo`], [`test`] with [`tally`] and [`browser`], [`bench`], [`fuzz`].
 
+mod bench;
 mod browser;
 mod chromium;
 mod demo;
+mod fuzz;
 mod node;
 mod process;
 mod python;
@@ -38,6 +40,11 @@ enum Command {
     Test(test::Options),
     /// Check formatting and lints of all three languages, without running tests.
     Lint,
+    /// Measure ourselves beside the best peers and print each ratio with its bar.
+    #[command(subcommand)]
+    Bench(bench::Suite),
+    /// Fuzz every decoder for a while (needs a nightly compiler).
+    Fuzz(fuzz::Options),
     /// Build the web UI into ui/dist, from where the server embeds it.
     Ui,
     /// Build the Python package into the project's own virtual environment.
@@ -51,6 +58,8 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint => test::run(&test::Options::lints()),
+        Command::Bench(suite) => bench::run(&suite),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Ui => ui::build().map(|_| ()),
         Command::Python(options) => python::develop(&options).map(|_| ()),
         Command::Screenshots => browser::screenshots(),

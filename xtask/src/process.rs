@@ -102,7 +102,7 @@ pub(crate) fn say(line: &str) {
 
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let name = program.file_name().unwrap_or_else(|| program.as_os_str());
+    let name = program.file_name().unwrap_or(program.as_os_str());
     let words = std::iter::once(name).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     format!("$ {}", words.join(" "))

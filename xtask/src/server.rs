@@ -87,12 +87,17 @@ impl Server {
             {
                 bail!("the server ended before it was ready ({status}); its reason is above");
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(2));
         }
         bail!(
             "the server was not ready within {} s",
             START_TIMEOUT.as_secs()
         )
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether the process still runs.

@@ -5,11 +5,28 @@
 pub struct DecodeLimits {
     /// How deep values may nest (arrays in maps in arrays ...). OpenTelemetry's own limit is 64.
     pub max_depth: usize,
+    /// How many bytes of decoded items one byte of protobuf may become. The densest honest item, a
+    /// truth value in an array, has four bytes and takes 32 decoded.
+    pub max_expansion: usize,
+}
+
+impl DecodeLimits {
+    /// No limits: for bytes that were accepted before and written down by us. They may expand
+    /// further than what was received, since our encoding can be shorter than the sender's.
+    pub const fn own_data() -> Self {
+        Self {
+            max_depth: usize::MAX,
+            max_expansion: usize::MAX,
+        }
+    }
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { max_depth: 64 }
+        Self {
+            max_depth: 64,
+            max_expansion: 16,
+        }
     }
 }
 

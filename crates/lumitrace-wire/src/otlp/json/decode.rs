@@ -26,7 +26,7 @@ const JSON_LEVELS_OF_REQUEST: usize = 16;
 /// # Errors
 /// The bytes are no JSON object of this form, or nest deeper than the limit.
 pub fn decode_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedTraces, DecodeError> {
-    let max_depth = limits.max_depth;
+    let DecodeLimits { max_depth, .. } = *limits;
     let levels = max_depth.saturating_mul(JSON_LEVELS_PER_VALUE) + JSON_LEVELS_OF_REQUEST;
     if nesting(bytes) > levels {
         return Err(DecodeError::TooDeep { max_depth });

@@ -11,17 +11,13 @@ use crate::otlp::{DecodedTraces, INVALID_IDS, has_valid_ids, take_pending_marker
 use crate::proto::{Field, Reader};
 use crate::{DecodeError, DecodeLimits};
 
-/// How many bytes of decoded items one byte of input may become. The densest honest item, a truth
-/// value in an array, has four bytes and takes 32 decoded.
-const DECODED_BYTES_PER_INPUT_BYTE: usize = 16;
-
 /// Decodes an `ExportTraceServiceRequest`.
 ///
 /// Spans with invalid ids are left out and counted; everything else is kept as it is.
 ///
 /// # Errors
-/// The bytes are no protobuf of this message, nest deeper than the limit, or would take more than
-/// 16 times their size in memory.
+/// The bytes are no protobuf of this message, nest deeper than the limit, or would expand in memory
+/// beyond the limit.
 pub fn decode_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedTraces, DecodeError> {
     let mut decoder = Decoder::new(bytes, limits);
     let mut traces = DecodedTraces::default();
@@ -48,15 +44,15 @@ pub fn decode_attributes(
 }
 
 struct Decoder {
-    max_depth: usize,
+    limits: DecodeLimits,
     remaining_bytes: usize,
 }
 
 impl Decoder {
     fn new(input: &[u8], limits: &DecodeLimits) -> Self {
-        let remaining_bytes = input.len().saturating_mul(DECODED_BYTES_PER_INPUT_BYTE);
+        let remaining_bytes = input.len().saturating_mul(limits.max_expansion);
         Self {
-            max_depth: limits.max_depth,
+            limits: *limits,
             remaining_bytes,
         }
     }
@@ -68,7 +64,7 @@ impl Decoder {
             self.remaining_bytes
                 .checked_sub(size_of::<T>())
                 .ok_or(DecodeError::TooManyItems {
-                    ratio: DECODED_BYTES_PER_INPUT_BYTE,
+                    ratio: self.limits.max_expansion,
                 })?;
         items.push(item);
         Ok(())
@@ -217,7 +213,7 @@ impl Decoder {
         field: Field<'_>,
         attributes: &mut Vec<KeyValue>,
     ) -> Result<(), DecodeError> {
-        let attribute = self.key_value(field.message()?, self.max_depth)?;
+        let attribute = self.key_value(field.message()?, self.limits.max_depth)?;
         self.push(attributes, attribute)
     }
 
@@ -257,7 +253,7 @@ impl Decoder {
 
     fn value(&mut self, mut message: Reader<'_>, depth_left: usize) -> Result<Value, DecodeError> {
         let deeper = depth_left.checked_sub(1).ok_or(DecodeError::TooDeep {
-            max_depth: self.max_depth,
+            max_depth: self.limits.max_depth,
         })?;
         let mut value = Value::Null;
         // Of several cases of a `oneof`, the last one counts.

@@ -1,0 +1,16 @@
+//! Any text either decodes or is refused, and what decodes survives encoding again.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lumitrace_wire::{DecodeLimits, otlp::json};
+
+fuzz_target!(|bytes: &[u8]| {
+    let limits = DecodeLimits::default();
+    if let Ok(traces) = json::decode_traces(bytes, &limits) {
+        let again = json::decode_traces(&json::encode_traces(&traces.resource_spans), &limits)
+            .expect("what we encoded must decode");
+        // Compared as text: NaN does not equal itself.
+        assert_eq!(format!("{:?}", again.resource_spans), format!("{:?}", traces.resource_spans));
+    }
+});

@@ -1,0 +1,235 @@
+//! The figures as a table, on the terminal and in `docs/benchmarks.md`.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::{Context, bail};
+
+use super::Spread;
+use crate::{process, workspace};
+
+const PAGE: &str = "docs/benchmarks.md";
+
+/// What a figure must reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Bar {
+    /// The value must be below this.
+    Below(f64),
+    /// The ratio of the peer's value to ours must be at least this.
+    TimesBetter(f64),
+}
+
+/// One measured thing.
+#[derive(Debug, Clone)]
+pub(crate) struct Figure {
+    /// What was measured, and under which conditions.
+    pub(crate) what: String,
+    /// The unit of the values.
+    pub(crate) unit: &'static str,
+    /// Ours.
+    pub(crate) ours: f64,
+    /// The peer's name and value, measured in the same run on the same work.
+    pub(crate) peer: Option<(&'static str, f64)>,
+    /// How many times more the peer's value is than ours, over paired rounds.
+    pub(crate) ratio: Option<Spread>,
+    /// What it must reach, if anything was promised.
+    pub(crate) bar: Option<Bar>,
+}
+
+impl Figure {
+    /// A value without a peer.
+    pub(crate) fn alone(what: &str, unit: &'static str, ours: f64, bar: Option<Bar>) -> Self {
+        Self {
+            what: what.to_owned(),
+            unit,
+            ours,
+            peer: None,
+            ratio: None,
+            bar,
+        }
+    }
+
+    /// Paired rounds of us and a peer: `(ours, theirs)`, in turn.
+    ///
+    /// # Errors
+    /// There are no rounds.
+    pub(crate) fn paired(
+        what: &str,
+        unit: &'static str,
+        peer: &'static str,
+        rounds: &[(f64, f64)],
+        bar: Option<Bar>,
+    ) -> anyhow::Result<Self> {
+        let ours = Spread::of(rounds.iter().map(|round| round.0).collect())?;
+        let theirs = Spread::of(rounds.iter().map(|round| round.1).collect())?;
+        let ratio = Spread::of(rounds.iter().map(|(ours, theirs)| theirs / ours).collect())?;
+        Ok(Self {
+            what: what.to_owned(),
+            unit,
+            ours: ours.median,
+            peer: Some((peer, theirs.median)),
+            ratio: Some(ratio),
+            bar,
+        })
+    }
+
+    /// Whether the bar holds; `None` without a bar.
+    fn holds(&self) -> Option<bool> {
+        Some(match self.bar? {
+            Bar::Below(limit) => self.ours < limit,
+            Bar::TimesBetter(times) => self.ratio.is_some_and(|ratio| ratio.median >= times),
+        })
+    }
+
+    fn row(&self) -> String {
+        let peer = self
+            .peer
+            .map(|(name, value)| format!("{name}: {}", number(value)));
+        let ratio = self.ratio.map(|ratio| {
+            let (low, high) = (number(ratio.lowest), number(ratio.highest));
+            format!("{} ({low} to {high})", number(ratio.median))
+        });
+        let bar = self.bar.map(|bar| match bar {
+            Bar::Below(limit) => format!("below {}", number(limit)),
+            Bar::TimesBetter(times) => format!("at least {} times", number(times)),
+        });
+        let verdict = self
+            .holds()
+            .map(|holds| if holds { "holds" } else { "**misses**" });
+        format!(
+            "| {} | {} {} | {} | {} | {} | {} |",
+            self.what,
+            number(self.ours),
+            self.unit,
+            peer.unwrap_or_default(),
+            ratio.unwrap_or_default(),
+            bar.unwrap_or_default(),
+            verdict.unwrap_or_default()
+        )
+    }
+}
+
+/// All figures of one run.
+pub(crate) struct Report {
+    suite: &'static str,
+    machine: String,
+    figures: Vec<Figure>,
+}
+
+impl Report {
+    /// A report that names the machine it was made on.
+    ///
+    /// # Errors
+    /// The machine cannot be described.
+    pub(crate) fn new(
+        suite: &'static str,
+        spans: u64,
+        figures: Vec<Figure>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            suite,
+            machine: machine(spans)?,
+            figures,
+        })
+    }
+
+    /// The machine and the table.
+    pub(crate) fn to_markdown(&self) -> String {
+        let mut text = format!("{}\n\n", self.machine);
+        text.push_str("| what | Lumitrace | peer | peer / ours (spread) | bar | |\n");
+        text.push_str("|---|---|---|---|---|---|\n");
+        for figure in &self.figures {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}", figure.row());
+        }
+        text
+    }
+
+    /// The figures whose bar does not hold.
+    pub(crate) fn missed(&self) -> impl Iterator<Item = &str> {
+        let missed = self
+            .figures
+            .iter()
+            .filter(|figure| figure.holds() == Some(false));
+        missed.map(|figure| figure.what.as_str())
+    }
+
+    /// Replaces this suite's part of the page.
+    ///
+    /// # Errors
+    /// The page cannot be read or written, or has no part for this suite.
+    pub(crate) fn write(&self) -> anyhow::Result<()> {
+        let path = workspace::root().join(PAGE);
+        let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+        let begin = format!("<!-- begin: cargo xtask bench {} -->\n", self.suite);
+        let end = format!("<!-- end: cargo xtask bench {} -->", self.suite);
+        let (Some(from), Some(to)) = (page.find(&begin), page.find(&end)) else {
+            bail!("{PAGE} has no part between {begin:?} and {end:?}");
+        };
+        let (before, after) = (&page[..from + begin.len()], &page[to..]);
+        fs::write(&path, format!("{before}\n{}\n{after}", self.to_markdown()))
+            .with_context(|| format!("cannot write {PAGE}"))
+    }
+}
+
+/// Three significant digits, without an exponent for what people read.
+fn number(value: f64) -> String {
+    let digits = if value == 0.0 {
+        0.0
+    } else {
+        value.abs().log10().floor()
+    };
+    let decimals = (2.0 - digits).clamp(0.0, 6.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+fn machine(spans: u64) -> anyhow::Result<String> {
+    let first_value = |file: &str, key: &str| -> Option<String> {
+        let text = fs::read_to_string(file).ok()?;
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let processor = first_value("/proc/cpuinfo", "model name");
+    let memory = first_value("/proc/meminfo", "MemTotal");
+    let memory = memory.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    let cores = std::thread::available_parallelism().context("cannot count the cores")?;
+    let date = process::output(process::command("date").args(["-u", "+%Y-%m-%d"]))?;
+    let rustc = process::output(process::command("rustc").arg("--version"))?;
+    Ok(format!(
+        "{date}, a virtual machine with {cores} cores of {}, {:.0} GiB of memory, {rustc}; {spans} \
+         spans.",
+        processor.unwrap_or_else(|| "an unnamed processor".to_owned()),
+        memory.unwrap_or_default() / f64::from(1 << 20),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        assert_eq!(number(1234.5), "1234");
+        assert_eq!(number(12.345), "12.3");
+        assert_eq!(number(0.012_345), "0.0123");
+        assert_eq!(number(0.0), "0.00");
+    }
+
+    #[test]
+    fn a_bar_is_judged_by_the_median_ratio() {
+        let figure = |bar| {
+            Figure::paired(
+                "x",
+                "ns",
+                "peer",
+                &[(1.0, 9.0), (1.0, 11.0), (1.0, 30.0)],
+                bar,
+            )
+            .unwrap()
+        };
+        assert_eq!(figure(Some(Bar::TimesBetter(11.0))).holds(), Some(true));
+        assert_eq!(figure(Some(Bar::TimesBetter(12.0))).holds(), Some(false));
+        assert_eq!(figure(Some(Bar::Below(1.0))).holds(), Some(false));
+        assert_eq!(figure(None).holds(), None);
+    }
+}
