@@ -1,0 +1,169 @@
+//! One traced unit of work in three libraries, in turn: a root span with 99 children, each made
+//! current while it is open. Prints nanoseconds of process CPU time per span for every round, as
+//! `{"lumitrace": [...], "opentelemetry_sdk": [...], "fastrace": [...]}`.
+//!
+//! Each library batches in the background into an exporter that throws the spans away, so what is
+//! measured is recording and batching. Work comes in bursts below the queues' size with a flush
+//! after each, so that no library gains by dropping spans.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use lumitrace::exporter::{ExportBatch, ExportError, ExportReceipt, SpanExporter};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::error::OTelSdkResult;
+use rustix::time::{ClockId, clock_gettime};
+
+const CHILDREN: u64 = 99;
+const UNITS_PER_BURST: u64 = 15;
+const BURSTS_PER_ROUND: u64 = 40;
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Compares the cost of a span.
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of each library.
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Attributes on each span: none or three.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=3))]
+    attributes: u8,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let with_attributes = arguments.attributes > 0;
+    let ours = lumitrace::TracerProvider::builder().exporter(Sink).build();
+    let theirs = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+        .with_batch_exporter(Sink)
+        .build();
+    fastrace::set_reporter(Sink, fastrace::collector::Config::default());
+
+    let (tracer, otel_tracer) = (ours.tracer("bench"), theirs.tracer("bench"));
+    let mut rounds: [Vec<f64>; 3] = Default::default();
+    // The first round warms up and is not kept.
+    for number in 0..=arguments.rounds {
+        let costs = [
+            round(
+                || lumitrace_unit(&tracer, with_attributes),
+                || ours.force_flush(FLUSH_TIMEOUT).context("lumitrace cannot flush"),
+            )?,
+            round(
+                || opentelemetry_unit(&otel_tracer, with_attributes),
+                || theirs.force_flush().context("opentelemetry_sdk cannot flush"),
+            )?,
+            round(
+                || fastrace_unit(with_attributes),
+                || {
+                    fastrace::flush();
+                    Ok(())
+                },
+            )?,
+        ];
+        if number > 0 {
+            rounds.iter_mut().zip(costs).for_each(|(kept, cost)| kept.push(cost));
+        }
+    }
+    let [lumitrace, opentelemetry, fastrace] = rounds;
+    let report = serde_json::json!({
+        "lumitrace": lumitrace, "opentelemetry_sdk": opentelemetry, "fastrace": fastrace,
+    });
+    #[allow(clippy::print_stdout, reason = "the line is the program's result")]
+    {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// Nanoseconds of CPU time of the whole process per span.
+fn round(
+    mut unit: impl FnMut(),
+    mut flush: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
+    let started = process_cpu();
+    for _ in 0..BURSTS_PER_ROUND {
+        (0..UNITS_PER_BURST).for_each(|_| unit());
+        flush()?;
+    }
+    let spans = BURSTS_PER_ROUND * UNITS_PER_BURST * (CHILDREN + 1);
+    Ok((process_cpu() - started).as_nanos() as f64 / spans as f64)
+}
+
+fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+fn lumitrace_unit(tracer: &lumitrace::Tracer, with_attributes: bool) {
+    let _root = tracer.span("unit").enter();
+    for index in 0..CHILDREN {
+        let span = tracer.span("batch_processing").enter();
+        if with_attributes {
+            span.set_attribute("batch_index", index);
+            span.set_attribute("batch_size", 32);
+            span.set_attribute("loss", 0.5);
+        }
+    }
+}
+
+fn opentelemetry_unit(tracer: &opentelemetry_sdk::trace::SdkTracer, with_attributes: bool) {
+    tracer.in_span("unit", |_| {
+        for index in 0..CHILDREN {
+            tracer.in_span("batch_processing", |context| {
+                if with_attributes {
+                    let span = opentelemetry::trace::TraceContextExt::span(&context);
+                    span.set_attribute(KeyValue::new("batch_index", index as i64));
+                    span.set_attribute(KeyValue::new("batch_size", 32));
+                    span.set_attribute(KeyValue::new("loss", 0.5));
+                }
+            });
+        }
+    });
+}
+
+/// fastrace knows text only: its properties cost the conversion that its users pay.
+fn fastrace_unit(with_attributes: bool) {
+    use fastrace::prelude::{LocalSpan, Span, SpanContext};
+    let root = Span::root("unit", SpanContext::random());
+    let _parent = root.set_local_parent();
+    for index in 0..CHILDREN {
+        let span = LocalSpan::enter_with_local_parent("batch_processing");
+        let _span = if with_attributes {
+            span.with_properties(|| {
+                [
+                    ("batch_index", index.to_string()),
+                    ("batch_size", 32.to_string()),
+                    ("loss", 0.5.to_string()),
+                ]
+            })
+        } else {
+            span
+        };
+    }
+}
+
+/// Throws spans away.
+#[derive(Debug, Clone)]
+struct Sink;
+
+impl SpanExporter for Sink {
+    fn name(&self) -> String {
+        "sink".to_owned()
+    }
+
+    fn export(&mut self, _: &ExportBatch, _: Duration) -> Result<ExportReceipt, ExportError> {
+        Ok(ExportReceipt::default())
+    }
+}
+
+impl opentelemetry_sdk::trace::SpanExporter for Sink {
+    async fn export(&self, _: Vec<opentelemetry_sdk::trace::SpanData>) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl fastrace::collector::Reporter for Sink {
+    fn report(&mut self, _: Vec<fastrace::collector::SpanRecord>) {}
+}

@@ -1,0 +1,12 @@
+//! What `cargo xtask bench` runs: our side and the peers' side of each comparison.
+//!
+//! **What it is.** Small programs that do one measured thing and print one line of JSON; `xtask`
+//! starts them in turn, compares, and writes `docs/benchmarks.md`.
+//!
+//! **What it is not.** No part of the product, and nothing that asserts a time.
+//!
+//! Modules in reading order: [`traffic`] (the spans that are sent), [`statistics`]; programs:
+//! `load` (fills a server), `lookup` (asks it), `span` (one side of the SDK comparison).
+
+pub mod statistics;
+pub mod traffic;

@@ -1,0 +1,22 @@
+//! Percentiles of measured times.
+
+/// The value below which the share `quantile` (0 to 1) of the sorted `values` lies, by nearest rank.
+///
+/// # Panics
+/// `values` is empty.
+///
+/// ```
+/// use lumitrace_bench::statistics::percentile;
+/// assert_eq!(percentile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
+/// assert_eq!(percentile(&[1.0, 2.0, 3.0, 4.0], 0.99), 4.0);
+/// ```
+pub fn percentile(values: &[f64], quantile: f64) -> f64 {
+    let rank = (values.len() as f64 * quantile).ceil() as usize;
+    values[rank.clamp(1, values.len()) - 1]
+}
+
+/// Sorts measured times.
+pub fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
