@@ -37,7 +37,9 @@ pub enum AppendError {
         reason: String,
     },
     /// The batch is larger than a log frame can be; send it in parts.
-    #[error("a batch of {bytes} bytes is too large: the log takes at most {limit_bytes}; send it in parts")]
+    #[error(
+        "a batch of {bytes} bytes is too large: the log takes at most {limit_bytes}; send it in parts"
+    )]
     TooLarge {
         /// Size of the payload.
         bytes: usize,
@@ -92,7 +94,9 @@ impl Append {
     /// # Panics
     /// On a thread of an async runtime: await the value there.
     pub fn wait(self) -> Result<AppendReceipt, AppendError> {
-        self.answer.blocking_recv().unwrap_or_else(|_| Err(writer_gone()))
+        self.answer
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(writer_gone()))
     }
 }
 
@@ -107,5 +111,7 @@ impl Future for Append {
 }
 
 fn writer_gone() -> AppendError {
-    AppendError::Failed { reason: "its log writer has ended".to_owned() }
+    AppendError::Failed {
+        reason: "its log writer has ended".to_owned(),
+    }
 }

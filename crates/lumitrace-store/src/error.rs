@@ -1,7 +1,7 @@
 //! Why a store could not be opened or read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Damage in a file of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,16 @@ pub struct Corruption {
     pub offset: u64,
     /// What is wrong there.
     pub reason: String,
+}
+
+impl Corruption {
+    pub(crate) fn new(file: &Path, offset: u64, reason: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            offset,
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Why [`Store::open`](crate::Store::open) failed.
@@ -73,8 +83,41 @@ pub enum ReadError {
     },
 }
 
+/// For `map_err`: the error of having tried to `action` the file at `path`.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// For `map_err`: the error of having tried to read the file at `path`.
+pub(crate) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+    move |source| ReadError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt(corruption) => Self::Corrupt(corruption),
+            ReadError::Io { path, source } => Self::Io {
+                action: "read",
+                path,
+                source,
+            },
+        }
+    }
+}
+
 fn process_text(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 /// Why [`Store::flush`](crate::Store::flush) failed. Nothing is lost: the log still has it.

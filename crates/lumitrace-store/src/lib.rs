@@ -10,8 +10,17 @@
 //!
 //! 1. [`options`]: where the folder is and what durable means.
 //! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered.
-//! 3. [`scan`]: what a search asks for, and how it walks memtable and blocks.
-//! 4. [`store`]: the handle that ties it together; [`stats`]: what it tells about itself.
+//! 3. `log`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
+//!    thread that does it.
+//! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
+//! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
+//!    merges them.
+//! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
+//! 7. `recovery`: from a folder to an `engine`, which the threads share; [`store`]: the handle to
+//!    it; [`stats`] and `summary`: what it tells about itself and its content.
+//!
+//! Beneath them are [`error`], `folder`, `disk` and `binary`. Every byte on disk is described in
+//! `docs/formats/store.md`.
 //!
 //! ```no_run
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
@@ -24,16 +33,30 @@
 
 pub mod append;
 pub mod batch;
+mod binary;
+mod block;
+mod compaction;
+mod disk;
+mod engine;
 pub mod error;
+mod flush;
+mod folder;
+mod identity;
+mod ingest;
+mod log;
+mod manifest;
+mod memtable;
 pub mod options;
+mod recovery;
 pub mod scan;
 pub mod stats;
 pub mod store;
+mod summary;
 
 pub use append::{Append, AppendError, AppendReceipt};
 pub use batch::{SpanBatch, SpanRecord};
 pub use error::{Corruption, FlushError, OpenError, ReadError};
 pub use options::{Durability, StoreOptions};
-pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts};
+pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, StoreStats};
 pub use store::Store;

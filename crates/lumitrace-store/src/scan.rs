@@ -1,5 +1,14 @@
-//! Searching: what to look for, and the walk over memtable and blocks.
+//! Searching: what to look for, and the walk over memtables and blocks.
+//!
+//! In reading order: [`request`] is what is asked for, [`predicate`] whether a span is it,
+//! [`pruning`] what need not be read, [`cursor`] reads one memtable or block in windows, and
+//! [`walk`] merges them.
 
+mod cursor;
+pub(crate) mod predicate;
+mod pruning;
 mod request;
+pub(crate) mod walk;
 
+pub use predicate::value_matches;
 pub use request::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts};

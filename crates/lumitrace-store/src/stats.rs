@@ -1,9 +1,11 @@
 //! What the store tells about itself and its content.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lumitrace_model::SpanKind;
 
+use crate::append::AppendError;
 use crate::error::Corruption;
 
 /// A service of which spans are stored.
@@ -101,4 +103,70 @@ pub struct StoreStats {
     pub failure: Option<String>,
     /// Why blocks cannot be written at the moment, if so; it is tried again.
     pub flush_problem: Option<String>,
+}
+
+/// Counts what happens, from any thread.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) appended_batches: AtomicU64,
+    pub(crate) appended_spans: AtomicU64,
+    refused_full: AtomicU64,
+    refused_disk_full: AtomicU64,
+    refused_read_only: AtomicU64,
+    refused_too_large: AtomicU64,
+    refused_failed: AtomicU64,
+    syncs: AtomicU64,
+    sync_nano: AtomicU64,
+    sync_max_nano: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) flush_failures: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+}
+
+/// Adds to a counter. The counts order nothing, so no ordering is asked for.
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn count_sync(&self, took: Duration) {
+        let nano = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        count(&self.syncs, 1);
+        count(&self.sync_nano, nano);
+        self.sync_max_nano.fetch_max(nano, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refusal(&self, error: &AppendError) {
+        let counter = match error {
+            AppendError::Full { .. } => &self.refused_full,
+            AppendError::DiskFull { .. } => &self.refused_disk_full,
+            AppendError::ReadOnly { .. } => &self.refused_read_only,
+            AppendError::TooLarge { .. } => &self.refused_too_large,
+            AppendError::Failed { .. } => &self.refused_failed,
+        };
+        count(counter, 1);
+    }
+
+    /// The counters' part of the store's statistics.
+    pub(crate) fn snapshot(&self) -> StoreStats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StoreStats {
+            appended_batches: get(&self.appended_batches),
+            appended_spans: get(&self.appended_spans),
+            refused: RefusedAppends {
+                full: get(&self.refused_full),
+                disk_full: get(&self.refused_disk_full),
+                read_only: get(&self.refused_read_only),
+                too_large: get(&self.refused_too_large),
+                failed: get(&self.refused_failed),
+            },
+            syncs: get(&self.syncs),
+            sync_time: Duration::from_nanos(get(&self.sync_nano)),
+            sync_time_max: Duration::from_nanos(get(&self.sync_max_nano)),
+            flushes: get(&self.flushes),
+            flush_failures: get(&self.flush_failures),
+            compactions: get(&self.compactions),
+            ..StoreStats::default()
+        }
+    }
 }

@@ -1,19 +1,52 @@
 //! The handle to an open store.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lumitrace_model::TraceId;
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::append::AppendError;
+use crate::compaction::{self, CompactionSignal};
+use crate::disk::{Disk, RealDisk};
+use crate::engine::Engine;
+use crate::error::{Corruption, io_error};
+use crate::identity::{Identity, supersedes};
+use crate::log::frame::MAX_PAYLOAD_BYTES;
+use crate::log::queue::{NotQueued, WaitingBatch};
+use crate::log::writer::LogWriter;
+use crate::recovery::{self, Recovered};
+use crate::scan::walk;
+use crate::summary::Summaries;
 use crate::{
-    Append, FlushError, OpenError, OperationSummary, ReadError, ScanRequest, ScanStats, ServiceSummary,
-    SpanBatch, SpanRecord, StoreOptions, StoreStats,
+    Append, AppendReceipt, FlushError, OpenError, OperationSummary, ReadError, ScanRequest,
+    ScanStats, ServiceSummary, SpanBatch, SpanRecord, StoreOptions, StoreStats, batch, flush,
+    ingest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    engine: Arc<Engine>,
+    compaction: Arc<CompactionSignal>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    replayed_spans: u64,
+    torn_tail: Option<Corruption>,
+    /// Held, because closing it lets in the next process.
+    _lock: File,
+}
 
 impl Store {
     /// Opens the store in `options.dir`, creating the folder if absent, and brings back from the
@@ -22,14 +55,83 @@ impl Store {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
-        let _ = options;
-        todo!()
+        Self::open_on(options, Arc::new(RealDisk))
+    }
+
+    pub(crate) fn open_on(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let Recovered {
+            engine,
+            lock,
+            log_dir,
+            position,
+            replayed_spans,
+            torn_tail,
+        } = recovery::recover(options, Arc::clone(&disk))?;
+        let engine = Arc::new(engine);
+        let log = LogWriter::new(disk, log_dir, position, &engine);
+        let compaction = Arc::new(CompactionSignal::default());
+        let handle = Handle {
+            engine: Arc::clone(&engine),
+            compaction: Arc::clone(&compaction),
+            threads: Mutex::default(),
+            replayed_spans,
+            torn_tail,
+            _lock: lock,
+        };
+        // From here on dropping the handle stops the threads that were started.
+        handle.spawn("lumitrace-log", {
+            let engine = Arc::clone(&engine);
+            move || ingest::run(&engine, log)
+        })?;
+        handle.spawn("lumitrace-flush", {
+            let (engine, compaction) = (Arc::clone(&engine), Arc::clone(&compaction));
+            move || flush::run(&engine, &|| compaction.wake())
+        })?;
+        handle.spawn("lumitrace-compact", {
+            let compaction = Arc::clone(&compaction);
+            move || compaction::run(&engine, &compaction)
+        })?;
+        compaction.wake();
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
     }
 
     /// Hands over a batch. The answer comes when it is durable and searchable, or refused.
     pub fn append(&self, batch: SpanBatch) -> Append {
-        let _ = batch;
-        todo!()
+        let engine = &self.handle.engine;
+        let received_unix_nano = unix_nano_now();
+        let payload = batch.payload;
+        let records = batch::into_records(batch.resource_spans, received_unix_nano);
+        if records.is_empty() {
+            return Append::answered(Ok(AppendReceipt {
+                span_count: 0,
+                first_seq: 0,
+            }));
+        }
+        if let Some(error) = refusal_before_queueing(engine, payload.len()) {
+            engine.counters.count_refusal(&error);
+            return Append::answered(Err(error));
+        }
+        let (answer, append) = Append::channel();
+        let waiting = WaitingBatch {
+            records,
+            payload,
+            received_unix_nano,
+            answer,
+        };
+        if let Err((reason, waiting)) = engine.queue.push(waiting) {
+            let error = match reason {
+                NotQueued::Full => AppendError::Full {
+                    limit_bytes: engine.options.queue_bytes,
+                },
+                NotQueued::Closed => engine.refusal(),
+            };
+            engine.counters.count_refusal(&error);
+            // The receiver is right here, so the send cannot fail.
+            let _ = waiting.answer.send(Err(error));
+        }
+        append
     }
 
     /// All spans of a trace, whatever their age, each once, by start.
@@ -40,11 +142,39 @@ impl Store {
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        let _ = trace_id;
-        todo!()
+        let sources = self.handle.engine.snapshot();
+        let mut spans: HashMap<Identity, Arc<SpanRecord>> = HashMap::new();
+        let mut add = |record: Arc<SpanRecord>| match spans.entry(Identity::of(&record.span)) {
+            Entry::Occupied(mut known) => {
+                if supersedes(&record, known.get()) {
+                    known.insert(record);
+                }
+            }
+            Entry::Vacant(new) => {
+                new.insert(record);
+            }
+        };
+        for memtable in sources.memtables() {
+            memtable.trace(trace_id).into_iter().for_each(&mut add);
+        }
+        for block in &sources.blocks {
+            block
+                .trace(trace_id)?
+                .into_iter()
+                .map(Arc::new)
+                .for_each(&mut add);
+        }
+        let mut spans: Vec<_> = spans.into_values().collect();
+        spans.sort_unstable_by_key(|record| (record.span.start_unix_nano, record.seq));
+        Ok(spans)
     }
 
     /// Hands every span that `request` asks for to `visit`, window by window, until it breaks.
+    ///
+    /// A span is visited once if all that was received of it starts at the same time, which
+    /// senders keep to. An announcement may still be visited after its final span has come if both
+    /// are in blocks and only the announcement is what `request` asks for;
+    /// [`trace`](Self::trace) knows it exactly.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
@@ -53,43 +183,156 @@ impl Store {
         request: &ScanRequest,
         visit: &mut dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()>,
     ) -> Result<ScanStats, ReadError> {
-        let _ = (request, visit);
-        todo!()
+        let sources = self.handle.engine.snapshot();
+        let blocks: Vec<_> = sources.blocks.iter().rev().cloned().collect();
+        walk::scan(&sources.memtables(), &blocks, request, visit)
     }
 
     /// The services of which spans are stored, by name.
     pub fn services(&self) -> Vec<ServiceSummary> {
-        todo!()
+        self.summaries().services()
     }
 
     /// The operations of a service, by name and kind.
     pub fn operations(&self, service: &str) -> Vec<OperationSummary> {
-        let _ = service;
-        todo!()
+        self.summaries().operations(service)
+    }
+
+    fn summaries(&self) -> Summaries {
+        let sources = self.handle.engine.snapshot();
+        let mut total = Summaries::default();
+        sources
+            .blocks
+            .iter()
+            .for_each(|block| total.merge(block.summaries()));
+        sources
+            .memtables()
+            .iter()
+            .for_each(|memtable| memtable.add_summaries_to(&mut total));
+        total
     }
 
     /// Every batch from now on, as soon as it is durable and searchable. A receiver that falls
     /// behind by more than [`StoreOptions::subscriber_batches`] is told how many it missed.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<[Arc<SpanRecord>]>> {
-        todo!()
+        self.handle.engine.subscribers.subscribe()
     }
 
     /// The store in numbers.
     pub fn stats(&self) -> StoreStats {
-        todo!()
+        let engine = &self.handle.engine;
+        let sources = engine.snapshot();
+        let sizes: Vec<_> = sources
+            .memtables()
+            .iter()
+            .map(|memtable| memtable.size())
+            .collect();
+        let memtable_spans = sizes.iter().map(|size| size.spans as u64).sum();
+        let records = sources.blocks.iter().map(|block| *block.record());
+        let block_bytes = records
+            .clone()
+            .map(|block| block.data_bytes + block.index_bytes)
+            .sum();
+        let (log_segments, log_bytes) = engine.segments.size();
+        StoreStats {
+            spans: memtable_spans + records.map(|block| block.rows).sum::<u64>(),
+            blocks: sources.blocks.len() as u64,
+            block_bytes,
+            log_bytes,
+            log_segments,
+            disk_bytes: block_bytes + log_bytes + engine.manifest.lock().len(),
+            memtable_spans,
+            memtable_bytes: sizes.iter().map(|size| size.bytes as u64).sum(),
+            queue_bytes: engine.queue.bytes() as u64,
+            replayed_spans: self.handle.replayed_spans,
+            torn_tail: self.handle.torn_tail.clone(),
+            failure: engine.failure(),
+            flush_problem: engine
+                .flush_signal
+                .problem()
+                .map(|problem| problem.to_string()),
+            ..engine.counters.snapshot()
+        }
     }
 
     /// Writes everything in memory out as blocks, and returns when that is done.
     ///
     /// # Errors
-    /// The reason for which it could not be written, for people.
+    /// The reason for which it could not be written. Nothing is lost: the log still has it.
     pub fn flush(&self) -> Result<(), FlushError> {
-        todo!()
+        self.handle.engine.flush_signal.flush()
     }
 
-    /// Ends the store's threads after they have finished what was handed over. What is in memory
-    /// stays in the log. Later appends are refused; reads still work.
+    /// Ends the store's threads after they have answered what was handed over. What is in memory
+    /// stays in the log. Later appends are refused; reads still work. The folder stays locked
+    /// until the last clone is dropped.
     pub fn close(&self) {
-        todo!()
+        self.handle.close();
     }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.handle.engine.options.dir)
+            .finish()
+    }
+}
+
+impl Handle {
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let dir = &self.engine.options.dir;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+        self.threads
+            .lock()
+            .push(thread.map_err(io_error("start a thread for", dir))?);
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.engine.queue.close();
+        self.engine.flush_signal.stop();
+        self.compaction.stop();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                // The panic itself was reported when it happened.
+                self.engine
+                    .fail("one of its threads has panicked".to_owned());
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Why a batch of `bytes` is refused without asking the log, if so.
+fn refusal_before_queueing(engine: &Engine, bytes: usize) -> Option<AppendError> {
+    if bytes > MAX_PAYLOAD_BYTES {
+        return Some(AppendError::TooLarge {
+            bytes,
+            limit_bytes: MAX_PAYLOAD_BYTES,
+        });
+    }
+    let limit_bytes = engine.options.memory_limit_bytes;
+    if engine.memtable_bytes.load(Ordering::Relaxed) < limit_bytes {
+        return None;
+    }
+    // Blocks are not written as fast as spans come in, or not at all.
+    Some(
+        engine
+            .flush_signal
+            .refusal()
+            .unwrap_or(AppendError::Full { limit_bytes }),
+    )
+}
+
+fn unix_nano_now() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

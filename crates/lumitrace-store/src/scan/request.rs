@@ -20,9 +20,17 @@ pub struct SpanParts {
 
 impl SpanParts {
     /// The whole span.
-    pub const ALL: Self = Self { attributes: true, events: true, links: true };
+    pub const ALL: Self = Self {
+        attributes: true,
+        events: true,
+        links: true,
+    };
     /// Only ids, name, kind, times, status, resource and scope.
-    pub const NONE: Self = Self { attributes: false, events: false, links: false };
+    pub const NONE: Self = Self {
+        attributes: false,
+        events: false,
+        links: false,
+    };
 }
 
 /// What a search asks for. All conditions must hold; the default asks for every span.

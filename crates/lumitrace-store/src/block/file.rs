@@ -1,0 +1,192 @@
+//! Files written and read with a checksum for every 16 KiB, so that a flipped bit is noticed
+//! wherever it is, before Parquet makes anything of it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::disk::Disk;
+use crate::error::{Corruption, ReadError, read_error};
+
+/// How many bytes have one checksum.
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
+/// Written at once; a multiple of [`CHUNK_BYTES`].
+const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
+
+/// Writes a file and computes its chunks' checksums (CRC-32C).
+pub(crate) struct ChecksummedWriter {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    checksums: Vec<u32>,
+    len: u64,
+}
+
+impl ChecksummedWriter {
+    pub(crate) fn create(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
+        let file = File::create(&path)?;
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Ok(Self {
+            disk,
+            path,
+            file,
+            buffer,
+            checksums: Vec::new(),
+            len: 0,
+        })
+    }
+
+    /// Writes what is buffered and syncs. Returns the checksums and the length in bytes.
+    pub(crate) fn finish(mut self) -> io::Result<(Vec<u32>, u64)> {
+        self.write_buffer()?;
+        self.disk.sync_data(&self.path, &self.file)?;
+        Ok((self.checksums, self.len))
+    }
+
+    fn write_buffer(&mut self) -> io::Result<()> {
+        self.checksums
+            .extend(self.buffer.chunks(CHUNK_BYTES).map(crc32c::crc32c));
+        self.disk
+            .write_all(&self.path, &mut self.file, &self.buffer)?;
+        self.len += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Write for ChecksummedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(BUFFER_BYTES - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..taken]);
+        if self.buffer.len() == BUFFER_BYTES {
+            self.write_buffer()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Only `finish` may write a chunk that is not full.
+        Ok(())
+    }
+}
+
+/// A file that was written by [`ChecksummedWriter`], open for any number of readers.
+#[derive(Debug, Clone)]
+pub(crate) struct ChecksummedFile(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    checksums: Arc<[u32]>,
+    /// The first failure. Parquet's and Arrow's errors turn it into text on its way up.
+    failure: Mutex<Option<ReadError>>,
+}
+
+impl ChecksummedFile {
+    pub(crate) fn open(path: &Path, len: u64, checksums: Arc<[u32]>) -> Result<Self, ReadError> {
+        let file = File::open(path).map_err(read_error(path))?;
+        let failure = Mutex::new(None);
+        Ok(Self(Arc::new(Inner {
+            path: path.to_owned(),
+            file,
+            len,
+            checksums,
+            failure,
+        })))
+    }
+
+    /// What an error of a reader of this file stands for: the failure to read it, if there was
+    /// one, and otherwise content that makes no sense.
+    pub(crate) fn error(&self, error: impl std::fmt::Display) -> ReadError {
+        let failure = self.0.failure.lock().take();
+        failure.unwrap_or_else(|| Corruption::new(&self.0.path, 0, error.to_string()).into())
+    }
+
+    fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {
+        let inner = &self.0;
+        let end = start.saturating_add(len as u64);
+        if end > inner.len {
+            let reason = format!("bytes up to {end} are asked for, it has {}", inner.len);
+            return Err(Corruption::new(&inner.path, start, reason).into());
+        }
+        let chunk = CHUNK_BYTES as u64;
+        let first_chunk = start / chunk;
+        let aligned_start = first_chunk * chunk;
+        let aligned_end = end.div_ceil(chunk).saturating_mul(chunk).min(inner.len);
+        let mut bytes = vec![0; (aligned_end - aligned_start) as usize];
+        inner
+            .file
+            .read_exact_at(&mut bytes, aligned_start)
+            .map_err(|error| {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    return Corruption::new(&inner.path, start, "the file is cut short").into();
+                }
+                read_error(&inner.path)(error)
+            })?;
+        for (index, chunk_bytes) in (first_chunk..).zip(bytes.chunks(CHUNK_BYTES)) {
+            if inner.checksums.get(index as usize) != Some(&crc32c::crc32c(chunk_bytes)) {
+                let reason = "a chunk's checksum does not fit";
+                return Err(Corruption::new(&inner.path, index * chunk, reason).into());
+            }
+        }
+        let skip = (start - aligned_start) as usize;
+        Ok(Bytes::from(bytes).slice(skip..skip + len))
+    }
+}
+
+impl Length for ChecksummedFile {
+    fn len(&self) -> u64 {
+        self.0.len
+    }
+}
+
+impl ChunkReader for ChecksummedFile {
+    type T = SequentialReader;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(SequentialReader {
+            file: self.clone(),
+            position: start,
+            buffer: Bytes::new(),
+        })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.read(start, length).map_err(|failure| {
+            let error = ParquetError::General(failure.to_string());
+            self.0.failure.lock().get_or_insert(failure);
+            error
+        })
+    }
+}
+
+/// Reads a [`ChecksummedFile`] from some position on.
+pub(crate) struct SequentialReader {
+    file: ChecksummedFile,
+    position: u64,
+    buffer: Bytes,
+}
+
+impl Read for SequentialReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            let len =
+                (self.file.len() - self.position.min(self.file.len())).min(CHUNK_BYTES as u64);
+            self.buffer = self.file.get_bytes(self.position, len as usize)?;
+            self.position += len;
+        }
+        let taken = self.buffer.split_to(out.len().min(self.buffer.len()));
+        out[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}

@@ -1,0 +1,147 @@
+//! The columns of a block, and how Parquet stores them.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+pub(crate) const TRACE_ID: &str = "trace_id";
+pub(crate) const SPAN_ID: &str = "span_id";
+pub(crate) const PARENT_SPAN_ID: &str = "parent_span_id";
+pub(crate) const START: &str = "start_unix_nano";
+pub(crate) const DURATION: &str = "duration_nano";
+pub(crate) const SERVICE: &str = "service_name";
+pub(crate) const NAME: &str = "name";
+pub(crate) const KIND: &str = "kind";
+pub(crate) const STATUS_CODE: &str = "status_code";
+pub(crate) const STATUS_MESSAGE: &str = "status_message";
+pub(crate) const TRACE_STATE: &str = "trace_state";
+pub(crate) const FLAGS: &str = "flags";
+pub(crate) const RESOURCE_ID: &str = "resource_id";
+pub(crate) const SCOPE_ID: &str = "scope_id";
+pub(crate) const DROPPED_ATTRIBUTES: &str = "dropped_attributes_count";
+pub(crate) const DROPPED_EVENTS: &str = "dropped_events_count";
+pub(crate) const DROPPED_LINKS: &str = "dropped_links_count";
+pub(crate) const SEQ: &str = "seq";
+pub(crate) const RECEIVED: &str = "received_unix_nano";
+pub(crate) const PENDING: &str = "pending";
+pub(crate) const ATTRIBUTES: &str = "attributes";
+pub(crate) const EVENTS: &str = "events";
+pub(crate) const LINKS: &str = "links";
+
+/// Columns by which a search can rule out row groups and pages.
+const PRUNABLE: [&str; 5] = [START, DURATION, SERVICE, NAME, STATUS_CODE];
+
+/// A page is the least that must be decompressed to read one span: small pages make a trace by
+/// its id cheap, and cost some tenths of a byte per span.
+const PAGE_ROWS: usize = 2048;
+const PAGE_BYTES: usize = 32 << 10;
+/// Likewise, the whole dictionary of a column is read for one span.
+const DICTIONARY_BYTES: usize = 64 << 10;
+
+/// The fields of an attribute; see [`super::attributes`].
+pub(crate) static ATTRIBUTE_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("type", DataType::UInt8, false),
+        Field::new("string", DataType::Utf8, true),
+        Field::new("int", DataType::Int64, true),
+        Field::new("double", DataType::Float64, true),
+        Field::new("bool", DataType::Boolean, true),
+        Field::new("bytes", DataType::Binary, true),
+    ])
+});
+
+/// The fields of an event.
+pub(crate) static EVENT_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    Fields::from(vec![
+        Field::new("time_unix_nano", DataType::UInt64, false),
+        Field::new("name", DataType::Utf8, false),
+        Field::new(DROPPED_ATTRIBUTES, DataType::UInt32, false),
+        list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
+    ])
+});
+
+/// The fields of a link.
+pub(crate) static LINK_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    Fields::from(vec![
+        Field::new(TRACE_ID, DataType::FixedSizeBinary(16), false),
+        Field::new(SPAN_ID, DataType::FixedSizeBinary(8), false),
+        Field::new(TRACE_STATE, DataType::Utf8, false),
+        Field::new(FLAGS, DataType::UInt32, false),
+        Field::new(DROPPED_ATTRIBUTES, DataType::UInt32, false),
+        list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
+    ])
+});
+
+/// The columns, in the order in which they are in the file.
+pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new(TRACE_ID, DataType::FixedSizeBinary(16), false),
+        Field::new(SPAN_ID, DataType::FixedSizeBinary(8), false),
+        Field::new(PARENT_SPAN_ID, DataType::FixedSizeBinary(8), true),
+        Field::new(START, DataType::UInt64, false),
+        Field::new(DURATION, DataType::Int64, false),
+        Field::new(SERVICE, DataType::Utf8, false),
+        Field::new(NAME, DataType::Utf8, false),
+        Field::new(KIND, DataType::UInt8, false),
+        Field::new(STATUS_CODE, DataType::UInt8, false),
+        Field::new(STATUS_MESSAGE, DataType::Utf8, false),
+        Field::new(TRACE_STATE, DataType::Utf8, false),
+        Field::new(FLAGS, DataType::UInt32, false),
+        Field::new(RESOURCE_ID, DataType::UInt32, false),
+        Field::new(SCOPE_ID, DataType::UInt32, false),
+        Field::new(DROPPED_ATTRIBUTES, DataType::UInt32, false),
+        Field::new(DROPPED_EVENTS, DataType::UInt32, false),
+        Field::new(DROPPED_LINKS, DataType::UInt32, false),
+        Field::new(SEQ, DataType::UInt64, false),
+        Field::new(RECEIVED, DataType::UInt64, false),
+        Field::new(PENDING, DataType::Boolean, false),
+        list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
+        list_of(EVENTS, &EVENT_FIELDS),
+        list_of(LINKS, &LINK_FIELDS),
+    ]))
+});
+
+/// The element of a list of `fields`, as Parquet names it.
+pub(crate) fn element(fields: &Fields) -> Arc<Field> {
+    Arc::new(Field::new(
+        "element",
+        DataType::Struct(fields.clone()),
+        false,
+    ))
+}
+
+fn list_of(name: &str, fields: &Fields) -> Field {
+    Field::new(name, DataType::List(element(fields)), false)
+}
+
+/// How the columns are written.
+pub(crate) fn writer_properties(row_group_rows: usize) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("lumitrace-store ", env!("CARGO_PKG_VERSION")).to_owned())
+        // Level 1 compresses nearly as well as 3 here, and blocks are written while spans come in.
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(row_group_rows))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        // Limits of a page are checked between write batches.
+        .set_write_batch_size(PAGE_ROWS / 4)
+        // Statistics nobody prunes by would only make the footer long.
+        .set_statistics_enabled(EnabledStatistics::None);
+    for name in PRUNABLE {
+        properties = properties
+            .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
+    }
+    for name in [SPAN_ID, PARENT_SPAN_ID, START, DURATION, SEQ, RECEIVED] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    for name in [START, DURATION, SEQ, RECEIVED] {
+        properties =
+            properties.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    properties.build()
+}

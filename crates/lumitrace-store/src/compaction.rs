@@ -1,0 +1,293 @@
+//! The thread that merges small neighbouring blocks, so that their number stays bounded.
+
+use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::SpanRecord;
+use crate::block::reader::Records;
+use crate::block::writer::{remove_files, sort_key};
+use crate::block::{Block, BlockWriter};
+use crate::engine::Engine;
+use crate::error::ReadError;
+use crate::flush::commit_block;
+use crate::identity::supersedes;
+use crate::manifest::BlockId;
+use crate::scan::SpanParts;
+use crate::stats::count;
+
+/// Blocks that are merged at once.
+const MERGED_BLOCKS: usize = 8;
+/// Small neighbours beyond this number are merged even where one outweighs the others.
+const MAX_SMALL_BLOCKS: usize = 32;
+
+#[derive(Debug, Default)]
+struct SignalState {
+    woken: bool,
+    stopping: bool,
+}
+
+/// How others talk to the merging thread.
+#[derive(Debug, Default)]
+pub(crate) struct CompactionSignal {
+    state: Mutex<SignalState>,
+    changed: Condvar,
+}
+
+impl CompactionSignal {
+    /// Says that there is a new block.
+    pub(crate) fn wake(&self) {
+        self.state.lock().woken = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Waits for a new block; false when it is time to end.
+    fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.woken && !state.stopping {
+            self.changed.wait(&mut state);
+        }
+        state.woken = false;
+        !state.stopping
+    }
+}
+
+/// Merges blocks whenever there are new ones, until told to stop.
+pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
+    // A merge that failed would fail again: its blocks are left alone until the next start.
+    let mut failed = HashSet::new();
+    while signal.wait() {
+        while !signal.is_stopping()
+            && engine.failure().is_none()
+            && let Some(blocks) = next_merge(engine, &failed)
+        {
+            match merge(engine, &blocks, signal) {
+                Ok(true) => count(&engine.counters.compactions, 1),
+                Ok(false) => return,
+                Err(reason) => {
+                    tracing::warn!(reason, "could not merge blocks; they stay as they are");
+                    failed.extend(blocks.iter().map(|block| block.id()));
+                }
+            }
+        }
+    }
+}
+
+fn next_merge(engine: &Engine, failed: &HashSet<BlockId>) -> Option<Vec<Arc<Block>>> {
+    let sources = engine.snapshot();
+    let size = |block: &Arc<Block>| {
+        let usable = !failed.contains(&block.id());
+        if usable {
+            block.record().data_bytes
+        } else {
+            u64::MAX
+        }
+    };
+    let sizes: Vec<u64> = sources.blocks.iter().map(size).collect();
+    let chosen = choose(&sizes, engine.options.compact_below_bytes)?;
+    Some(sources.blocks[chosen].to_vec())
+}
+
+/// Which neighbours to merge, of blocks with these sizes.
+///
+/// Of all runs of eight small blocks the one that costs least, if none of them makes up more than
+/// half of it: so a span is rewritten once for each doubling, not with every new block.
+fn choose(sizes: &[u64], small_below: u64) -> Option<Range<usize>> {
+    let is_small = |size: &u64| *size < small_below;
+    let crowded = sizes.iter().filter(|size| is_small(size)).count() > MAX_SMALL_BLOCKS;
+    sizes
+        .windows(MERGED_BLOCKS)
+        .enumerate()
+        .filter(|(_, run)| run.iter().all(is_small))
+        .filter(|(_, run)| {
+            let largest = run.iter().max().copied().unwrap_or(0);
+            crowded || largest <= run.iter().sum::<u64>() / 2
+        })
+        .min_by_key(|(_, run)| run.iter().sum::<u64>())
+        .map(|(start, _)| start..start + MERGED_BLOCKS)
+}
+
+/// Puts one block in the place of `blocks`; false if told to stop before it was done.
+fn merge(
+    engine: &Engine,
+    blocks: &[Arc<Block>],
+    signal: &CompactionSignal,
+) -> Result<bool, String> {
+    let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+        return Ok(true);
+    };
+    let id = BlockId {
+        first_seq: first.id().first_seq,
+        end_seq: last.id().end_seq,
+    };
+    let disk = Arc::clone(&engine.disk);
+    let write = || {
+        let rows = engine.options.row_group_rows;
+        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, rows)?;
+        let finished = write_merged(blocks, &mut writer, signal)?;
+        if finished {
+            writer.finish().map(Some)
+        } else {
+            Ok(None)
+        }
+    };
+    let written = write();
+    if !matches!(written, Ok(Some(_))) {
+        // Space matters most when there is none.
+        let _ = remove_files(&engine.blocks_dir, id);
+    }
+    let Some(record) = written.map_err(|error| format!("block {id}: {error}"))? else {
+        return Ok(false);
+    };
+    let merged = commit_block(engine, record).map_err(|problem| problem.to_string())?;
+    engine.change_sources(|sources| {
+        let replaced = |block: &Arc<Block>| blocks.iter().any(|other| Arc::ptr_eq(block, other));
+        let position = sources.blocks.iter().position(replaced);
+        sources.blocks.retain(|block| !replaced(block));
+        sources.blocks.insert(position.unwrap_or(0), merged);
+    });
+    blocks.iter().for_each(|block| block.mark_replaced());
+    Ok(true)
+}
+
+/// Writes the spans of all blocks in order, each once; false if told to stop.
+fn write_merged(
+    blocks: &[Arc<Block>],
+    writer: &mut BlockWriter,
+    signal: &CompactionSignal,
+) -> std::io::Result<bool> {
+    let data = blocks
+        .iter()
+        .map(|block| block.open_data())
+        .collect::<Result<Vec<_>, _>>();
+    let data = data.map_err(std::io::Error::other)?;
+    let mut inputs = Vec::new();
+    for (data, block) in data.iter().zip(blocks) {
+        let rows = 0..block.record().rows as usize;
+        let records = data.records(std::slice::from_ref(&rows), SpanParts::ALL);
+        inputs.push(Input::new(records.map_err(std::io::Error::other)?));
+    }
+    let mut heap = BinaryHeap::new();
+    for (number, input) in inputs.iter_mut().enumerate() {
+        heap.extend(input.next(number).map_err(std::io::Error::other)?);
+    }
+    let mut held: Option<SpanRecord> = None;
+    let mut written = 0_u64;
+    while let Some(Head { record, input }) = heap.pop() {
+        heap.extend(inputs[input].next(input).map_err(std::io::Error::other)?);
+        match &mut held {
+            Some(current) if sort_key(current) == sort_key(&record) => {
+                if supersedes(&record, current) {
+                    *current = record;
+                }
+            }
+            _ => {
+                if let Some(done) = held.replace(record) {
+                    writer.push(&done)?;
+                }
+            }
+        }
+        written += 1;
+        if written.is_multiple_of(4096) && signal.is_stopping() {
+            return Ok(false);
+        }
+    }
+    held.iter().try_for_each(|last| writer.push(last))?;
+    Ok(true)
+}
+
+/// The spans of one block, in order.
+struct Input<'a> {
+    records: Records<'a>,
+    batch: VecDeque<SpanRecord>,
+}
+
+impl<'a> Input<'a> {
+    fn new(records: Records<'a>) -> Self {
+        Self {
+            records,
+            batch: VecDeque::new(),
+        }
+    }
+
+    fn next(&mut self, input: usize) -> Result<Option<Head>, ReadError> {
+        if self.batch.is_empty() {
+            self.batch = self.records.next()?.unwrap_or_default().into();
+        }
+        Ok(self.batch.pop_front().map(|record| Head { record, input }))
+    }
+}
+
+/// The next span of input number `input`. The greatest in a heap is the first in order.
+struct Head {
+    record: SpanRecord,
+    input: usize,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        sort_key(&other.record).cmp(&sort_key(&self.record))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheapest_run_of_similar_small_neighbours_is_merged() {
+        assert_eq!(choose(&[1; 7], 64), None);
+        assert_eq!(choose(&[5, 1, 1, 1, 1, 1, 1, 1, 1], 64), Some(1..9));
+        assert_eq!(choose(&[100, 1, 1, 1, 1, 1, 1, 1, 1], 64), Some(1..9));
+        assert_eq!(
+            choose(&[1, 1, 1, 1, 100, 1, 1, 1, 1], 64),
+            None,
+            "only neighbours"
+        );
+        assert_eq!(
+            choose(&[50, 1, 1, 1, 1, 1, 1, 1], 64),
+            None,
+            "50 bytes for seven"
+        );
+        assert_eq!(choose(&[1; 8], 0), None, "switched off");
+    }
+
+    #[test]
+    fn the_number_of_small_blocks_stays_bounded_whatever_their_sizes() {
+        let mut sizes = Vec::new();
+        for new in 0..500_u64 {
+            sizes.push(1 + new * 7919 % 40);
+            while let Some(run) = choose(&sizes, 1000) {
+                let merged = sizes[run.clone()].iter().sum();
+                sizes.splice(run, [merged]);
+            }
+            let small = sizes.iter().filter(|size| **size < 1000).count();
+            assert!(small <= MAX_SMALL_BLOCKS + MERGED_BLOCKS, "{sizes:?}");
+        }
+    }
+}

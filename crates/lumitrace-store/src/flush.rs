@@ -1,0 +1,274 @@
+//! The thread that writes memtables out as blocks, and frees the log of what they held.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::append::AppendError;
+use crate::block::writer::{remove_files, sort_key};
+use crate::block::{Block, BlockWriter};
+use crate::disk::retryable_refusal;
+use crate::engine::Engine;
+use crate::error::FlushError;
+use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
+use crate::memtable::Memtable;
+use crate::stats::count;
+
+/// How long to wait before a block that could not be written is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a block was not written. It is tried again.
+#[derive(Debug, Clone)]
+pub(crate) struct FlushProblem {
+    reason: String,
+    /// How appends are refused once memory is full, if it is not simply full.
+    refusal: Option<AppendError>,
+}
+
+impl FlushProblem {
+    fn new(reason: String) -> Self {
+        Self {
+            reason,
+            refusal: None,
+        }
+    }
+
+    fn of_io(what: &str, error: &io::Error) -> Self {
+        Self {
+            reason: format!("{what}: {error}"),
+            refusal: retryable_refusal(error),
+        }
+    }
+}
+
+impl fmt::Display for FlushProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    /// Number of the latest request to write everything out, and of the latest that was met.
+    asked: u64,
+    met: u64,
+    /// The latest request that failed, and why.
+    failed: Option<(u64, String)>,
+    /// Why the last attempt failed, until one succeeds.
+    problem: Option<FlushProblem>,
+    woken: bool,
+    stopping: bool,
+}
+
+/// How others talk to the flushing thread.
+#[derive(Debug, Default)]
+pub(crate) struct FlushSignal {
+    requests: Mutex<Requests>,
+    changed: Condvar,
+}
+
+/// What the thread is to do.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    /// Write out everything, for all requests up to this number.
+    All(u64),
+    /// Write out what is frozen or old.
+    Due,
+    Stop,
+}
+
+impl FlushSignal {
+    /// Says that there is a frozen memtable.
+    pub(crate) fn wake(&self) {
+        self.requests.lock().woken = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.requests.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn problem(&self) -> Option<FlushProblem> {
+        self.requests.lock().problem.clone()
+    }
+
+    /// How an append is to be refused while memory is full.
+    pub(crate) fn refusal(&self) -> Option<AppendError> {
+        self.requests.lock().problem.as_ref()?.refusal.clone()
+    }
+
+    /// Has everything written out, and waits for it.
+    pub(crate) fn flush(&self) -> Result<(), FlushError> {
+        let mut requests = self.requests.lock();
+        requests.asked += 1;
+        let own = requests.asked;
+        self.changed.notify_all();
+        loop {
+            if requests.met >= own {
+                return Ok(());
+            }
+            if let Some((failed, reason)) = &requests.failed
+                && *failed >= own
+            {
+                return Err(FlushError {
+                    reason: reason.clone(),
+                });
+            }
+            if requests.stopping {
+                return Err(FlushError {
+                    reason: "the store is closed".to_owned(),
+                });
+            }
+            self.changed.wait(&mut requests);
+        }
+    }
+
+    fn next_task(&self, timeout: Option<Duration>) -> Task {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut requests = self.requests.lock();
+        loop {
+            if requests.stopping {
+                return Task::Stop;
+            }
+            let answered = requests.failed.as_ref().map_or(0, |(failed, _)| *failed);
+            if requests.asked > requests.met.max(answered) {
+                return Task::All(requests.asked);
+            }
+            if std::mem::take(&mut requests.woken) {
+                return Task::Due;
+            }
+            match deadline {
+                None => self.changed.wait(&mut requests),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut requests, deadline).timed_out() {
+                        return Task::Due;
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, task: &Task, result: &Result<(), FlushProblem>) {
+        let mut requests = self.requests.lock();
+        requests.problem = result.as_ref().err().cloned();
+        if let Task::All(asked) = task {
+            match result {
+                Ok(()) => requests.met = *asked,
+                Err(problem) => requests.failed = Some((*asked, problem.to_string())),
+            }
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Writes out memtables when they are full, old, or asked for, until told to stop. `flushed` is
+/// called after each block.
+pub(crate) fn run(engine: &Engine, flushed: &dyn Fn()) {
+    loop {
+        let failing = engine.flush_signal.problem().is_some();
+        let timeout = if failing {
+            Some(RETRY_AFTER)
+        } else {
+            next_due_in(engine)
+        };
+        let task = engine.flush_signal.next_task(timeout);
+        match task {
+            Task::Stop => return,
+            Task::All(_) => engine.freeze_active(),
+            Task::Due if next_due_in(engine) == Some(Duration::ZERO) => engine.freeze_active(),
+            Task::Due => {}
+        }
+        let result = write_frozen(engine, flushed);
+        if let Err(problem) = &result {
+            count(&engine.counters.flush_failures, 1);
+            tracing::warn!(%problem, "could not write a block; the spans stay in the log");
+        }
+        engine.flush_signal.report(&task, &result);
+    }
+}
+
+/// How long until the active memtable is old enough to be written out; none while it is empty.
+fn next_due_in(engine: &Engine) -> Option<Duration> {
+    let first_insert = engine.snapshot().active.size().first_insert?;
+    Some(
+        engine
+            .options
+            .flush_after
+            .saturating_sub(first_insert.elapsed()),
+    )
+}
+
+/// Writes the frozen memtables out as blocks. `flushed` is called after each.
+pub(crate) fn write_frozen(engine: &Engine, flushed: &dyn Fn()) -> Result<(), FlushProblem> {
+    while let Some(memtable) = engine.snapshot().frozen.first() {
+        if let Some(failure) = engine.failure() {
+            return Err(FlushProblem::new(failure));
+        }
+        flush_memtable(engine, memtable)?;
+        count(&engine.counters.flushes, 1);
+        flushed();
+    }
+    Ok(())
+}
+
+/// Writes the oldest frozen memtable out as a block that counts.
+fn flush_memtable(engine: &Engine, memtable: &Arc<Memtable>) -> Result<(), FlushProblem> {
+    let written = match memtable.block_id() {
+        Some(id) => Some(write_block(engine, id, memtable)?),
+        None => None,
+    };
+    engine
+        .memtable_bytes
+        .fetch_sub(memtable.size().bytes, Ordering::Relaxed);
+    engine.change_sources(|sources| {
+        sources.frozen.retain(|other| !Arc::ptr_eq(other, memtable));
+        sources.blocks.extend(written);
+    });
+    let durable_seq = engine.manifest.lock().durable_seq();
+    engine.segments.free(durable_seq);
+    Ok(())
+}
+
+fn write_block(
+    engine: &Engine,
+    id: BlockId,
+    memtable: &Memtable,
+) -> Result<Arc<Block>, FlushProblem> {
+    let mut records = memtable.records();
+    records.sort_by_cached_key(|record| sort_key(record));
+    let write = || {
+        let disk = Arc::clone(&engine.disk);
+        let rows = engine.options.row_group_rows;
+        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, rows)?;
+        records.iter().try_for_each(|record| writer.push(record))?;
+        writer.finish()
+    };
+    let record = write().map_err(|error| {
+        // Space matters most when there is none.
+        let _ = remove_files(&engine.blocks_dir, id);
+        FlushProblem::of_io(&format!("block {id}"), &error)
+    })?;
+    commit_block(engine, record)
+}
+
+/// Opens a written block and makes it count.
+pub(crate) fn commit_block(
+    engine: &Engine,
+    record: BlockRecord,
+) -> Result<Arc<Block>, FlushProblem> {
+    let block = Block::open(engine.blocks_dir.clone(), record)
+        .map_err(|error| FlushProblem::new(error.to_string()))?;
+    match engine.manifest.lock().add_block(record) {
+        Ok(()) => Ok(Arc::new(block)),
+        Err(ManifestFailure::NoSpace(error)) => Err(FlushProblem::of_io("the manifest", &error)),
+        Err(ManifestFailure::Fatal(reason)) => {
+            engine.fail(reason.clone());
+            Err(FlushProblem::new(reason))
+        }
+    }
+}

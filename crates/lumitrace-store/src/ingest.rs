@@ -1,0 +1,80 @@
+//! The thread on which batches become durable, then searchable, then acknowledged.
+
+use std::time::Duration;
+
+use crate::append::{AppendError, AppendReceipt};
+use crate::batch;
+use crate::engine::Engine;
+use crate::log::queue::{NextGroup, WaitingBatch};
+use crate::log::writer::{LogFailure, LogWriter};
+use crate::stats::count;
+
+/// Batches are written together up to this size; larger groups sync no faster.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Writes groups of batches until the queue is closed and empty, or the log fails.
+pub(crate) fn run(engine: &Engine, mut log: LogWriter) {
+    loop {
+        match engine.queue.next_group(GROUP_BYTES, log.sync_due_in()) {
+            NextGroup::Write(group) => store_group(engine, &mut log, group),
+            NextGroup::TimedOut => fail_if_fatal(engine, log.sync()),
+            NextGroup::Ended => break,
+        }
+        // A steady stream must not put off a sync that is due.
+        if log.sync_due_in() == Some(Duration::ZERO) {
+            fail_if_fatal(engine, log.sync());
+        }
+    }
+    if engine.failure().is_none() {
+        fail_if_fatal(engine, log.sync());
+    }
+}
+
+fn fail_if_fatal(engine: &Engine, result: Result<(), LogFailure>) {
+    if let Err(LogFailure::Fatal(reason)) = result {
+        engine.fail(reason);
+    }
+}
+
+fn store_group(engine: &Engine, log: &mut LogWriter, group: Vec<WaitingBatch>) {
+    if engine.failure().is_some() {
+        return refuse(engine, group, &engine.refusal());
+    }
+    match log.write_group(&group) {
+        Ok(first_seq) => acknowledge(engine, group, first_seq),
+        Err(LogFailure::Refused(error)) => {
+            tracing::warn!(%error, batches = group.len(), "refused batches");
+            refuse(engine, group, &error);
+        }
+        Err(LogFailure::Fatal(reason)) => {
+            engine.fail(reason);
+            refuse(engine, group, &engine.refusal());
+        }
+    }
+}
+
+fn acknowledge(engine: &Engine, group: Vec<WaitingBatch>, mut first_seq: u64) {
+    for batch in group {
+        let span_count = batch.records.len();
+        let records = batch::number(batch.records, first_seq);
+        engine.insert(&records);
+        // Without subscribers there is nobody to tell.
+        let _ = engine.subscribers.send(records.into());
+        count(&engine.counters.appended_batches, 1);
+        count(&engine.counters.appended_spans, span_count as u64);
+        // The sender may have stopped waiting.
+        let _ = batch.answer.send(Ok(AppendReceipt {
+            span_count,
+            first_seq,
+        }));
+        first_seq += span_count as u64;
+    }
+}
+
+fn refuse(engine: &Engine, group: Vec<WaitingBatch>, error: &AppendError) {
+    for batch in group {
+        engine.counters.count_refusal(error);
+        // The sender may have stopped waiting.
+        let _ = batch.answer.send(Err(error.clone()));
+    }
+}

@@ -1,0 +1,121 @@
+//! Where batches wait for the log, bounded in bytes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::SpanRecord;
+use crate::append::Answer;
+
+/// A batch on its way into the log.
+#[derive(Debug)]
+pub(crate) struct WaitingBatch {
+    pub(crate) records: Vec<SpanRecord>,
+    pub(crate) payload: Bytes,
+    pub(crate) received_unix_nano: u64,
+    pub(crate) answer: Answer,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug)]
+pub(crate) enum NotQueued {
+    Full,
+    Closed,
+}
+
+/// What the writer is to do next.
+#[derive(Debug)]
+pub(crate) enum NextGroup {
+    /// Write these batches together.
+    Write(Vec<WaitingBatch>),
+    /// Nothing came in time.
+    TimedOut,
+    /// The queue is closed and empty.
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    batches: VecDeque<WaitingBatch>,
+    bytes: usize,
+    closed: bool,
+}
+
+/// Batches in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+    limit_bytes: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            limit_bytes,
+        }
+    }
+
+    /// Adds a batch; hands it back if there is no room. A batch larger than the whole queue is
+    /// taken while nothing else waits, since it could never be taken otherwise.
+    pub(crate) fn push(&self, batch: WaitingBatch) -> Result<(), (NotQueued, WaitingBatch)> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err((NotQueued::Closed, batch));
+        }
+        let bytes = state.bytes + batch.payload.len();
+        if bytes > self.limit_bytes && !state.batches.is_empty() {
+            return Err((NotQueued::Full, batch));
+        }
+        state.bytes = bytes;
+        state.batches.push_back(batch);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Takes what waits, up to `group_bytes`, as soon as anything does.
+    ///
+    /// There is no artificial delay: while one group is being synced the next one gathers, so
+    /// groups grow with the load by themselves and a lone batch never waits.
+    pub(crate) fn next_group(&self, group_bytes: usize, timeout: Option<Duration>) -> NextGroup {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut state = self.state.lock();
+        while state.batches.is_empty() {
+            if state.closed {
+                return NextGroup::Ended;
+            }
+            match deadline {
+                None => self.changed.wait(&mut state),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut state, deadline).timed_out() {
+                        return NextGroup::TimedOut;
+                    }
+                }
+            }
+        }
+        let mut group = Vec::new();
+        let mut taken_bytes = 0;
+        while taken_bytes < group_bytes
+            && let Some(batch) = state.batches.pop_front()
+        {
+            taken_bytes += batch.payload.len();
+            group.push(batch);
+        }
+        state.bytes -= taken_bytes;
+        NextGroup::Write(group)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
+    /// Takes no more batches; the writer ends once it has written what waits.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_all();
+    }
+}

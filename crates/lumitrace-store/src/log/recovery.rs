@@ -1,0 +1,257 @@
+//! Reading the log back when a store is opened.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use lumitrace_wire::DecodeLimits;
+use lumitrace_wire::otlp::protobuf;
+
+use crate::SpanRecord;
+use crate::batch;
+use crate::disk::sync_dir;
+use crate::error::{Corruption, OpenError, io_error};
+use crate::log::frame::{self, BadHeader, FrameHeader};
+use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
+use crate::log::writer::LogPosition;
+
+/// What was accepted once is read back whatever the limits were then.
+const REPLAY_LIMITS: DecodeLimits = DecodeLimits::own_data();
+
+const READ_BUFFER_BYTES: usize = 1 << 20;
+
+/// What recovery found.
+#[derive(Debug)]
+pub(crate) struct RecoveredLog {
+    pub(crate) position: LogPosition,
+    pub(crate) segments: Vec<ClosedSegment>,
+    /// What was cut off at the end, if anything.
+    pub(crate) torn_tail: Option<Corruption>,
+}
+
+/// Hands every batch that blocks do not hold to `apply`, in order and one at a time.
+///
+/// A frame that a crash left half-written at the end of the log is cut off; damage anywhere else
+/// is an error, because what it hit had been acknowledged.
+pub(crate) fn recover(
+    dir: &Path,
+    durable_seq: u64,
+    apply: &mut dyn FnMut(Vec<Arc<SpanRecord>>) -> Result<(), OpenError>,
+) -> Result<RecoveredLog, OpenError> {
+    let paths = segment::list(dir).map_err(io_error("list", dir))?;
+    let mut recovered = RecoveredLog {
+        position: LogPosition {
+            next_segment_id: 1,
+            next_seq: durable_seq,
+        },
+        segments: Vec::new(),
+        torn_tail: None,
+    };
+    let mut expected_seq = None;
+    for (index, (id, path)) in paths.iter().enumerate() {
+        recovered.position.next_segment_id = id + 1;
+        let is_last = index + 1 == paths.len();
+        let Some(mut reader) = SegmentReader::open(path, is_last)? else {
+            fs::remove_file(path).map_err(io_error("remove", path))?;
+            sync_dir(dir).map_err(io_error("sync", dir))?;
+            break;
+        };
+        reader.check_first_seq(expected_seq, durable_seq)?;
+        while let Some(frame) = reader.next_frame()? {
+            if frame.first_seq >= durable_seq {
+                apply(reader.decode(&frame)?)?;
+            }
+        }
+        expected_seq = Some(reader.next_seq);
+        recovered.torn_tail = reader.torn_tail.take();
+        recovered.segments.push(ClosedSegment {
+            path: path.clone(),
+            len: reader.offset,
+            end_seq: reader.next_seq,
+        });
+    }
+    // A log may end before what blocks hold: its segments are removed once they do.
+    recovered.position.next_seq = durable_seq.max(expected_seq.unwrap_or(0));
+    Ok(recovered)
+}
+
+struct SegmentReader<'a> {
+    path: &'a Path,
+    is_last: bool,
+    file: BufReader<File>,
+    len: u64,
+    /// Where the next frame begins.
+    offset: u64,
+    next_seq: u64,
+    payload: Vec<u8>,
+    torn_tail: Option<Corruption>,
+}
+
+impl<'a> SegmentReader<'a> {
+    /// Reads the header. None if the file is the last one, and a crash kept it from getting one.
+    fn open(path: &'a Path, is_last: bool) -> Result<Option<Self>, OpenError> {
+        let open = || {
+            let file = File::open(path)?;
+            let len = file.metadata()?.len();
+            let mut file = BufReader::with_capacity(READ_BUFFER_BYTES, file);
+            let mut header = Vec::new();
+            Read::by_ref(&mut file)
+                .take(segment::HEADER_BYTES as u64)
+                .read_to_end(&mut header)?;
+            io::Result::Ok((file, len, header))
+        };
+        let (file, len, header) = open().map_err(io_error("read", path))?;
+        let header = match SegmentHeader::decode(&header) {
+            Ok(header) => header,
+            Err(BadSegmentHeader::NewerVersion(found)) => {
+                let (file, supported) = (path.to_owned(), segment::VERSION);
+                return Err(OpenError::NewerVersion {
+                    file,
+                    found,
+                    supported,
+                });
+            }
+            Err(BadSegmentHeader::Damaged) if is_last && len <= segment::HEADER_BYTES as u64 => {
+                return Ok(None);
+            }
+            Err(BadSegmentHeader::Damaged) => {
+                return Err(Corruption::new(path, 0, "no header of a log segment").into());
+            }
+        };
+        Ok(Some(Self {
+            path,
+            is_last,
+            file,
+            len,
+            offset: segment::HEADER_BYTES as u64,
+            next_seq: header.first_seq,
+            payload: Vec::new(),
+            torn_tail: None,
+        }))
+    }
+
+    /// Spans are numbered without gaps, so a gap means that a file is missing or cut short.
+    fn check_first_seq(&self, expected: Option<u64>, durable_seq: u64) -> Result<(), OpenError> {
+        let first = self.next_seq;
+        let reason = match expected {
+            Some(expected) if expected != first => {
+                format!("it begins with span {first}, but the segment before it ends at {expected}")
+            }
+            None if first > durable_seq => format!(
+                "the log begins with span {first}, but blocks hold only those before \
+                 {durable_seq}: the end of the manifest, or a segment, is missing"
+            ),
+            _ => return Ok(()),
+        };
+        Err(Corruption::new(self.path, 0, reason).into())
+    }
+
+    /// The next whole frame, its payload in `self.payload`; none at the end.
+    fn next_frame(&mut self) -> Result<Option<FrameHeader>, OpenError> {
+        if self.offset == self.len {
+            return Ok(None);
+        }
+        let frame = match self.read_frame().map_err(io_error("read", self.path))? {
+            Ok(frame) => frame,
+            Err(reason) => {
+                self.end_at_damage(reason)?;
+                return Ok(None);
+            }
+        };
+        if frame.first_seq != self.next_seq {
+            let reason = format!(
+                "a frame begins with span {}, expected {}",
+                frame.first_seq, self.next_seq
+            );
+            return Err(Corruption::new(self.path, self.offset, reason).into());
+        }
+        self.offset += frame.frame_bytes() as u64;
+        self.next_seq += u64::from(frame.span_count);
+        Ok(Some(frame))
+    }
+
+    fn read_frame(&mut self) -> io::Result<Result<FrameHeader, &'static str>> {
+        let mut header = Vec::with_capacity(frame::HEADER_BYTES);
+        let header_len = frame::HEADER_BYTES as u64;
+        Read::by_ref(&mut self.file)
+            .take(header_len)
+            .read_to_end(&mut header)?;
+        let frame = match FrameHeader::decode(&header) {
+            Ok(frame) => frame,
+            Err(BadHeader::Short) => return Ok(Err("a frame's header is cut short")),
+            Err(BadHeader::Unknown) => return Ok(Err("no header of a frame")),
+        };
+        self.payload.clear();
+        // Allocates no more than the file holds, whatever a damaged length says.
+        let payload_len = frame.payload_bytes as u64;
+        Read::by_ref(&mut self.file)
+            .take(payload_len)
+            .read_to_end(&mut self.payload)?;
+        if self.payload.len() < frame.payload_bytes {
+            return Ok(Err("a frame is cut short"));
+        }
+        if !frame.matches(&header, &self.payload) {
+            return Ok(Err("a frame's checksum does not fit"));
+        }
+        Ok(Ok(frame))
+    }
+
+    /// Cuts the log off here if a crash during the last write explains the damage.
+    fn end_at_damage(&mut self, reason: &str) -> Result<(), OpenError> {
+        let damage = Corruption::new(self.path, self.offset, reason);
+        if !self.is_last {
+            return Err(damage.into());
+        }
+        let file = self.file.get_mut();
+        let mut rest = Vec::new();
+        file.seek(SeekFrom::Start(self.offset))
+            .and_then(|_| file.read_to_end(&mut rest))
+            .map_err(io_error("read", self.path))?;
+        if holds_later_group(&rest, self.next_seq) {
+            return Err(damage.into());
+        }
+        tracing::warn!(
+            path = %self.path.display(), offset = self.offset, bytes = rest.len(), reason,
+            "cut off an unfinished write at the end of the log"
+        );
+        let cut = || {
+            let file = File::options().write(true).open(self.path)?;
+            file.set_len(self.offset)?;
+            file.sync_all()
+        };
+        cut().map_err(io_error("truncate", self.path))?;
+        self.torn_tail = Some(damage);
+        Ok(())
+    }
+
+    fn decode(&self, frame: &FrameHeader) -> Result<Vec<Arc<SpanRecord>>, OpenError> {
+        let offset = self.offset - frame.frame_bytes() as u64;
+        let damage = |reason| OpenError::from(Corruption::new(self.path, offset, reason));
+        let decoded = protobuf::decode_traces(&self.payload, &REPLAY_LIMITS)
+            .map_err(|error| damage(format!("a frame's payload cannot be decoded: {error}")))?;
+        let records = batch::into_records(decoded.resource_spans, frame.received_unix_nano);
+        if records.len() != frame.span_count as usize {
+            let (found, expected) = (records.len(), frame.span_count);
+            return Err(damage(format!(
+                "a frame holds {found} spans, its header says {expected}"
+            )));
+        }
+        Ok(batch::number(records, frame.first_seq))
+    }
+}
+
+/// Whether `rest`, which begins with damage, holds a frame of a later group: one that was written
+/// when everything before it had been synced, so that the damage cannot be a torn write.
+fn holds_later_group(rest: &[u8], next_seq: u64) -> bool {
+    (1..rest.len()).any(|start| {
+        let candidate = &rest[start..];
+        FrameHeader::decode(candidate).is_ok_and(|frame| {
+            frame.synced_before
+                && frame.first_seq >= next_seq
+                && candidate
+                    .get(frame::HEADER_BYTES..frame.frame_bytes())
+                    .is_some_and(|payload| frame.matches(candidate, payload))
+        })
+    })
+}

@@ -1,0 +1,190 @@
+//! Writing groups of batches to the log, and what a failure to do so means.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::append::AppendError;
+use crate::disk::{Disk, retryable_refusal};
+use crate::engine::Engine;
+use crate::log::frame::Frame;
+use crate::log::queue::WaitingBatch;
+use crate::log::segment::{ClosedSegment, OpenSegment, SegmentHeader, Segments};
+use crate::options::Durability;
+use crate::stats::Counters;
+
+/// Why a group was not written.
+#[derive(Debug)]
+pub(crate) enum LogFailure {
+    /// Nothing of it is in the log; the next group may succeed.
+    Refused(AppendError),
+    /// What is on the disk is unknown: nothing more may be acknowledged.
+    Fatal(String),
+}
+
+/// Where the log goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogPosition {
+    pub(crate) next_segment_id: u64,
+    pub(crate) next_seq: u64,
+}
+
+/// The end of the log.
+pub(crate) struct LogWriter {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    durability: Durability,
+    segment_bytes: u64,
+    /// None until there is something to write, so that a store can be opened and read while its
+    /// disk is full.
+    open: Option<OpenSegment>,
+    position: LogPosition,
+    segments: Segments,
+    counters: Arc<Counters>,
+    unsynced_since: Option<Instant>,
+}
+
+impl LogWriter {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        position: LogPosition,
+        engine: &Engine,
+    ) -> Self {
+        Self {
+            disk,
+            dir,
+            durability: engine.options.durability,
+            segment_bytes: engine.options.log_segment_bytes,
+            open: None,
+            position,
+            segments: engine.segments.clone(),
+            counters: Arc::clone(&engine.counters),
+            unsynced_since: None,
+        }
+    }
+
+    /// Writes the batches as one group, and syncs it as the durability asks. Returns the sequence
+    /// number of the group's first span.
+    pub(crate) fn write_group(&mut self, group: &[WaitingBatch]) -> Result<u64, LogFailure> {
+        let mut segment = self.segment_with_room()?;
+        let first_seq = self.position.next_seq;
+        let (bytes, end_seq) = encode_group(group, first_seq, self.unsynced_since.is_none());
+        if let Err(error) = self
+            .disk
+            .write_all(&segment.path, &mut segment.file, &bytes)
+        {
+            let failure = undo_write(&segment, &error);
+            self.open = Some(segment);
+            return Err(failure);
+        }
+        segment.len += bytes.len() as u64;
+        self.segments.set_open_len(segment.len);
+        self.open = Some(segment);
+        self.position.next_seq = end_seq;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.sync_due_in() == Some(Duration::ZERO) {
+            self.sync()?;
+        }
+        Ok(first_seq)
+    }
+
+    /// How long until what was written must be synced; none if nothing has to be.
+    pub(crate) fn sync_due_in(&self) -> Option<Duration> {
+        let unsynced_since = self.unsynced_since?;
+        match self.durability {
+            Durability::Fsync => Some(Duration::ZERO),
+            Durability::Interval(interval) => {
+                Some(interval.saturating_sub(unsynced_since.elapsed()))
+            }
+            Durability::None => None,
+        }
+    }
+
+    /// Brings everything written to the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), LogFailure> {
+        let Some(segment) = &self.open else {
+            return Ok(());
+        };
+        if self.unsynced_since.is_none() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let synced = self.disk.sync_data(&segment.path, &segment.file);
+        self.counters.count_sync(start.elapsed());
+        // After a failed sync the kernel may have dropped what it could not write and call the
+        // file clean: a second sync would succeed without the data being there.
+        synced.map_err(|error| {
+            LogFailure::Fatal(format!(
+                "could not sync {}: {error}",
+                segment.path.display()
+            ))
+        })?;
+        self.unsynced_since = None;
+        Ok(())
+    }
+
+    /// The open segment, or a new one if there is none with room.
+    fn segment_with_room(&mut self) -> Result<OpenSegment, LogFailure> {
+        if let Some(segment) = self
+            .open
+            .take_if(|segment| segment.len < self.segment_bytes)
+        {
+            return Ok(segment);
+        }
+        // Also in the modes that sync rarely: recovery trusts all segments but the last.
+        self.sync()?;
+        let header = SegmentHeader {
+            id: self.position.next_segment_id,
+            first_seq: self.position.next_seq,
+        };
+        let created = OpenSegment::create(&*self.disk, &self.dir, header).map_err(|error| {
+            let fatal = || {
+                let dir = self.dir.display();
+                LogFailure::Fatal(format!("could not begin a log segment in {dir}: {error}"))
+            };
+            retryable_refusal(&error).map_or_else(fatal, LogFailure::Refused)
+        })?;
+        self.position.next_segment_id += 1;
+        if let Some(full) = self.open.take() {
+            self.segments.add_closed(ClosedSegment {
+                path: full.path,
+                len: full.len,
+                end_seq: self.position.next_seq,
+            });
+        }
+        Ok(created)
+    }
+}
+
+/// The frames of a group, and the sequence number after its last span.
+fn encode_group(group: &[WaitingBatch], first_seq: u64, all_synced: bool) -> (Vec<u8>, u64) {
+    let mut bytes = Vec::new();
+    let mut next_seq = first_seq;
+    for (index, batch) in group.iter().enumerate() {
+        let frame = Frame {
+            synced_before: all_synced && index == 0,
+            first_seq: next_seq,
+            span_count: batch.records.len() as u32,
+            received_unix_nano: batch.received_unix_nano,
+            payload: &batch.payload,
+        };
+        frame.encode(&mut bytes);
+        next_seq += batch.records.len() as u64;
+    }
+    (bytes, next_seq)
+}
+
+/// Cuts off what a failed write left behind, so that the log ends with a whole frame again.
+fn undo_write(segment: &OpenSegment, error: &std::io::Error) -> LogFailure {
+    let path = segment.path.display();
+    if let Err(undo_error) = segment.file.set_len(segment.len) {
+        return LogFailure::Fatal(format!(
+            "could not write to {path}: {error}; nor cut off what was written: {undo_error}"
+        ));
+    }
+    retryable_refusal(error).map_or_else(
+        || LogFailure::Fatal(format!("could not write to {path}: {error}")),
+        LogFailure::Refused,
+    )
+}

@@ -1,0 +1,338 @@
+//! Which blocks count: an append-only file of records, the only place that says so.
+//!
+//! A block exists from the moment its record is synced; blocks that a record replaces cease to
+//! exist at the same moment. The bytes are described in `docs/formats/store.md`.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::binary::{Fields, PutFields};
+use crate::disk::{Disk, rename_durably, retryable_refusal};
+use crate::error::{Corruption, OpenError, io_error};
+
+const MAGIC: &[u8; 8] = b"LUMITMAN";
+/// Newest version of manifests, and with them of the whole folder, that this release writes and
+/// reads.
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+/// Length and checksum before each record.
+const RECORD_HEADER_BYTES: usize = 8;
+const RECORD_BLOCK: u8 = 1;
+/// The file is rewritten when it is this many times as long as it has to be ...
+const REWRITE_FACTOR: u64 = 4;
+/// ... and has at least this many bytes.
+const REWRITE_MIN_BYTES: u64 = 256 << 10;
+
+/// Names a block by the spans that went into it: those from `first_seq` up to, without,
+/// `end_seq`. The same flush or merge, done again after a crash, makes the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BlockId {
+    pub(crate) first_seq: u64,
+    pub(crate) end_seq: u64,
+}
+
+impl fmt::Display for BlockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:016x}", self.first_seq, self.end_seq)
+    }
+}
+
+impl BlockId {
+    /// The id that `text` prints, if it does.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (first, end) = text.split_once('-')?;
+        let parse = |text| u64::from_str_radix(text, 16).ok();
+        let id = Self {
+            first_seq: parse(first)?,
+            end_seq: parse(end)?,
+        };
+        (id.to_string() == text).then_some(id)
+    }
+
+    fn contains(&self, other: Self) -> bool {
+        self.first_seq <= other.first_seq && other.end_seq <= self.end_seq
+    }
+}
+
+/// What the manifest says about a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockRecord {
+    pub(crate) id: BlockId,
+    pub(crate) rows: u64,
+    pub(crate) first_start_unix_nano: u64,
+    pub(crate) last_start_unix_nano: u64,
+    pub(crate) first_end_unix_nano: u64,
+    pub(crate) last_end_unix_nano: u64,
+    pub(crate) data_bytes: u64,
+    pub(crate) index_bytes: u64,
+}
+
+/// Why a record was not added.
+#[derive(Debug)]
+pub(crate) enum ManifestFailure {
+    /// No space; the manifest is as it was, and it can be tried again.
+    NoSpace(io::Error),
+    /// What is on the disk is unknown: nothing more may be written.
+    Fatal(String),
+}
+
+/// The open manifest.
+pub(crate) struct Manifest {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: File,
+    len: u64,
+    /// By first sequence number; their ranges do not overlap.
+    blocks: Vec<BlockRecord>,
+    torn: bool,
+}
+
+impl Manifest {
+    /// Reads the manifest at `path`, or begins one if there is none.
+    ///
+    /// A record that a crash left half-written at the end does not count: nobody had relied on it.
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenError> {
+        if !path.try_exists().map_err(io_error("look for", &path))? {
+            replace_file(&*disk, &path, &snapshot(&[])).map_err(io_error("create", &path))?;
+        }
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        check_header(&path, &bytes)?;
+        let (blocks, len) = read_records(&path, &bytes)?;
+        let file = File::options()
+            .append(true)
+            .open(&path)
+            .map_err(io_error("open", &path))?;
+        let torn = len < bytes.len();
+        Ok(Self {
+            disk,
+            path,
+            file,
+            len: len as u64,
+            blocks,
+            torn,
+        })
+    }
+
+    /// Cuts off what a crash left half-written. Not done on opening: until the rest of the folder
+    /// has shown that no record is missing, it might be evidence.
+    pub(crate) fn cut_torn_tail(&mut self) -> Result<(), OpenError> {
+        if !std::mem::take(&mut self.torn) {
+            return Ok(());
+        }
+        let (path, offset) = (self.path.display(), self.len);
+        tracing::warn!(%path, offset, "cut off an unfinished record at the end of the manifest");
+        let cut = || {
+            self.file.set_len(self.len)?;
+            self.file.sync_all()
+        };
+        cut().map_err(io_error("truncate", &self.path))
+    }
+
+    /// The damage of which `reason` is the evidence: records that should be at the end are not.
+    pub(crate) fn missing_records(&self, reason: String) -> Corruption {
+        Corruption::new(&self.path, self.len, reason)
+    }
+
+    pub(crate) fn blocks(&self) -> &[BlockRecord] {
+        &self.blocks
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Every span before this sequence number is in a block.
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.blocks
+            .iter()
+            .map(|block| block.id.end_seq)
+            .max()
+            .unwrap_or(1)
+    }
+
+    /// Makes `block` count from now on, instead of the blocks whose spans it holds, durably.
+    pub(crate) fn add_block(&mut self, block: BlockRecord) -> Result<(), ManifestFailure> {
+        self.cut_torn_tail()
+            .map_err(|error| ManifestFailure::Fatal(error.to_string()))?;
+        let bytes = encode_record(&block);
+        if let Err(error) = self.disk.write_all(&self.path, &mut self.file, &bytes) {
+            return Err(self.undo_write(error));
+        }
+        self.disk
+            .sync_data(&self.path, &self.file)
+            .map_err(|error| self.fatal("sync", &error))?;
+        self.len += bytes.len() as u64;
+        apply(&mut self.blocks, block);
+        self.rewrite_if_long()
+    }
+
+    fn undo_write(&self, error: io::Error) -> ManifestFailure {
+        if retryable_refusal(&error).is_none() {
+            return self.fatal("write", &error);
+        }
+        match self.file.set_len(self.len) {
+            Ok(()) => ManifestFailure::NoSpace(error),
+            Err(error) => self.fatal("truncate", &error),
+        }
+    }
+
+    fn fatal(&self, action: &str, error: &io::Error) -> ManifestFailure {
+        ManifestFailure::Fatal(format!(
+            "could not {action} {}: {error}",
+            self.path.display()
+        ))
+    }
+
+    /// Drops the history of replaced blocks when it outweighs the present.
+    fn rewrite_if_long(&mut self) -> Result<(), ManifestFailure> {
+        if self.len < REWRITE_MIN_BYTES {
+            return Ok(());
+        }
+        let snapshot = snapshot(&self.blocks);
+        if self.len < REWRITE_FACTOR * snapshot.len() as u64 {
+            return Ok(());
+        }
+        match replace_file(&*self.disk, &self.path, &snapshot) {
+            Ok(file) => {
+                self.file = file;
+                self.len = snapshot.len() as u64;
+                Ok(())
+            }
+            // The old file is still there and whole; the next record tries again.
+            Err(error) if retryable_refusal(&error).is_some() => Ok(()),
+            Err(error) => Err(self.fatal("rewrite", &error)),
+        }
+    }
+}
+
+/// Writes `bytes` to a new file and puts it at `path`, durably and at once.
+fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    disk.write_all(path, &mut file, bytes)?;
+    disk.sync_data(path, &file)?;
+    rename_durably(&temporary, path)?;
+    File::options().append(true).open(path)
+}
+
+fn snapshot(blocks: &[BlockRecord]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(MAGIC);
+    out.put_u32(VERSION);
+    out.put_u32(crc32c::crc32c(&out));
+    blocks
+        .iter()
+        .for_each(|block| out.extend(encode_record(block)));
+    out
+}
+
+fn check_header(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    let mut fields = Fields::new(bytes);
+    let mut header = || Some((fields.take(8)?, fields.u32()?, fields.u32()?));
+    match header() {
+        Some((magic, version, crc)) if magic == MAGIC && crc == crc32c::crc32c(&bytes[..12]) => {
+            if version > VERSION {
+                let (file, found, supported) = (path.to_owned(), version, VERSION);
+                return Err(OpenError::NewerVersion {
+                    file,
+                    found,
+                    supported,
+                });
+            }
+            Ok(())
+        }
+        _ => Err(Corruption::new(path, 0, "no header of a manifest").into()),
+    }
+}
+
+/// The blocks that count according to `bytes`, and the length of the whole records.
+fn read_records(path: &Path, bytes: &[u8]) -> Result<(Vec<BlockRecord>, usize), OpenError> {
+    let mut blocks = Vec::new();
+    let mut offset = HEADER_BYTES;
+    while offset < bytes.len() {
+        let damage = |reason| Err(Corruption::new(path, offset as u64, reason).into());
+        let mut fields = Fields::new(&bytes[offset..]);
+        let mut record = || {
+            let len = fields.u32()?;
+            let crc = fields.u32()?;
+            Some((len, crc, fields.take(len as usize)?))
+        };
+        // Cut short: an unfinished write, or a damaged length, which the store notices because
+        // blocks are then there that no record mentions.
+        let Some((len, crc, payload)) = record() else {
+            break;
+        };
+        let end = offset + RECORD_HEADER_BYTES + payload.len();
+        if crc != checksum(len, payload) {
+            // A torn sector can damage a last record too; see above for what guards it.
+            if end == bytes.len() {
+                break;
+            }
+            return damage("a record's checksum does not fit");
+        }
+        match decode_block(payload) {
+            Some(block) => apply(&mut blocks, block),
+            None => return damage("a record of an unknown kind"),
+        }
+        offset = end;
+    }
+    Ok((blocks, offset.min(bytes.len())))
+}
+
+/// Adds `block` and drops what it replaces: the blocks whose range lies in its own.
+fn apply(blocks: &mut Vec<BlockRecord>, block: BlockRecord) {
+    blocks.retain(|other| !block.id.contains(other.id));
+    let index = blocks.partition_point(|other| other.id < block.id);
+    blocks.insert(index, block);
+}
+
+fn encode_record(block: &BlockRecord) -> Vec<u8> {
+    let mut payload = Vec::new();
+    payload.put_u8(RECORD_BLOCK);
+    for field in [
+        block.id.first_seq,
+        block.id.end_seq,
+        block.rows,
+        block.first_start_unix_nano,
+        block.last_start_unix_nano,
+        block.first_end_unix_nano,
+        block.last_end_unix_nano,
+        block.data_bytes,
+        block.index_bytes,
+    ] {
+        payload.put_u64(field);
+    }
+    let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + payload.len());
+    record.put_u32(payload.len() as u32);
+    record.put_u32(checksum(payload.len() as u32, &payload));
+    record.extend(payload);
+    record
+}
+
+fn decode_block(payload: &[u8]) -> Option<BlockRecord> {
+    let mut fields = Fields::new(payload);
+    if fields.u8()? != RECORD_BLOCK {
+        return None;
+    }
+    Some(BlockRecord {
+        id: BlockId {
+            first_seq: fields.u64()?,
+            end_seq: fields.u64()?,
+        },
+        rows: fields.u64()?,
+        first_start_unix_nano: fields.u64()?,
+        last_start_unix_nano: fields.u64()?,
+        first_end_unix_nano: fields.u64()?,
+        last_end_unix_nano: fields.u64()?,
+        data_bytes: fields.u64()?,
+        index_bytes: fields.u64()?,
+    })
+}
+
+fn checksum(len: u32, payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&len.to_le_bytes()), payload)
+}

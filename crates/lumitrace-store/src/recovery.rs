@@ -1,0 +1,129 @@
+//! From a folder to an engine: everything that is checked and read back when a store is opened.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::block::Block;
+use crate::block::writer::remove_files;
+use crate::disk::{Disk, remove_if_present};
+use crate::engine::{Engine, EngineParts, Sources};
+use crate::error::{Corruption, OpenError, io_error};
+use crate::flush::write_frozen;
+use crate::folder::Folder;
+use crate::log::recovery as log_recovery;
+use crate::log::segment::Segments;
+use crate::log::writer::LogPosition;
+use crate::manifest::{BlockId, Manifest};
+use crate::options::StoreOptions;
+
+/// A store as it was left, ready to go on.
+pub(crate) struct Recovered {
+    pub(crate) engine: Engine,
+    pub(crate) lock: File,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) position: LogPosition,
+    pub(crate) replayed_spans: u64,
+    pub(crate) torn_tail: Option<Corruption>,
+}
+
+/// Brings back the store in `options.dir`. While the log is replayed, full memtables are written
+/// out as blocks, so that memory stays bounded however long the log is.
+pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
+    let folder = Folder::create(&options.dir)?;
+    let lock = folder.lock()?;
+    let manifest = Manifest::open(Arc::clone(&disk), folder.manifest())?;
+    let blocks_dir = folder.blocks_dir();
+    let open = |record: &_| Block::open(blocks_dir.clone(), *record).map(Arc::new);
+    let blocks = manifest
+        .blocks()
+        .iter()
+        .map(open)
+        .collect::<Result<Vec<_>, _>>()?;
+    let durable_seq = manifest.durable_seq();
+    let engine = Engine::new(EngineParts {
+        options,
+        disk,
+        blocks_dir,
+        sources: Sources {
+            blocks,
+            ..Sources::default()
+        },
+        manifest,
+        segments: Segments::default(),
+    });
+
+    let mut replayed_spans = 0;
+    let log_dir = folder.log_dir();
+    let log = log_recovery::recover(&log_dir, durable_seq, &mut |records| {
+        replayed_spans += records.len() as u64;
+        engine.insert(&records);
+        write_frozen(&engine, &|| {}).or_else(|problem| {
+            // On a full disk the spans stay in memory, as they did before, while there is room.
+            if engine.memtable_bytes.load(Ordering::Relaxed) < engine.options.memory_limit_bytes {
+                return Ok(());
+            }
+            let source = io::Error::other(problem.to_string());
+            Err(io_error("write a block to", &engine.blocks_dir)(source))
+        })
+    })?;
+    settle_blocks_dir(&engine, log.position.next_seq)?;
+    log.segments
+        .into_iter()
+        .for_each(|segment| engine.segments.add_closed(segment));
+    engine.segments.free(engine.manifest.lock().durable_seq());
+    Ok(Recovered {
+        engine,
+        lock,
+        log_dir,
+        position: log.position,
+        replayed_spans,
+        torn_tail: log.torn_tail,
+    })
+}
+
+/// Removes what unfinished flushes and merges have left, once it is sure that it is that.
+fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
+    let dir = &engine.blocks_dir;
+    let mut manifest = engine.manifest.lock();
+    let mut strays = Vec::new();
+    for path in list(dir)? {
+        let id = block_id_of(&path);
+        let known = id.is_some_and(|id| manifest.blocks().iter().any(|block| block.id == id));
+        let extension = path.extension().unwrap_or_default();
+        if extension == "tmp" {
+            remove_if_present(&path).map_err(io_error("remove", &path))?;
+        } else if !known && let Some(id) = id {
+            // A block is written from logged spans, so the log or other blocks reach as far. If
+            // they do not, this block counted, and the record that said so is lost.
+            if id.end_seq > next_seq {
+                let reason = format!(
+                    "no record names block {id}, which holds spans that the log no longer has: \
+                     the end of the manifest is missing"
+                );
+                return Err(manifest.missing_records(reason).into());
+            }
+            strays.push(id);
+        }
+    }
+    manifest.cut_torn_tail()?;
+    for id in strays {
+        remove_files(dir, id).map_err(io_error("remove files from", dir))?;
+    }
+    Ok(())
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let paths = || {
+        fs::read_dir(dir)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()
+    };
+    paths().map_err(io_error("list", dir))
+}
+
+fn block_id_of(path: &Path) -> Option<BlockId> {
+    BlockId::parse(path.file_stem()?.to_str()?)
+}

@@ -1,0 +1,211 @@
+//! Whether a span is what a search asks for: the one place for each condition.
+
+use std::ops::RangeInclusive;
+
+use lumitrace_model::{KeyValue, Value};
+
+use crate::SpanRecord;
+use crate::block::columns::stored_duration_nano;
+use crate::scan::{SCAN_WINDOW_NANO, ScanRequest, SpanParts};
+
+/// Whether `text`, as someone types it into a search, spells `value`.
+///
+/// Texts must be equal, numbers equal in value, truth values are `true` and `false`. Bytes and
+/// nested values have no spelling.
+///
+/// ```
+/// use lumitrace_model::Value;
+/// use lumitrace_store::value_matches;
+/// assert!(value_matches(&Value::from("gbpusd"), "gbpusd"));
+/// assert!(value_matches(&Value::from(0.5), "0.50"));
+/// assert!(!value_matches(&Value::from(3), "3.5"));
+/// ```
+pub fn value_matches(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(string) => string == text,
+        Value::Bool(bool) => text == if *bool { "true" } else { "false" },
+        Value::Int(int) => text.parse() == Ok(*int),
+        Value::Double(double) => text
+            .parse()
+            .is_ok_and(|number: f64| number == *double || (number.is_nan() && double.is_nan())),
+        Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => false,
+    }
+}
+
+/// A search's conditions, ready to be asked of many spans.
+#[derive(Debug)]
+pub(crate) struct Predicate<'a> {
+    request: &'a ScanRequest,
+    text: Option<String>,
+}
+
+impl<'a> Predicate<'a> {
+    pub(crate) fn new(request: &'a ScanRequest) -> Self {
+        let text = request.text.as_deref().filter(|text| !text.is_empty());
+        Self {
+            request,
+            text: text.map(str::to_lowercase),
+        }
+    }
+
+    pub(crate) fn request(&self) -> &'a ScanRequest {
+        self.request
+    }
+
+    /// The windows in which spans may start.
+    pub(crate) fn windows(&self) -> RangeInclusive<u64> {
+        self.request.start_unix_nano / SCAN_WINDOW_NANO
+            ..=self.request.end_unix_nano / SCAN_WINDOW_NANO
+    }
+
+    /// What must be read of a span for the caller and for the conditions.
+    pub(crate) fn parts(&self) -> SpanParts {
+        let attributes = !self.request.attributes.is_empty() || self.text.is_some();
+        SpanParts {
+            attributes: attributes || self.request.parts.attributes,
+            ..self.request.parts
+        }
+    }
+
+    /// Whether the span is what is asked for.
+    pub(crate) fn matches(&self, record: &SpanRecord) -> bool {
+        let (request, span) = (self.request, &record.span);
+        self.start_matches(span.start_unix_nano)
+            && self.duration_matches(stored_duration_nano(record))
+            && (!request.only_errors || span.is_error())
+            && self.name_matches(&span.name)
+            && request
+                .service
+                .as_ref()
+                .is_none_or(|service| record.service_name() == service)
+            && request.attributes.iter().all(|(key, text)| {
+                has_attribute(&span.attributes, key, text)
+                    || has_attribute(&record.resource.attributes, key, text)
+            })
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|text| contains_text(record, text))
+    }
+
+    pub(crate) fn start_matches(&self, start_unix_nano: u64) -> bool {
+        let request = self.request;
+        (request.start_unix_nano..=request.end_unix_nano).contains(&start_unix_nano)
+    }
+
+    /// A span whose clock ran backwards took no time.
+    pub(crate) fn duration_matches(&self, stored_duration_nano: i64) -> bool {
+        let duration_nano = stored_duration_nano.max(0) as u64;
+        self.request
+            .min_duration_nano
+            .is_none_or(|min| duration_nano >= min)
+            && self
+                .request
+                .max_duration_nano
+                .is_none_or(|max| duration_nano <= max)
+    }
+
+    pub(crate) fn name_matches(&self, name: &str) -> bool {
+        self.request.names.is_empty() || self.request.names.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// Whether one of `attributes` is named `key` and has a value that `text` spells.
+pub(crate) fn has_attribute(attributes: &[KeyValue], key: &str, text: &str) -> bool {
+    attributes
+        .iter()
+        .any(|attribute| attribute.key == key && value_matches(&attribute.value, text))
+}
+
+/// `text` is in lower case.
+fn contains_text(record: &SpanRecord, text: &str) -> bool {
+    let span = &record.span;
+    contains_ignoring_case(&span.name, text)
+        || contains_ignoring_case(&span.status.message, text)
+        || span
+            .attributes
+            .iter()
+            .any(|attribute| value_contains(&attribute.value, text))
+}
+
+fn value_contains(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(string) => contains_ignoring_case(string, text),
+        Value::Array(values) => values.iter().any(|value| value_contains(value, text)),
+        Value::Map(pairs) => pairs.iter().any(|pair| value_contains(&pair.value, text)),
+        _ => false,
+    }
+}
+
+fn contains_ignoring_case(string: &str, lower_case: &str) -> bool {
+    if string.is_ascii() {
+        let (string, wanted) = (string.as_bytes(), lower_case.as_bytes());
+        return string
+            .windows(wanted.len())
+            .any(|part| part.eq_ignore_ascii_case(wanted));
+    }
+    string.to_lowercase().contains(lower_case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::testing::record;
+
+    fn matches(request: ScanRequest, record: &SpanRecord) -> bool {
+        Predicate::new(&request).matches(record)
+    }
+
+    #[test]
+    fn text_is_found_in_any_case_in_names_messages_and_nested_values() {
+        let mut record = record(1, 1);
+        record.span.name = "Batch_Processing".into();
+        record.span.status.message = "Größe falsch".into();
+        record.span.attributes = vec![KeyValue::new(
+            "nested",
+            vec![Value::from("GBPUSD"), Value::from(3)],
+        )];
+        for (text, expected) in [
+            ("batch", true),
+            ("GRÖSSE", false),
+            ("größe", true),
+            ("gbpusd", true),
+            ("eur", false),
+        ] {
+            let request = ScanRequest {
+                text: Some(text.to_owned()),
+                ..ScanRequest::default()
+            };
+            assert_eq!(matches(request, &record), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_starts_takes_no_time() {
+        let mut record = record(1, 1);
+        record.span.end_unix_nano = record.span.start_unix_nano - 5;
+        let at_most = ScanRequest {
+            max_duration_nano: Some(0),
+            ..ScanRequest::default()
+        };
+        let at_least = ScanRequest {
+            min_duration_nano: Some(1),
+            ..ScanRequest::default()
+        };
+        assert!(matches(at_most, &record));
+        assert!(!matches(at_least, &record));
+    }
+
+    #[test]
+    fn attributes_are_looked_for_on_the_span_and_on_its_resource() {
+        let mut record = record(1, 1);
+        record.span.attributes = vec![KeyValue::new("batch_index", 7)];
+        let with = |key: &str, text: &str| ScanRequest {
+            attributes: vec![(key.to_owned(), text.to_owned())],
+            ..ScanRequest::default()
+        };
+        assert!(matches(with("batch_index", "7"), &record));
+        assert!(matches(with("service.name", "checkout"), &record));
+        assert!(!matches(with("batch_index", "8"), &record));
+    }
+}
