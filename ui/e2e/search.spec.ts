@@ -149,6 +149,21 @@ test('the keyboard alone finds and opens a trace', async ({ page }) => {
   await expect(page.getByRole('heading', { name: 'older' })).toBeVisible();
 });
 
+test('back from a trace, the list is where it was left', async ({ page }) => {
+  const service = uniqueService('search-back');
+  const many = Array.from({ length: 45 }, (_, index) => root(`t ${index}`, { start: index }));
+  await sendSpans(service, many, nowNano());
+  await open(page, service, '&live=0');
+  const list = page.getByRole('region', { name: 'Result list' });
+  await expect(page.getByRole('heading', { name: '45 traces' })).toBeVisible();
+  await list.evaluate((element) => element.scrollTo({ top: 600 }));
+  await titles(page).filter({ hasText: 't 28' }).click();
+  await expect(page.getByRole('heading', { name: 't 28' })).toBeVisible();
+  await page.goBack();
+  await expect(titles(page).filter({ hasText: 't 28' })).toBeInViewport();
+  expect(await list.evaluate((element) => element.scrollTop)).toBe(600);
+});
+
 test('a search without a hit says what to do', async ({ page }) => {
   await open(page, uniqueService('nobody'));
   await expect(page.getByRole('heading', { name: 'No trace matches' })).toBeVisible();

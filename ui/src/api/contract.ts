@@ -61,6 +61,8 @@ export interface TraceSummary {
 export interface TracePage {
   traces: TraceSummary[];
   next: string | null;
+  /** The search gave up before it had looked at everything: more may match. */
+  truncated: boolean;
 }
 
 /** A whole trace as columns, rows in tree pre-order with siblings by start time. */
@@ -119,6 +121,8 @@ export interface SpanDetails {
   span_id: string;
   parent_span_id: string | null;
   name: string;
+  /** Its place among its like, such as `(1/3)`, for training spans. */
+  label: string | null;
   kind: string;
   service: string;
   start_unix_nano: NanoString;

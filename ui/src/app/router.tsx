@@ -65,6 +65,7 @@ function NotFound() {
 
 export const router = createRouter({
   routeTree: root.addChildren([home, search, trace, runs, run]),
+  scrollRestoration: true,
   // Parameters stay plain text in the URL, so that people can read, write and share them.
   parseSearch: (text) => {
     const url: Record<string, string | string[]> = {};

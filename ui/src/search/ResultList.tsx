@@ -1,5 +1,5 @@
 /** The list of traces: virtual rows, one line each, with the counter of what waits on top. */
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link, useElementScrollRestoration, useNavigate } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { memo, useEffect, useRef, useState } from 'react';
 import type { TraceSummary } from '../api/contract';
@@ -12,6 +12,10 @@ import { Skeleton } from '../widgets/messages';
 import type { TraceResults } from './use_trace_results';
 
 const ROW_PX = 46;
+/** Names the list in the router's memory of scroll positions. */
+const SCROLL_ID = 'results';
+const TRUNCATED_TEXT =
+  'The search reached its limit before it had looked at everything. Choose a service or a shorter time.';
 
 interface ResultListProps {
   results: TraceResults;
@@ -25,12 +29,15 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
   const navigate = useNavigate();
   const now = useNow(1_000);
   const [focusedId, setFocusedId] = useState<string | null>(null);
+  const scrolled = useElementScrollRestoration({ id: SCROLL_ID });
   const rows = useVirtualizer({
     count: shown.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
     getItemKey: (index) => shown[index]?.trace_id ?? index,
     overscan: 8,
+    // Back from a trace, the reader finds the list where it was left.
+    initialOffset: scrolled?.scrollY ?? 0,
   });
   const items = rows.getVirtualItems();
   const top = rows.scrollOffset ?? 0;
@@ -74,6 +81,11 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
           {hasMore ? ' so far' : ''}
         </h2>
         <LiveMark results={results} />
+        {results.isTruncated && (
+          <span className="badge interrupted" title={TRUNCATED_TEXT}>
+            search incomplete
+          </span>
+        )}
         <span className="shell-space" />
         {waiting > 0 && (
           <button
@@ -90,6 +102,7 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
       </div>
       <div
         ref={scroller}
+        data-scroll-restoration-id={SCROLL_ID}
         className="results-scroll"
         role="region"
         aria-label="Result list"

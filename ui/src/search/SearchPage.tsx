@@ -59,7 +59,7 @@ function Results({ filters, onChange }: ResultsProps) {
   if (results.isLoading) return <ResultSkeleton />;
   if (results.shown.length === 0) {
     if (!isFiltered(filters) && status?.spans === 0) return <FirstTrace status={status} />;
-    return <NothingFound filters={filters} onChange={onChange} />;
+    return <NothingFound filters={filters} onChange={onChange} isTruncated={results.isTruncated} />;
   }
   return (
     <>
@@ -88,9 +88,15 @@ function useServiceColors(shown: readonly TraceSummary[]): (service: string) => 
   }, [key]);
 }
 
-function NothingFound({ filters, onChange }: ResultsProps) {
+function NothingFound({ filters, onChange, isTruncated }: ResultsProps & { isTruncated: boolean }) {
   return (
     <EmptyState title="No trace matches">
+      {isTruncated && (
+        <p className="error-text">
+          The search reached its limit before it had looked at everything. Choose a service or a
+          shorter time.
+        </p>
+      )}
       <p>
         {filters.range === 'all'
           ? 'Loosen a filter. Text is looked for in span names, attribute values and status messages.'

@@ -13,6 +13,8 @@ export interface TraceResults {
   waiting: number;
   showWaiting: () => void;
   isLoading: boolean;
+  /** The server gave up before it had looked at everything. */
+  isTruncated: boolean;
   /** The list still shows the answer to the previous question. */
   isStale: boolean;
   error: Error | null;
@@ -58,6 +60,7 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
     waiting,
     showWaiting: () => setArrivals(admitAll),
     isLoading: query.isPending,
+    isTruncated: query.data?.pages.some((page) => page.truncated) ?? false,
     isStale: query.isPlaceholderData,
     error: query.error,
     refetch: onReopen,

@@ -67,7 +67,9 @@ function Details({ span, traceStart, colors }: DetailsProps) {
           {span.service}
           <span className="faint">{span.kind}</span>
         </div>
-        <h2>{span.name}</h2>
+        <h2>
+          {span.name} {span.label && <span className="muted number">{span.label}</span>}
+        </h2>
         <div className="panel-badges">
           {span.status.code !== 'unset' && (
             <span className={span.status.code === 'error' ? 'badge error' : 'badge complete'}>

@@ -1,7 +1,7 @@
 /** Minimap, tools and waterfall of a trace, with the state that they share. */
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { formatCount } from '../format/number';
-import { useKeys } from '../widgets/hooks';
+import { useKeys, useStable } from '../widgets/hooks';
 import {
   CloseIcon,
   CollapseAllIcon,
@@ -79,8 +79,10 @@ export function Timeline(props: TimelineProps) {
     setCursor(row);
     if (selectedId !== null) onSelect(table.ids[row] ?? null);
   };
-  const fit = () =>
-    setWindow(windowAround(table.start[cursor] ?? 0, endOf(table, cursor, now), total));
+  const fitTo = useStable((row: number) =>
+    setWindow(windowAround(table.start[row] ?? 0, endOf(table, row, now), total)),
+  );
+  const fit = () => fitTo(cursor);
   const collapseAll = () => setCollapsed(collapseBelow(table, 1));
   const expandAll = () => setCollapsed(new Set());
 
@@ -180,6 +182,7 @@ export function Timeline(props: TimelineProps) {
         onCursor={setCursor}
         selectedId={selectedId}
         onSelect={onSelect}
+        onFit={fitTo}
         found={foundSet}
         isFinding={find !== ''}
       />

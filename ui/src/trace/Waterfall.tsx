@@ -28,6 +28,8 @@ interface WaterfallProps {
   onCursor: (row: number) => void;
   selectedId: string | null;
   onSelect: (spanId: string | null) => void;
+  /** Zooms to a row's span. */
+  onFit: (row: number) => void;
   found: ReadonlySet<number>;
   isFinding: boolean;
 }
@@ -147,6 +149,7 @@ export function Waterfall(props: WaterfallProps) {
                   isDimmed={props.isFinding && !props.found.has(row)}
                   onToggle={toggleRow}
                   onPick={pick}
+                  onFit={props.onFit}
                 />
               ))}
             </div>

@@ -34,6 +34,7 @@ interface RowProps {
   isDimmed: boolean;
   onToggle: (row: number) => void;
   onPick: (row: number) => void;
+  onFit: (row: number) => void;
 }
 
 export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
@@ -56,6 +57,7 @@ export const WaterfallRow = memo(function WaterfallRow(props: RowProps) {
       aria-expanded={isParent ? !isCollapsed : undefined}
       className={rowClass(props)}
       onClick={() => onPick(row)}
+      onDoubleClick={() => props.onFit(row)}
     >
       <div
         role="gridcell"
