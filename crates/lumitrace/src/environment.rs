@@ -237,8 +237,11 @@ fn otlp<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> OtlpEnvi
 }
 
 fn batch<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> BatchSettings {
-    let mut batch = BatchSettings::default();
-    batch.schedule_delay = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY");
+    let schedule_delay = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY");
+    let mut batch = BatchSettings {
+        schedule_delay,
+        ..BatchSettings::default()
+    };
     if let Some(export_timeout) = variables.number("OTEL_BSP_EXPORT_TIMEOUT") {
         batch.export_timeout = timeout(export_timeout);
     }

@@ -1,9 +1,9 @@
 //! The provider of the whole process, for programs that need only one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use lumitrace_model::{Scope, Text};
-use parking_lot::RwLock;
 
 use crate::recorder::Recorder;
 use crate::tracer::{Instrumentation, Tracers};
@@ -16,14 +16,14 @@ static TRACERS: Tracers = Tracers::new();
 
 /// Makes `provider` the one that [`tracer`](crate::tracer) records for.
 pub fn set_provider(provider: TracerProvider) {
-    *PROVIDER.write() = Some(provider);
+    *PROVIDER.write().unwrap_or_else(PoisonError::into_inner) = Some(provider);
     HAS_PROVIDER.store(true, Ordering::Release);
 }
 
 /// Makes the provider that `make` builds the global one, unless there is one that is running.
 /// Returns the global provider, and whether it is the new one.
 pub(crate) fn provider_or_set(make: impl FnOnce() -> TracerProvider) -> (TracerProvider, bool) {
-    let mut global = PROVIDER.write();
+    let mut global = PROVIDER.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(running) = global.filter(TracerProvider::is_running) {
         return (running, false);
     }
@@ -34,11 +34,10 @@ pub(crate) fn provider_or_set(make: impl FnOnce() -> TracerProvider) -> (TracerP
 
 /// The global provider, once there is one.
 pub fn provider() -> Option<TracerProvider> {
-    if HAS_PROVIDER.load(Ordering::Acquire) {
-        *PROVIDER.read()
-    } else {
-        None
+    if !HAS_PROVIDER.load(Ordering::Acquire) {
+        return None;
     }
+    *PROVIDER.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The recorder of the global provider while that is running.
@@ -66,5 +65,5 @@ pub fn tracer(name: impl Into<Text>) -> Tracer {
 
 /// A tracer as [`tracer`] gives it, for a library with a version and attributes.
 pub fn tracer_of_scope(scope: Scope) -> Tracer {
-    TRACERS.get(scope, Instrumentation::global)
+    TRACERS.get(&scope, Instrumentation::global)
 }

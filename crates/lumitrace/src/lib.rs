@@ -29,7 +29,7 @@
 //! [`tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `recording` (what is kept of a span), [`limits`], `pipeline` (queue and
 //! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`
-//! concerns them all.
+//! and `lock` concern them all.
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
 extern crate self as lumitrace;
@@ -43,6 +43,7 @@ mod fork;
 pub mod global;
 mod ids;
 pub mod limits;
+mod lock;
 pub mod notice;
 mod pipeline;
 pub mod provider;

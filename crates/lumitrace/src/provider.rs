@@ -61,7 +61,7 @@ impl TracerProvider {
     pub fn tracer_of_scope(&self, scope: Scope) -> Tracer {
         match self.recorder {
             Some(recorder) => recorder.tracer(scope),
-            None => DISABLED.get(scope, Instrumentation::disabled),
+            None => DISABLED.get(&scope, Instrumentation::disabled),
         }
     }
 

@@ -30,7 +30,7 @@ impl Recorder {
             settings,
             is_running: AtomicBool::new(true),
             pipeline: Pipeline::new(settings),
-            tracers: Tracers::default(),
+            tracers: Tracers::new(),
         }))
     }
 
@@ -55,7 +55,7 @@ impl Recorder {
     /// The tracer for `scope`, the same one at each call.
     pub(crate) fn tracer(&'static self, scope: Scope) -> Tracer {
         self.tracers
-            .get(scope, |scope| Instrumentation::of_recorder(scope, self))
+            .get(&scope, |scope| Instrumentation::of_recorder(scope, self))
     }
 
     /// Starts a span below `parent`, which is valid where there is one.

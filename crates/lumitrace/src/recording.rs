@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lumitrace_model::{Event, KeyValue, Link, Span, SpanId, SpanKind, Status, Text};
-use parking_lot::Mutex;
 
+use crate::lock::Mutex;
 use crate::pipeline::Pipeline;
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits, clock, limits};

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 
 use lumitrace_model::{KeyValue, Scope, SpanKind, Text, Value};
-use parking_lot::Mutex;
 
 use crate::context::current_span_context;
 use crate::recorder::Recorder;
@@ -79,28 +78,45 @@ impl Instrumentation {
     }
 }
 
-/// The tracers made so far; the same scope gets the same one.
-#[derive(Default)]
-pub(crate) struct Tracers(Mutex<Vec<Tracer>>);
+/// The tracers made so far; the same scope gets the same one. A list that only grows at its end,
+/// so that looking a tracer up takes no lock.
+pub(crate) struct Tracers {
+    first: OnceLock<Box<Entry>>,
+}
+
+struct Entry {
+    instrumentation: Instrumentation,
+    next: OnceLock<Box<Entry>>,
+}
 
 impl Tracers {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self {
+            first: OnceLock::new(),
+        }
     }
 
-    pub(crate) fn get(&self, scope: Scope, make: impl FnOnce(Scope) -> Instrumentation) -> Tracer {
-        let mut tracers = self.0.lock();
-        let known = tracers
-            .iter()
-            .find(|known| known.instrumentation.scope == scope)
-            .copied();
-        known.unwrap_or_else(|| {
-            let tracer = Tracer {
-                instrumentation: Box::leak(Box::new(make(scope))),
-            };
-            tracers.push(tracer);
-            tracer
-        })
+    pub(crate) fn get(
+        &'static self,
+        scope: &Scope,
+        make: impl Fn(Scope) -> Instrumentation,
+    ) -> Tracer {
+        let mut place = &self.first;
+        loop {
+            let entry = place.get_or_init(|| {
+                let instrumentation = make(scope.clone());
+                Box::new(Entry {
+                    instrumentation,
+                    next: OnceLock::new(),
+                })
+            });
+            if entry.instrumentation.scope == *scope {
+                return Tracer {
+                    instrumentation: &entry.instrumentation,
+                };
+            }
+            place = &entry.next;
+        }
     }
 }
 

@@ -93,7 +93,8 @@ async fn slow() {
 #[lumitrace::trace(err)]
 async fn slow_parse(text: &str) -> Result<u32, ParseIntError> {
     tokio::task::yield_now().await;
-    Ok(text.parse::<u32>()?)
+    let number = text.parse()?;
+    Ok(number)
 }
 
 struct Counter {

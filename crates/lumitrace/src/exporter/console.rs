@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumitrace_model::{KeyValue, Span, StatusCode, Value};
-use parking_lot::Mutex;
+
+use crate::lock::Mutex;
 
 use super::{ExportBatch, ExportError, ExportReceipt, SpanExporter};
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lumitrace_model::{Resource, Scope, Span};
-use parking_lot::Mutex;
+
+use crate::lock::Mutex;
 
 use super::{ExportBatch, ExportError, ExportReceipt, SpanExporter};
 

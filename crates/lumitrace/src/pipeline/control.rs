@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::lock::{Condvar, Mutex};
 
 /// Why a flush or shut-down did not send everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -72,8 +72,12 @@ impl Control {
         // Looked at after saying so: a batch filled before that woke nobody.
         if !is_batch_full.is_some_and(|is_full| is_full()) {
             while !state.is_woken && !state.request().is_urgent() {
-                if self.for_worker.wait_until(&mut state, until).timed_out() {
-                    break;
+                match self.for_worker.wait_until(state, until) {
+                    Ok(guard) => state = guard,
+                    Err(guard) => {
+                        state = guard;
+                        break;
+                    }
                 }
             }
         }
@@ -104,13 +108,8 @@ impl Control {
         let flush = state.flushes_wanted;
         self.for_worker.notify_one();
         while state.flushes_done < flush && !state.has_ended {
-            if self
-                .for_callers
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
-                return Err(FlushError::TimedOut);
-            }
+            let waited = self.for_callers.wait_until(state, deadline);
+            state = waited.map_err(|_| FlushError::TimedOut)?;
         }
         if state.has_last_flush_failed {
             Err(FlushError::Failed)
@@ -127,13 +126,8 @@ impl Control {
         state.shut_down_by = Some(earlier);
         self.for_worker.notify_one();
         while !state.has_ended {
-            if self
-                .for_callers
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
-                return Err(FlushError::TimedOut);
-            }
+            let waited = self.for_callers.wait_until(state, deadline);
+            state = waited.map_err(|_| FlushError::TimedOut)?;
         }
         if state.has_last_flush_failed {
             Err(FlushError::Failed)

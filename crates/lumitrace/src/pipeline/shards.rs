@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 /// More than the cores of a usual machine's busy threads; a power of two.
 const SHARDS: usize = 16;

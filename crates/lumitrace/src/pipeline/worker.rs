@@ -229,9 +229,9 @@ impl Worker {
     }
 
     /// One that is ready is enough: the others keep their batches, and a single one that is not
-    /// leaves the spans in the queue.
+    /// leaves the spans in the queue. Without any, spans have nowhere to wait for.
     fn is_anybody_ready(&self) -> bool {
-        self.deliveries.iter().any(Delivery::is_ready)
+        self.deliveries.is_empty() || self.deliveries.iter().any(Delivery::is_ready)
     }
 
     fn wants_announcements(&self) -> bool {

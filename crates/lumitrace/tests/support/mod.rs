@@ -159,8 +159,10 @@ pub(crate) struct Receiver {
     shared: Arc<Shared>,
 }
 
+type AnswerBy = dyn Fn(usize, &Request) -> Answer + Send + Sync;
+
 struct Shared {
-    answer: Box<dyn Fn(usize, &Request) -> Answer + Send + Sync>,
+    answer: Box<AnswerBy>,
     requests: Mutex<Vec<Request>>,
     arrived: Condvar,
     connections: Mutex<Vec<TcpStream>>,
