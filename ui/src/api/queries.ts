@@ -65,6 +65,8 @@ export function traces(key: string, query: () => URLSearchParams) {
   });
 }
 
+const MISSING_PAUSE_MILLIS = 3_000;
+
 /** A trace that still runs is fetched again, the more seldom the larger it is. */
 export function trace(traceId: string) {
   return queryOptions({
@@ -72,8 +74,9 @@ export function trace(traceId: string) {
     queryFn: ({ signal }) => getJson<TraceColumns>(`/traces/${part(traceId)}`, signal),
     refetchInterval: (query) => {
       const data = query.state.data;
-      if (data === undefined || data.state !== 'running') return false;
-      return Math.max(1_000, data.span_count / 5);
+      // A trace that is not here may be on its way.
+      if (data === undefined) return query.state.error === null ? false : MISSING_PAUSE_MILLIS;
+      return data.state === 'running' ? Math.max(1_000, data.span_count / 5) : false;
     },
     refetchOnWindowFocus: false,
   });
@@ -92,6 +95,8 @@ export function spanDetails(traceId: string, spanId: string) {
 export const runs = queryOptions({
   queryKey: ['runs'],
   queryFn: async ({ signal }) => (await getJson<{ runs: RunSummary[] }>('/runs', signal)).runs,
+  // The stream tells what happens; that nothing happens any more only shows when asked.
+  refetchInterval: 15_000,
 });
 
 export function run(runId: string) {

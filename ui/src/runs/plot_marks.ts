@@ -29,7 +29,9 @@ export function drawEpochMarks(
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (!isSmall) ctx.fillText(`epoch ${mark.label}`, x + 4 * scale, bbox.top + 10 * scale);
+    const text = `epoch ${mark.label}`;
+    const hasRoom = x + 4 * scale + ctx.measureText(text).width < bbox.left + bbox.width;
+    if (!isSmall && hasRoom) ctx.fillText(text, x + 4 * scale, bbox.top + 10 * scale);
   }
   ctx.restore();
 }

@@ -12,18 +12,18 @@ import { CloseIcon } from '../widgets/icons';
 import { ColorDot, StateBadge } from '../widgets/marks';
 import { ErrorState, Skeleton } from '../widgets/messages';
 import { AttributeTable } from '../attributes/AttributeTable';
-import type { SpanColors } from './span_colors';
 
 interface PanelProps {
   traceId: string;
   spanId: string;
   traceStart: bigint;
-  colors: SpanColors;
+  /** The colour of the span's bar. */
+  color: string;
   width: number;
   onClose: () => void;
 }
 
-export function SpanPanel({ traceId, spanId, traceStart, colors, width, onClose }: PanelProps) {
+export function SpanPanel({ traceId, spanId, traceStart, color, width, onClose }: PanelProps) {
   const { data, error, refetch } = useQuery(spanDetails(traceId, spanId));
   return (
     <aside className="span-panel" style={{ width }} aria-label="Span details">
@@ -37,7 +37,7 @@ export function SpanPanel({ traceId, spanId, traceStart, colors, width, onClose 
         <CloseIcon />
       </button>
       {data !== undefined ? (
-        <Details span={data} traceStart={traceStart} colors={colors} />
+        <Details span={data} traceStart={traceStart} color={color} />
       ) : error !== null ? (
         <ErrorState error={error} onRetry={() => void refetch()} />
       ) : (
@@ -54,16 +54,16 @@ export function SpanPanel({ traceId, spanId, traceStart, colors, width, onClose 
 interface DetailsProps {
   span: SpanDetails;
   traceStart: bigint;
-  colors: SpanColors;
+  color: string;
 }
 
-function Details({ span, traceStart, colors }: DetailsProps) {
+function Details({ span, traceStart, color }: DetailsProps) {
   const offset = toNano(span.start_unix_nano) - traceStart;
   return (
     <>
       <div className="panel-head">
         <div className="panel-service muted">
-          <ColorDot color={colors.ofService(span.service)} />
+          <ColorDot color={color} />
           {span.service}
           <span className="faint">{span.kind}</span>
         </div>

@@ -56,6 +56,7 @@ function TraceView({ trace, table }: { trace: TraceColumns; table: TraceTable })
       search: ({ find: _, ...rest }) => (find === '' ? rest : { ...rest, find }),
     });
   };
+  const selectedRow = table.rowOf.get(url.span ?? '');
   const widest = Math.max(PANEL_PX.min, width - PANEL_PX.roomForWaterfall);
   return (
     <div className="trace-page">
@@ -85,7 +86,7 @@ function TraceView({ trace, table }: { trace: TraceColumns; table: TraceTable })
               traceId={trace.trace_id}
               spanId={url.span}
               traceStart={toNano(trace.start_unix_nano)}
-              colors={colors}
+              color={selectedRow === undefined ? 'var(--text-faint)' : colors.ofRow(selectedRow)}
               width={Math.min(panelWidth, widest)}
               onClose={() => select(null)}
             />

@@ -10,8 +10,6 @@ export interface SpanColors {
   by: 'service' | 'name';
   /** CSS colour of a row. */
   ofRow: (row: number) => string;
-  /** CSS colour of a service. */
-  ofService: (service: string) => string;
   /** Palette place of a row, for canvases. */
   placeOfRow: (row: number) => number;
   /** What each colour stands for. */
@@ -44,6 +42,5 @@ export function spanColors(table: TraceTable, ofServices: Map<string, number>): 
       name,
       color: colorToken((places[index] ?? 0) % PALETTE_SIZE),
     })),
-    ofService: (service) => colorToken(ofServices.get(service)),
   };
 }
