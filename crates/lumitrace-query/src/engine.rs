@@ -1,18 +1,23 @@
 //! The engine that answers questions about what a store holds.
 
+mod live;
+
+use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lumitrace_model::{SpanId, SpanKind, TraceId};
 use lumitrace_store::{ReadError, SpanRecord, Store};
 
-use crate::assembly::TraceTree;
-use crate::facts::SpanState;
-use crate::search::{TracePage, TraceQuery, TraceSummary};
-use crate::series::Series;
+use crate::assembly::{TraceTree, assemble};
+use crate::facts::{SpanState, service_name};
+use crate::search::{SearchLimits, TracePage, TraceQuery, TraceSummary, search};
+use crate::series::{Series, thin};
+use crate::training::recognition::TrainingNames;
 use crate::training::{BatchPage, RunId, RunQuery, RunSummary, RunView};
+use live::LiveRuns;
 
-/// Limits of an engine.
+/// Limits of an engine, and the names by which it knows training spans.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Longest time that one search may take.
@@ -21,6 +26,8 @@ pub struct EngineOptions {
     pub search_span_limit: u64,
     /// Most rows (batches, epochs, validations) of opened runs kept in memory, in total.
     pub run_row_limit: usize,
+    /// The names by which training spans are recognised.
+    pub training_names: TrainingNames,
 }
 
 impl Default for EngineOptions {
@@ -29,6 +36,7 @@ impl Default for EngineOptions {
             search_time_limit: Duration::from_secs(10),
             search_span_limit: 20_000_000,
             run_row_limit: 4_000_000,
+            training_names: TrainingNames::default(),
         }
     }
 }
@@ -89,6 +97,8 @@ pub struct LiveChanges {
 #[derive(Clone)]
 pub struct QueryEngine {
     store: Store,
+    options: Arc<EngineOptions>,
+    runs: Arc<LiveRuns>,
 }
 
 impl QueryEngine {
@@ -99,8 +109,16 @@ impl QueryEngine {
 
     /// An engine over `store` with these limits. Reads nothing yet.
     pub fn with_options(store: Store, options: EngineOptions) -> Self {
-        let _ = options;
-        Self { store }
+        let runs = LiveRuns::new(
+            store.clone(),
+            options.training_names.clone(),
+            options.run_row_limit,
+        );
+        Self {
+            store,
+            options: Arc::new(options),
+            runs: Arc::new(runs),
+        }
     }
 
     /// The store it reads.
@@ -117,8 +135,14 @@ impl QueryEngine {
         trace_id: TraceId,
         now_unix_nano: u64,
     ) -> Result<Option<TraceTree>, QueryError> {
-        let _ = (trace_id, now_unix_nano);
-        todo!()
+        let records = self.store.trace(trace_id)?;
+        let run_id = self.runs.run_of(&records);
+        Ok(assemble(
+            &records,
+            &self.options.training_names,
+            run_id,
+            now_unix_nano,
+        ))
     }
 
     /// One span; of two that share an id, the client's.
@@ -131,8 +155,23 @@ impl QueryEngine {
         span_id: SpanId,
         now_unix_nano: u64,
     ) -> Result<Option<SpanDetail>, QueryError> {
-        let _ = (trace_id, span_id, now_unix_nano);
-        todo!()
+        let records = self.store.trace(trace_id)?;
+        let twins = records
+            .into_iter()
+            .filter(|record| record.span.span_id == span_id);
+        let record = twins.min_by_key(|record| {
+            (
+                record.span.kind != SpanKind::Client,
+                record.span.pending,
+                record.seq,
+            )
+        });
+        Ok(record.map(|record| SpanDetail {
+            service_name: service_name(&record.resource, &record.span).to_owned(),
+            state: SpanState::of(&record.span, now_unix_nano),
+            label: self.options.training_names.label(&record.span),
+            record,
+        }))
     }
 
     /// Traces that match `query`, newest first.
@@ -140,8 +179,12 @@ impl QueryEngine {
     /// # Errors
     /// When the store cannot be read.
     pub fn search(&self, query: &TraceQuery, now_unix_nano: u64) -> Result<TracePage, QueryError> {
-        let _ = (query, now_unix_nano);
-        todo!()
+        let limits = SearchLimits {
+            deadline: Instant::now() + self.options.search_time_limit,
+            spans: self.options.search_span_limit,
+        };
+        let mut summarize = |trace_id| self.summary(trace_id, query, now_unix_nano);
+        Ok(search(&self.store, query, &limits, &mut summarize)?)
     }
 
     /// Summaries of those of these traces that match `query`, newest first, for live updates.
@@ -154,26 +197,51 @@ impl QueryEngine {
         query: &TraceQuery,
         now_unix_nano: u64,
     ) -> Result<Vec<TraceSummary>, QueryError> {
-        let _ = (trace_ids, query, now_unix_nano);
-        todo!()
+        let mut summaries = Vec::with_capacity(trace_ids.len());
+        for trace_id in trace_ids {
+            summaries.extend(self.summary(*trace_id, query, now_unix_nano)?);
+        }
+        summaries.sort_by_key(|summary| Reverse(summary.cursor()));
+        Ok(summaries)
+    }
+
+    fn summary(
+        &self,
+        trace_id: TraceId,
+        query: &TraceQuery,
+        now_unix_nano: u64,
+    ) -> Result<Option<TraceSummary>, ReadError> {
+        let records = self.store.trace(trace_id)?;
+        let run_id = self.runs.run_of(&records);
+        Ok(TraceSummary::of(&records, query, run_id, now_unix_nano))
     }
 
     /// Traces with a span in `batch` that meets the conditions of `query`, each once: what a live
     /// view passes on to [`QueryEngine::summaries`]. Reads nothing.
     pub fn matching_traces(&self, query: &TraceQuery, batch: &[Arc<SpanRecord>]) -> Vec<TraceId> {
-        let _ = (query, batch);
-        todo!()
+        trace_ids(batch.iter().filter(|record| query.matches(record)))
     }
 
     /// The services, by name. Reads nothing from disk.
     pub fn services(&self) -> Vec<ServiceInfo> {
-        todo!()
+        let services = self.store.services().into_iter();
+        services
+            .map(|service| ServiceInfo {
+                name: service.name,
+                last_seen_unix_nano: service.last_start_unix_nano,
+            })
+            .collect()
     }
 
     /// The operations of a service, by name and kind. Reads nothing from disk.
     pub fn operations(&self, service: &str) -> Vec<OperationInfo> {
-        let _ = service;
-        todo!()
+        let operations = self.store.operations(service).into_iter();
+        operations
+            .map(|operation| OperationInfo {
+                name: operation.name,
+                kind: operation.kind,
+            })
+            .collect()
     }
 
     /// Training runs, newest first.
@@ -187,8 +255,7 @@ impl QueryEngine {
         query: &RunQuery,
         now_unix_nano: u64,
     ) -> Result<Vec<RunSummary>, QueryError> {
-        let _ = (query, now_unix_nano);
-        todo!()
+        Ok(self.runs.list(query, now_unix_nano)?)
     }
 
     /// All of one run but its curves' points; `None` if there is no such run.
@@ -198,8 +265,12 @@ impl QueryEngine {
     /// # Errors
     /// When the store cannot be read.
     pub fn run(&self, run_id: RunId, now_unix_nano: u64) -> Result<Option<RunView>, QueryError> {
-        let _ = (run_id, now_unix_nano);
-        todo!()
+        let run = self.runs.open(run_id)?;
+        Ok(run.map(|run| {
+            run.fold
+                .lock()
+                .view(run.run_id, run.revision(), now_unix_nano)
+        }))
     }
 
     /// The revision of one run without computing its view; `None` if there is no such run.
@@ -207,12 +278,12 @@ impl QueryEngine {
     /// # Errors
     /// When the store cannot be read.
     pub fn run_revision(&self, run_id: RunId) -> Result<Option<u64>, QueryError> {
-        let _ = run_id;
-        todo!()
+        Ok(self.runs.open(run_id)?.map(|run| run.revision()))
     }
 
-    /// Curves of a run by name, each thinned to at most `max_points` (at least 4); `None` if there
-    /// is no such run. Names that the run does not have are left out; no names means all.
+    /// Curves of a run by name, each thinned to at most `max_points` (at least
+    /// [`FEWEST_POINTS`](crate::series::FEWEST_POINTS)); `None` if there is no such run. Names that
+    /// the run does not have are left out; no names means all.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -222,8 +293,18 @@ impl QueryEngine {
         names: &[String],
         max_points: usize,
     ) -> Result<Option<Vec<Series>>, QueryError> {
-        let _ = (run_id, names, max_points);
-        todo!()
+        let Some(run) = self.runs.open(run_id)? else {
+            return Ok(None);
+        };
+        let mut series = Vec::new();
+        run.fold.lock().visit_curves(names, &mut |curve| {
+            series.push(Series {
+                points: thin(&curve.points, max_points),
+                name: curve.name,
+                x: curve.x,
+            });
+        });
+        Ok(Some(series))
     }
 
     /// A page of the batches of an epoch, which `epoch_span_id` of its view names; `None` if there
@@ -239,19 +320,33 @@ impl QueryEngine {
         limit: usize,
         now_unix_nano: u64,
     ) -> Result<Option<BatchPage>, QueryError> {
-        let _ = (run_id, epoch_span_id, offset, limit, now_unix_nano);
-        todo!()
+        let Some(run) = self.runs.open(run_id)? else {
+            return Ok(None);
+        };
+        let fold = run.fold.lock();
+        Ok(fold.batch_page(epoch_span_id, (offset, limit), now_unix_nano))
     }
 
     /// Takes in a batch of new spans, as [`Store::subscribe`] gives them, and says what it changed.
+    /// Runs are named only once [`QueryEngine::runs`] or a question about one was asked.
     pub fn absorb(&self, batch: &[Arc<SpanRecord>]) -> LiveChanges {
-        let _ = batch;
-        todo!()
+        LiveChanges {
+            trace_ids: trace_ids(batch.iter()),
+            run_ids: self.runs.absorb(batch),
+        }
     }
 
     /// Forgets what was cached of training runs, because batches were missed: the next question
     /// reads them anew.
     pub fn lagged(&self) {
-        todo!()
+        self.runs.forget();
     }
+}
+
+/// The traces of these spans, each once.
+fn trace_ids<'a>(records: impl Iterator<Item = &'a Arc<SpanRecord>>) -> Vec<TraceId> {
+    let mut trace_ids: Vec<TraceId> = records.map(|record| record.span.trace_id).collect();
+    trace_ids.sort_unstable();
+    trace_ids.dedup();
+    trace_ids
 }

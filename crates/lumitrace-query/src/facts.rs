@@ -77,6 +77,12 @@ pub fn service_name<'a>(resource: &'a Resource, span: &'a Span) -> &'a str {
         .unwrap_or(name)
 }
 
+/// Whether nothing caused `span`: it names no parent, or only itself.
+pub fn is_root(span: &Span) -> bool {
+    span.parent_span_id
+        .is_none_or(|parent| parent == span.span_id)
+}
+
 /// The resource attribute `key` as text, if it is text and not empty.
 pub fn resource_text<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
     lumitrace_model::value::find(&resource.attributes, key)?

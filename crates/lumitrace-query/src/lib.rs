@@ -14,6 +14,8 @@
 pub mod assembly;
 pub mod engine;
 pub mod facts;
+#[cfg(test)]
+mod fixture;
 pub mod search;
 pub mod series;
 pub mod training;

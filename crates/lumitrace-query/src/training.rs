@@ -5,14 +5,18 @@
 //! pattern, indices are read from several attributes or from the name, and a run is found by its
 //! process rather than by its trace, because many programs make every batch a trace of its own.
 //!
-//! Modules in reading order: [`recognition`] says what a span is, [`identity`] which run it
-//! belongs to, [`digest`] folds the few figures that the list of runs shows, [`fold`] keeps
-//! everything of one opened run, [`metrics`] its curves, and [`view`] turns that into the answer.
+//! Modules in reading order: [`recognition`] says what a span is and [`identity`] which run it
+//! belongs to. `digest` folds the few figures that the list of runs shows, and `catalog` keeps
+//! one for every run. `fold` keeps everything of one opened run, with [`metrics`] and `curves` for
+//! its numbers, and `presentation` turns that into a [`view`].
 
-pub mod digest;
-pub mod fold;
+pub(crate) mod catalog;
+pub(crate) mod curves;
+pub(crate) mod digest;
+pub(crate) mod fold;
 pub mod identity;
 pub mod metrics;
+mod presentation;
 pub mod recognition;
 pub mod view;
 

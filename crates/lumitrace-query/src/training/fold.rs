@@ -1,1 +1,428 @@
+//! Everything of one opened run, folded span by span, in whatever order they come.
+//!
+//! A batch takes about a hundred bytes and twelve more for each of its metrics, so that a run of a
+//! million steps fits in memory; of phases and errors only the newest are kept.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use lumitrace_model::{Event, Span, SpanId, StatusCode, TraceId, names};
+use lumitrace_store::SpanRecord;
+
+use super::digest::{Observed, RunDigest, SpanKey};
+use super::identity::process_hash;
+use super::metrics::{Column, losses_at_steps, metrics_of};
+use super::recognition::{Indices, Role, TrainingNames};
+use crate::facts::{SpanState, is_root};
+
+const PHASES: usize = 1000;
+const ERRORS: usize = 1000;
+const ROOTS: usize = 16;
+/// Most distinct metrics of one table; a program that makes a name per step runs into it.
+const COLUMNS: usize = 2000;
+
+/// An epoch, a batch or a validation.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_span_id: Option<SpanId>,
+    pub(super) start_unix_nano: u64,
+    pub(super) end_unix_nano: u64,
+    pub(super) indices: Indices,
+    /// The row of its epoch, where that is known; of an epoch, none.
+    pub(super) epoch: Option<u32>,
+    /// Which of the run's processes made it.
+    pub(super) process: u16,
+    pub(super) pending: bool,
+    pub(super) status: StatusCode,
+    /// Whether its name says that it stands for itself (`evaluation`), not for an epoch.
+    pub(super) is_evaluation: bool,
+}
+
+impl Row {
+    fn of(observed: &Observed<'_>, process: u16) -> Self {
+        let span = &observed.record.span;
+        Self {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id.filter(|_| !is_root(span)),
+            start_unix_nano: span.start_unix_nano,
+            end_unix_nano: span.end_unix_nano,
+            indices: observed.indices,
+            epoch: None,
+            process,
+            pending: span.pending,
+            status: span.status.code,
+            is_evaluation: observed.role == Role::Validation && span.name.starts_with("eval"),
+        }
+    }
+
+    pub(super) fn duration_nano(&self) -> u64 {
+        self.end_unix_nano.saturating_sub(self.start_unix_nano)
+    }
+
+    pub(super) fn state(&self, now_unix_nano: u64) -> SpanState {
+        let announced = self.pending.then_some(self.end_unix_nano);
+        SpanState::from_announcement(announced, now_unix_nano)
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.status == StatusCode::Error
+    }
+}
+
+/// Rows of one kind and the metrics they carry.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) rows: Vec<Row>,
+    by_key: HashMap<SpanKey, u32>,
+    pub(super) columns: BTreeMap<String, Column>,
+}
+
+/// What a span did to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upsert {
+    /// It is new, as this row.
+    Inserted(u32),
+    /// It replaced an earlier announcement in this row.
+    Replaced(u32),
+    /// What is there already counts.
+    Ignored,
+}
+
+impl Table {
+    /// Puts a row in, or in the place of an announcement of the same span.
+    fn upsert(&mut self, key: SpanKey, row: Row, span: &Span) -> Upsert {
+        let change = match self.by_key.get(&key) {
+            Some(&index) => {
+                let known = &mut self.rows[index as usize];
+                let is_stale = row.pending && row.end_unix_nano <= known.end_unix_nano;
+                if !known.pending || is_stale {
+                    return Upsert::Ignored;
+                }
+                *known = Row {
+                    epoch: known.epoch,
+                    ..row
+                };
+                Upsert::Replaced(index)
+            }
+            None => {
+                let index = self.rows.len() as u32;
+                self.by_key.insert(key, index);
+                self.rows.push(row);
+                Upsert::Inserted(index)
+            }
+        };
+        if let Upsert::Inserted(index) | Upsert::Replaced(index) = change {
+            self.set_metrics(index, span);
+        }
+        change
+    }
+
+    fn set_metrics(&mut self, index: u32, span: &Span) {
+        for (name, value) in metrics_of(span) {
+            if let Some(column) = self.columns.get_mut(name) {
+                column.set(index, value);
+            } else if self.columns.len() < COLUMNS {
+                self.columns
+                    .entry(name.to_owned())
+                    .or_default()
+                    .set(index, value);
+            }
+        }
+    }
+
+    pub(super) fn row_of(&self, key: SpanKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The first of these metrics that `row` has.
+    pub(super) fn metric(&self, row: u32, spellings: &[&str]) -> Option<f64> {
+        spellings
+            .iter()
+            .find_map(|name| self.columns.get(*name)?.get(row))
+    }
+}
+
+/// What belongs to an epoch besides its row.
+#[derive(Debug, Default)]
+pub(super) struct EpochContent {
+    /// Rows of its batches, in order of arrival.
+    pub(super) steps: Vec<u32>,
+    /// Its `loss_at_step_N` attributes.
+    pub(super) losses_at_steps: BTreeMap<i64, f64>,
+}
+
+/// Something that went wrong in a span.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_key: Option<SpanKey>,
+    pub(super) name: String,
+    pub(super) label: Option<String>,
+    pub(super) error_type: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) time_unix_nano: u64,
+}
+
+/// See [the module](self).
+#[derive(Debug, Default)]
+pub(crate) struct RunFold {
+    pub(super) names: TrainingNames,
+    pub(super) digest: RunDigest,
+    pub(super) epochs: Table,
+    pub(super) steps: Table,
+    pub(super) validations: Table,
+    /// Parallel to the rows of `epochs`.
+    pub(super) epoch_contents: Vec<EpochContent>,
+    /// Epochs by process and start.
+    epoch_starts: BTreeMap<(u16, u64), u32>,
+    /// Batches whose epoch is not known, or not yet.
+    pub(super) loose_steps: Vec<u32>,
+    /// Validations whose epoch is not known, or not yet.
+    loose_validations: Vec<u32>,
+    pub(super) phases: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
+    pub(super) failures: BTreeMap<(u64, SpanKey), Failure>,
+    roots: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
+    processes: Vec<u64>,
+}
+
+impl RunFold {
+    /// A run of which nothing is known yet.
+    pub(crate) fn new(names: TrainingNames) -> Self {
+        Self {
+            names,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a span of the run. Whatever comes twice counts once.
+    pub(crate) fn observe(&mut self, record: &Arc<SpanRecord>) {
+        let observed = Observed::new(record, &self.names);
+        let counts = match observed.role {
+            Role::Epoch => self.observe_epoch(&observed),
+            Role::Step => self.observe_step(&observed),
+            Role::Validation => self.observe_validation(&observed),
+            _ => self.observe_other(&observed),
+        };
+        if counts {
+            self.digest.observe(&observed, &self.names);
+            self.observe_failure(&observed);
+        }
+    }
+
+    /// How many rows it keeps: what its memory is proportional to.
+    pub(crate) fn row_count(&self) -> usize {
+        self.epochs.rows.len() + self.steps.rows.len() + self.validations.rows.len()
+    }
+
+    /// The run's root span, where it has one.
+    pub(super) fn root(&self) -> Option<&Arc<SpanRecord>> {
+        let root = self.digest.root_key()?;
+        self.roots
+            .iter()
+            .find(|((_, key), _)| *key == root)
+            .map(|(_, record)| record)
+    }
+
+    fn observe_epoch(&mut self, observed: &Observed<'_>) -> bool {
+        let span = &observed.record.span;
+        let row = Row::of(observed, self.process(observed.record));
+        let place = (row.process, row.start_unix_nano);
+        let index = match self.epochs.upsert(observed.key, row, span) {
+            Upsert::Ignored => return false,
+            Upsert::Replaced(index) => index,
+            Upsert::Inserted(index) => {
+                self.epoch_contents.push(EpochContent::default());
+                self.epoch_starts.insert(place, index);
+                self.place_loose_rows();
+                index
+            }
+        };
+        self.epoch_contents[index as usize]
+            .losses_at_steps
+            .extend(losses_at_steps(span));
+        true
+    }
+
+    fn observe_step(&mut self, observed: &Observed<'_>) -> bool {
+        let row = Row::of(observed, self.process(observed.record));
+        match self.steps.upsert(observed.key, row, &observed.record.span) {
+            Upsert::Ignored => return false,
+            Upsert::Replaced(_) => {}
+            Upsert::Inserted(index) => {
+                if !self.place_step(index) {
+                    self.loose_steps.push(index);
+                }
+            }
+        }
+        true
+    }
+
+    fn observe_validation(&mut self, observed: &Observed<'_>) -> bool {
+        let row = Row::of(observed, self.process(observed.record));
+        let index = match self
+            .validations
+            .upsert(observed.key, row, &observed.record.span)
+        {
+            Upsert::Ignored => return false,
+            Upsert::Replaced(index) => index,
+            Upsert::Inserted(index) => {
+                if !self.place_validation(index) {
+                    self.loose_validations.push(index);
+                }
+                index
+            }
+        };
+        if self.validations.rows[index as usize].epoch.is_none() {
+            // It is shown as a phase, unless its epoch is still to come.
+            self.observe_other(observed);
+        }
+        true
+    }
+
+    /// Keeps phases and possible roots; says whether the span is news.
+    fn observe_other(&mut self, observed: &Observed<'_>) -> bool {
+        let place = (observed.record.span.start_unix_nano, observed.key);
+        let (kept, limit) = match observed.role {
+            Role::Loading | Role::Features | Role::Phase | Role::Validation => {
+                (&mut self.phases, PHASES)
+            }
+            Role::Other if is_root(&observed.record.span) => (&mut self.roots, ROOTS),
+            _ => return true,
+        };
+        if kept.get(&place).is_some_and(|known| !known.span.pending) {
+            return false;
+        }
+        kept.insert(place, observed.record.clone());
+        if kept.len() > limit {
+            kept.pop_first();
+        }
+        true
+    }
+
+    fn observe_failure(&mut self, observed: &Observed<'_>) {
+        let span = &observed.record.span;
+        if !span.is_error() && span.exception().is_none() {
+            return;
+        }
+        let exception = span.exception();
+        let of_event = |event: &Event, key| {
+            let value = lumitrace_model::value::find(&event.attributes, key)?;
+            value.as_str().map(str::to_owned)
+        };
+        let of_span = |key: &str| span.attribute(key)?.as_str().map(str::to_owned);
+        let status = Some(span.status.message.to_string()).filter(|message| !message.is_empty());
+        let failure = Failure {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_key: span
+                .parent_span_id
+                .map(|parent| SpanKey::of(span.trace_id, parent)),
+            name: span.name.to_string(),
+            label: observed.indices.label(observed.role),
+            error_type: exception
+                .and_then(|event| of_event(event, names::EXCEPTION_TYPE))
+                .or_else(|| of_span(names::ERROR_TYPE)),
+            message: exception
+                .and_then(|event| of_event(event, names::EXCEPTION_MESSAGE))
+                .or_else(|| of_span(names::ERROR_MESSAGE))
+                .or(status),
+            time_unix_nano: exception.map_or(span.end_unix_nano, |event| event.time_unix_nano),
+        };
+        self.failures
+            .insert((span.start_unix_nano, observed.key), failure);
+        if self.failures.len() > ERRORS {
+            self.failures.pop_first();
+        }
+    }
+
+    fn process(&mut self, record: &SpanRecord) -> u16 {
+        let hash = process_hash(&record.resource, &record.span);
+        let known = self.processes.iter().position(|&known| known == hash);
+        let index = known.unwrap_or_else(|| {
+            self.processes.push(hash);
+            self.processes.len() - 1
+        });
+        index.try_into().unwrap_or(u16::MAX)
+    }
+
+    /// A new epoch may be the one that loose batches and validations were waiting for.
+    fn place_loose_rows(&mut self) {
+        let steps = std::mem::take(&mut self.loose_steps);
+        self.loose_steps = steps
+            .into_iter()
+            .filter(|&step| !self.place_step(step))
+            .collect();
+        let validations = std::mem::take(&mut self.loose_validations);
+        self.loose_validations = validations
+            .into_iter()
+            .filter(|&row| !self.place_validation(row))
+            .collect();
+    }
+
+    fn place_step(&mut self, step: u32) -> bool {
+        let Some(epoch) = self.epoch_around(&self.steps.rows[step as usize]) else {
+            return false;
+        };
+        self.steps.rows[step as usize].epoch = Some(epoch);
+        self.epoch_contents[epoch as usize].steps.push(step);
+        true
+    }
+
+    fn place_validation(&mut self, validation: u32) -> bool {
+        let epoch = self.epoch_around(&self.validations.rows[validation as usize]);
+        self.validations.rows[validation as usize].epoch = epoch;
+        epoch.is_some()
+    }
+
+    /// The epoch that `row` is part of: its parent, or the one of its process in which it started.
+    fn epoch_around(&self, row: &Row) -> Option<u32> {
+        let parent = row
+            .parent_span_id
+            .map(|parent| SpanKey::of(row.trace_id, parent));
+        parent
+            .and_then(|parent| self.epochs.row_of(parent))
+            .or_else(|| {
+                let epoch = self.epoch_before(row)?;
+                let Row {
+                    pending,
+                    end_unix_nano,
+                    ..
+                } = self.epochs.rows[epoch as usize];
+                (pending || row.start_unix_nano <= end_unix_nano).then_some(epoch)
+            })
+    }
+
+    /// The latest epoch of the same process that started before `row`.
+    fn epoch_before(&self, row: &Row) -> Option<u32> {
+        let until = (row.process, row.start_unix_nano);
+        self.epoch_starts
+            .range((row.process, 0)..=until)
+            .next_back()
+            .map(|(_, &epoch)| epoch)
+    }
+
+    /// The epoch that a validation belongs to: the one around it, else the latest with the number
+    /// it names, else the one before it, unless it calls itself an evaluation.
+    pub(super) fn epoch_of_validation(&self, row: &Row) -> Option<u32> {
+        row.epoch.or_else(|| match row.indices.epoch {
+            Some(number) => {
+                let is_named = |epoch: u32| {
+                    let epoch = &self.epochs.rows[epoch as usize];
+                    epoch.indices.epoch == Some(number)
+                        && epoch.start_unix_nano <= row.start_unix_nano
+                };
+                let named = self
+                    .epoch_starts
+                    .values()
+                    .copied()
+                    .filter(|&epoch| is_named(epoch));
+                named.max_by_key(|&epoch| self.epochs.rows[epoch as usize].start_unix_nano)
+            }
+            None => self.epoch_before(row).filter(|_| !row.is_evaluation),
+        })
+    }
+}

@@ -1,0 +1,313 @@
+//! The x axis of a run's curves, and their points.
+//!
+//! A step that counts within its epoch becomes `epoch * steps per epoch + step`. Points go process
+//! by process in order of time, so a training that resumed from a checkpoint, or another rank,
+//! shows as a step that is lower than the one before: a branch, never a silent overwrite.
+
+use std::collections::BTreeMap;
+
+use super::fold::{Row, RunFold, Table};
+use super::metrics::{Column, LOSS_AT_STEP, SeriesGroup, SeriesInfo, XAxis, better, group};
+use super::recognition::{Role, StepSource};
+use crate::series::Point;
+
+/// A curve with all its points.
+pub(crate) struct Curve {
+    pub(crate) name: String,
+    pub(crate) group: SeriesGroup,
+    pub(crate) x: XAxis,
+    pub(crate) points: Vec<Point>,
+}
+
+impl Curve {
+    fn info(&self) -> Option<SeriesInfo> {
+        let last = self
+            .points
+            .iter()
+            .max_by_key(|point| point.time_unix_nano)?;
+        let finite = || {
+            self.points
+                .iter()
+                .map(|point| point.value)
+                .filter(|value| value.is_finite())
+        };
+        Some(SeriesInfo {
+            name: self.name.clone(),
+            group: self.group,
+            better: better(&self.name),
+            x: self.x,
+            point_count: self.points.len() as u64,
+            last: last.value,
+            min: finite().reduce(f64::min),
+            max: finite().reduce(f64::max),
+        })
+    }
+}
+
+/// The order of a table's rows and the x of each.
+struct Axis {
+    x: XAxis,
+    /// By row.
+    values: Vec<i64>,
+    /// By row: its place in the order of process and time.
+    places: Vec<u32>,
+}
+
+impl Axis {
+    fn points(&self, table: &Table, column: &Column) -> Vec<Point> {
+        let mut rows: Vec<(u32, f64)> = column.iter().collect();
+        rows.sort_by_key(|&(row, _)| self.places[row as usize]);
+        let point = |(row, value): (u32, f64)| Point {
+            step: self.values[row as usize],
+            time_unix_nano: table.rows[row as usize].end_unix_nano,
+            value,
+        };
+        rows.into_iter().map(point).collect()
+    }
+}
+
+impl RunFold {
+    /// The curves there are, by chart and name.
+    pub(super) fn series_infos(&self) -> Vec<SeriesInfo> {
+        let mut infos = Vec::new();
+        self.visit_curves(&[], &mut |curve| infos.extend(curve.info()));
+        infos.sort_by(|one, other| {
+            (one.group, &one.name, one.x).cmp(&(other.group, &other.name, other.x))
+        });
+        infos
+    }
+
+    /// Makes the curves with these names, or all if there are no names, one after the other: each
+    /// may be large.
+    ///
+    /// What validations tell under a name replaces what epochs tell under the same.
+    pub(crate) fn visit_curves(&self, names: &[String], visit: &mut dyn FnMut(Curve)) {
+        let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+        let told_by_validations = |name: &str| self.validations.columns.contains_key(name);
+        let tables = [
+            (Role::Step, &self.steps, self.step_axis()),
+            (Role::Epoch, &self.epochs, self.epoch_axis()),
+            (Role::Validation, &self.validations, self.validation_axis()),
+        ];
+        for (role, table, axis) in tables {
+            for (name, column) in &table.columns {
+                if is_wanted(name) && !(role == Role::Epoch && told_by_validations(name)) {
+                    visit(Curve {
+                        name: name.clone(),
+                        group: group(name, role),
+                        x: axis.x,
+                        points: axis.points(table, column),
+                    });
+                }
+            }
+        }
+        if let Some(curve) = self
+            .losses_at_steps()
+            .filter(|curve| is_wanted(&curve.name))
+        {
+            visit(curve);
+        }
+    }
+
+    fn losses_at_steps(&self) -> Option<Curve> {
+        let has_losses = |epoch: &u32| {
+            !self.epoch_contents[*epoch as usize]
+                .losses_at_steps
+                .is_empty()
+        };
+        let order = self.epochs_in_order();
+        let ordinals = self.epoch_ordinals();
+        let in_points = self.epoch_contents.iter().filter_map(|content| {
+            content
+                .losses_at_steps
+                .last_key_value()
+                .map(|(&step, _)| step + 1)
+        });
+        let steps_per_epoch = self.steps_per_epoch().or(in_points.max())?;
+        let points = order.into_iter().filter(has_losses).flat_map(|epoch| {
+            let offset = ordinals[epoch as usize] * steps_per_epoch;
+            let time_unix_nano = self.epochs.rows[epoch as usize].end_unix_nano;
+            let losses = &self.epoch_contents[epoch as usize].losses_at_steps;
+            losses.iter().map(move |(&step, &value)| Point {
+                step: offset.saturating_add(step),
+                time_unix_nano,
+                value,
+            })
+        });
+        let points: Vec<Point> = points.collect();
+        (!points.is_empty()).then(|| Curve {
+            name: LOSS_AT_STEP.to_owned(),
+            group: SeriesGroup::Loss,
+            x: XAxis::Step,
+            points,
+        })
+    }
+
+    /// The steps of the whole training, whatever the program counts.
+    fn step_axis(&self) -> Axis {
+        let rows = &self.steps.rows;
+        let places = places(rows);
+        let steps_per_epoch = self.steps_per_epoch().unwrap_or(0);
+        let ordinals = self.epoch_ordinals();
+        let step_is_local = self.step_starts_anew();
+        let open_epoch = ordinals.iter().max().map_or(0, |last| last + 1);
+        let value = |(row, place): (&Row, &u32)| {
+            let Some(step) = row.indices.step else {
+                return i64::from(*place);
+            };
+            let is_local = match row.indices.step_source {
+                StepSource::Global | StepSource::None => false,
+                StepSource::Step => step_is_local,
+                StepSource::Batch | StepSource::Name => true,
+            };
+            if !is_local {
+                return step;
+            }
+            let named = || Some(i64::from(row.indices.epoch?) - self.digest.first_epoch());
+            let ordinal = row
+                .epoch
+                .map(|epoch| ordinals[epoch as usize])
+                .or_else(named);
+            let ordinal = ordinal.unwrap_or(open_epoch);
+            ordinal.saturating_mul(steps_per_epoch).saturating_add(step)
+        };
+        Axis {
+            x: XAxis::Step,
+            values: rows.iter().zip(&places).map(value).collect(),
+            places,
+        }
+    }
+
+    fn epoch_axis(&self) -> Axis {
+        let ordinals = self.epoch_ordinals();
+        let number = |(row, ordinal): (&Row, i64)| row.indices.epoch.map_or(ordinal, i64::from);
+        let values = self.epochs.rows.iter().zip(ordinals).map(number).collect();
+        Axis {
+            x: XAxis::Epoch,
+            values,
+            places: places(&self.epochs.rows),
+        }
+    }
+
+    /// Validations count by epoch, unless they tell their step and an epoch has several.
+    fn validation_axis(&self) -> Axis {
+        let rows = &self.validations.rows;
+        let places = places(rows);
+        let epoch_number = |row: &Row| match row.indices.epoch {
+            Some(number) => Some(i64::from(number)),
+            None => {
+                let epoch = self.epoch_of_validation(row)?;
+                self.epochs.rows[epoch as usize]
+                    .indices
+                    .epoch
+                    .map(i64::from)
+            }
+        };
+        let epochs: Vec<Option<i64>> = rows.iter().map(epoch_number).collect();
+        let mut distinct: Vec<_> = epochs.iter().flatten().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let have_steps = rows.iter().all(|row| row.indices.step.is_some());
+        if have_steps && distinct.len() < rows.len() {
+            let values = rows.iter().filter_map(|row| row.indices.step).collect();
+            return Axis {
+                x: XAxis::Step,
+                values,
+                places,
+            };
+        }
+        let value = |(epoch, place): (&Option<i64>, &u32)| {
+            epoch.unwrap_or(i64::from(*place) + self.digest.first_epoch())
+        };
+        Axis {
+            x: XAxis::Epoch,
+            values: epochs.iter().zip(&places).map(value).collect(),
+            places,
+        }
+    }
+
+    /// By row: how many epochs come before it in the plan.
+    fn epoch_ordinals(&self) -> Vec<i64> {
+        let mut by_start = vec![0_i64; self.epochs.rows.len()];
+        let mut next: BTreeMap<u16, i64> = BTreeMap::new();
+        for epoch in self.epochs_in_order() {
+            let ordinal = next
+                .entry(self.epochs.rows[epoch as usize].process)
+                .or_default();
+            by_start[epoch as usize] = *ordinal;
+            *ordinal += 1;
+        }
+        let first = self.digest.first_epoch();
+        let ordinal = |(row, by_start): (&Row, i64)| {
+            row.indices
+                .epoch
+                .map_or(by_start, |number| i64::from(number) - first)
+        };
+        self.epochs.rows.iter().zip(by_start).map(ordinal).collect()
+    }
+
+    /// Epochs by process and start.
+    pub(super) fn epochs_in_order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.epochs.rows.len() as u32).collect();
+        order.sort_by_key(|&epoch| {
+            let row = &self.epochs.rows[epoch as usize];
+            (row.process, row.start_unix_nano)
+        });
+        order
+    }
+
+    /// Lowest and highest step of each epoch that has batches with steps, with its row.
+    fn step_ranges(&self) -> impl Iterator<Item = (u32, i64, i64)> + '_ {
+        self.epochs_in_order().into_iter().filter_map(|epoch| {
+            let steps = &self.epoch_contents[epoch as usize].steps;
+            let numbers = || {
+                steps
+                    .iter()
+                    .filter_map(|&step| self.steps.rows[step as usize].indices.step)
+            };
+            Some((epoch, numbers().min()?, numbers().max()?))
+        })
+    }
+
+    /// How many steps an epoch has: as many as the longest finished one, or the longest of all
+    /// while none is finished.
+    fn steps_per_epoch(&self) -> Option<i64> {
+        let ranges: Vec<(u32, i64, i64)> = self.step_ranges().collect();
+        let first = i64::from(ranges.iter().map(|&(_, lowest, _)| lowest).min()? == 1);
+        let is_finished = |epoch: u32| !self.epochs.rows[epoch as usize].pending;
+        let longest = |only_finished: bool| {
+            let counted = ranges
+                .iter()
+                .filter(|&&(epoch, ..)| !only_finished || is_finished(epoch));
+            counted.map(|&(_, _, highest)| highest - first + 1).max()
+        };
+        longest(true).or(longest(false))
+    }
+
+    /// Whether `step` counts within the epoch: then a later epoch begins lower than one before it
+    /// ended. A repeated epoch, which resumed from a checkpoint, does not count.
+    fn step_starts_anew(&self) -> bool {
+        let ranges: Vec<(u32, i64, i64)> = self.step_ranges().collect();
+        ranges.windows(2).any(|pair| {
+            let [(before, _, highest), (after, lowest, _)] = [pair[0], pair[1]];
+            let [before, after] = [before, after].map(|epoch| &self.epochs.rows[epoch as usize]);
+            before.process == after.process
+                && after.indices.epoch > before.indices.epoch
+                && lowest <= highest
+        })
+    }
+}
+
+/// By row: its place in the order of process and start.
+fn places(rows: &[Row]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_by_key(|&row| {
+        let row = &rows[row as usize];
+        (row.process, row.start_unix_nano)
+    });
+    let mut places = vec![0; rows.len()];
+    for (place, row) in order.into_iter().enumerate() {
+        places[row as usize] = place as u32;
+    }
+    places
+}
