@@ -12,6 +12,7 @@ pub use layers::{ConfigError, FILE_NAME, Layers};
 pub use settings::{Setting, settings};
 pub use units::{Address, Period, Size};
 
+use lumitrace_wire::DecodeLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ pub struct Limits {
     pub max_in_flight_bytes: Size,
     /// Deepest nesting of attribute values accepted.
     pub max_value_depth: usize,
+    /// How many bytes in memory one byte of a request may become.
+    pub max_expansion: usize,
     /// How long a request may take to arrive.
     pub body_timeout: Period,
 }
@@ -121,6 +124,7 @@ pub enum LogFormat {
 impl Default for Config {
     fn default() -> Self {
         const MIB: u64 = 1 << 20;
+        let decoding = DecodeLimits::default();
         Self {
             data_dir: PathBuf::from("./lumitrace-data"),
             listen: Listen {
@@ -132,8 +136,8 @@ impl Default for Config {
                 // The size that the OTLP specification recommends.
                 max_request_bytes: Size(64 * MIB),
                 max_in_flight_bytes: Size(512 * MIB),
-                // OpenTelemetry's own limit on nesting.
-                max_value_depth: 64,
+                max_value_depth: decoding.max_depth,
+                max_expansion: decoding.max_expansion,
                 body_timeout: Period::from_secs(30),
             },
             store: Store {

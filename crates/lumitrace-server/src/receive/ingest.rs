@@ -83,7 +83,7 @@ impl Receiver {
             },
             decode_limits: DecodeLimits {
                 max_depth: limits.max_value_depth,
-                ..DecodeLimits::default()
+                max_expansion: limits.max_expansion,
             },
             ui_url,
         }

@@ -1,0 +1,141 @@
+//! Live streams, as a browser's `EventSource` reads them.
+
+use super::harness::{PATIENCE, Server, until};
+use super::spans::{PROTOBUF, post, protobuf, span, trace_id};
+use serde_json::Value;
+use std::time::Instant;
+
+struct Events {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+impl Events {
+    async fn open(server: &Server, path: &str) -> Self {
+        let url = format!("http://{}/api/lumitrace/v1/live/{path}", server.ui);
+        let response = reqwest::get(url).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            response,
+            buffer: String::new(),
+        }
+    }
+
+    /// The next event; `None` when the server ends the stream.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.buffer.split_once("\n\n") {
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name).map(str::to_owned))
+                };
+                let parsed = field("event: ").zip(field("data: "));
+                self.buffer = rest.to_owned();
+                if let Some((name, data)) = parsed {
+                    return Some((name, serde_json::from_str(&data).unwrap()));
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk())
+                .await
+                .unwrap();
+            self.buffer
+                .push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
+        }
+    }
+}
+
+async fn send(server: &Server, service: &str, trace: u64, name: &str) {
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    let body = protobuf(service, vec![span(trace, 1, None, name)]);
+    assert_eq!(post(&url, PROTOBUF, body).await.status, 200);
+}
+
+#[tokio::test]
+async fn changed_traces_arrive_and_only_those_that_match() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "traces?service=web").await;
+    send(&server, "other", 1, "x").await;
+    send(&server, "web", 2, "x").await;
+    let (name, data) = events.next().await.unwrap();
+    assert_eq!(name, "traces");
+    let traces = data["traces"].as_array().unwrap();
+    assert_eq!(traces.len(), 1, "{data}");
+    assert_eq!(traces[0]["trace_id"], trace_id(2));
+    assert_eq!(traces[0]["root_service"], "web");
+}
+
+#[tokio::test]
+async fn events_come_at_most_about_four_times_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "traces").await;
+    let begun = Instant::now();
+    let mut seen = 0;
+    let mut count = 0;
+    for trace in 1..=50 {
+        send(&server, "web", trace, "x").await;
+    }
+    while seen < 50 {
+        let (_, data) = events.next().await.unwrap();
+        seen += data["traces"].as_array().unwrap().len();
+        count += 1;
+    }
+    let quarters = begun.elapsed().as_millis() / 250;
+    assert!(
+        count <= quarters + 1,
+        "{count} events in {quarters} quarters of a second"
+    );
+}
+
+#[tokio::test]
+async fn runs_tell_their_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut runs = Events::open(&server, "runs").await;
+    send(&server, "training", 1, "training_epoch").await;
+    let (name, data) = runs.next().await.unwrap();
+    assert_eq!(name, "runs");
+    let id = data["runs"][0]["run_id"].as_str().unwrap();
+
+    let mut run = Events::open(&server, &format!("runs/{id}")).await;
+    let (name, first) = run.next().await.unwrap();
+    assert_eq!(name, "run");
+    send(&server, "training", 2, "training_epoch").await;
+    let (_, second) = run.next().await.unwrap();
+    assert_ne!(first["revision"], second["revision"]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_stream_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(Events::open(&server, "traces").await);
+    }
+    assert_eq!(server.metric("lumitrace_live_streams").await, 5.0);
+    drop(open);
+    until("the streams to be gone", async || {
+        (server.metric("lumitrace_live_streams").await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_end_when_the_server_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "traces").await;
+    let begun = Instant::now();
+    server.signal("-TERM");
+    assert!(events.next().await.is_none());
+    assert!(server.ended().await.success());
+    assert!(
+        begun.elapsed().as_secs() < 5,
+        "an open stream held up the end"
+    );
+}
