@@ -1,0 +1,394 @@
+"""The native half: spans, tracers and context over Lumitrace's Rust SDK."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Literal, TypeVar, final
+
+from typing_extensions import Self
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Kind = Literal["internal", "server", "client", "producer", "consumer"]
+
+__version__: str
+
+@final
+class StatusCode:
+    """The outcome of a span."""
+
+    UNSET: StatusCode
+    OK: StatusCode
+    ERROR: StatusCode
+
+    name: str
+
+@final
+class SpanContext:
+    """What of a span travels: its ids and flags. Where OpenTelemetry's API is in use, spans return
+    OpenTelemetry's class instead, which has the same attributes.
+    """
+
+    @property
+    def trace_id(self) -> int: ...
+    @property
+    def span_id(self) -> int: ...
+    @property
+    def is_remote(self) -> bool: ...
+    @property
+    def trace_flags(self) -> int: ...
+    @property
+    def trace_state(self) -> str: ...
+    @property
+    def is_valid(self) -> bool: ...
+
+@final
+class Span:
+    """A piece of work. Also a context manager that records an exception and ends the span, without
+    making it the current one; asynchronous too. Nothing here raises because of a value, and after
+    the end every change is ignored and counted.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name; empty where nothing is recorded."""
+    @property
+    def context(self) -> SpanContext: ...
+    def get_span_context(self) -> SpanContext:
+        """Its ids."""
+    def is_recording(self) -> bool:
+        """Whether it is sampled and has not ended."""
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute. Numbers, also those in numpy scalars and in tensors of one element,
+        text, bytes, lists and dictionaries keep their type; other objects become text.
+        """
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+    def add_event(
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """Add something that happened at one moment: now, or ``timestamp`` (unix nanoseconds)."""
+    def add_link(self, context: Any, attributes: Mapping[str, Any] | None = None) -> None:
+        """Point at the span with this context."""
+    def update_name(self, name: str) -> None:
+        """Change the name."""
+    def set_status(self, status: Any, description: str | None = None) -> None:
+        """Declare the outcome: a :class:`StatusCode`, its name, or OpenTelemetry's ``Status``."""
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an ``exception`` event with type, message and stack trace. The status stays."""
+    def record_error(self, exception: BaseException) -> None:
+        """Mark the span as failed: status ERROR, ``error.type``, ``error.message`` and, unless a
+        span below it already has one for this exception, the exception event.
+        """
+    def end(self, end_time: int | None = None) -> None:
+        """End it, now or at ``end_time`` (unix nanoseconds); only the first call counts."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
+
+@final
+class TracingContext:
+    """A span around a block: ``with`` or ``async with`` starts it, makes it current and yields it;
+    leaving ends it. An exception that passes through makes its status ERROR and is recorded.
+
+    Without a tracer, the tracer ``lumitrace.tracing`` is used. Also a decorator.
+    """
+
+    def __new__(
+        cls,
+        tracer: Any,
+        span_name: str,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Self: ...
+    def __enter__(self) -> Span: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
+    async def __aenter__(self) -> Span: ...
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
+    def __call__(self, function: _Function) -> _Function: ...
+    def _again(self) -> Self: ...
+
+@final
+class use_span:  # noqa: N801 (a function to its users, as in OpenTelemetry)
+    """Make a span current for a block, without ending it afterwards."""
+
+    def __new__(cls, span: Any) -> Self: ...
+    def __enter__(self) -> Any: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]: ...
+
+@final
+class Tracer:
+    """Starts spans, in the name of one module."""
+
+    @property
+    def name(self) -> str:
+        """The module's name."""
+    def start_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        """Start a span below the current one (or the one in ``context``, a context of
+        OpenTelemetry's), without making it current. The caller ends it.
+        """
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> TracingContext:
+        """A span around a block, or around a function as a decorator."""
+
+@final
+class TracerProvider:
+    """Owns what all spans of a process share: resource, sampler, queue and exporters.
+
+    Takes the keyword arguments of :func:`lumitrace.tracing.setup_tracing`; what is absent is left
+    to the environment, and then to the defaults. ``default_service_name`` names the service where
+    neither does.
+    """
+
+    def __new__(
+        cls,
+        *,
+        service_name: str | None = None,
+        default_service_name: str | None = None,
+        otlp_endpoint: str | None = None,
+        environment: str | None = None,
+        service_version: str | None = None,
+        resource_attributes: Mapping[str, Any] | None = None,
+        exporters: Sequence[Any] | None = None,
+        protocol: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        compression: str | None = None,
+        timeout_ms: int | None = None,
+        sampler: str | None = None,
+        sampler_ratio: float | None = None,
+        schedule_delay_ms: int | None = None,
+        max_queue_size: int | None = None,
+        max_export_batch_size: int | None = None,
+    ) -> Self: ...
+    @property
+    def resource(self) -> Resource:
+        """What every exported span says about this process."""
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Tracer:
+        """The tracer of a module."""
+    def statistics(self) -> dict[str, int]:
+        """What was exported and what was lost so far in this process: ``exported_spans``,
+        ``announced_spans``, ``queue_full_spans``, ``refused_spans``, ``unsent_spans``,
+        ``failed_exports``, ``late_changes`` (changes after a span's end) and ``waiting_spans``.
+        """
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send every span that has ended; returns whether that was done within the time."""
+    def shutdown(self, timeout_millis: int = 30_000) -> bool:
+        """Send every span that has ended and stop; returns whether all was sent in time."""
+
+@final
+class Resource:
+    """The process that made spans."""
+
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+
+@final
+class InstrumentationScope:
+    """The module that made spans."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+@final
+class Status:
+    """The outcome of a span that ended."""
+
+    @property
+    def status_code(self) -> StatusCode: ...
+    @property
+    def description(self) -> str | None: ...
+
+@final
+class Event:
+    """Something that happened at one moment of a span."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def timestamp(self) -> int:
+        """Unix nanoseconds."""
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+
+@final
+class Link:
+    """A pointer to another span."""
+
+    @property
+    def context(self) -> SpanContext: ...
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+
+@final
+class FinishedSpan:
+    """A span as it was exported."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> _Kind: ...
+    @property
+    def context(self) -> SpanContext: ...
+    @property
+    def parent(self) -> SpanContext | None: ...
+    @property
+    def start_time(self) -> int:
+        """Unix nanoseconds."""
+    @property
+    def end_time(self) -> int:
+        """Unix nanoseconds."""
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+    @property
+    def events(self) -> list[Event]: ...
+    @property
+    def links(self) -> list[Link]: ...
+    @property
+    def status(self) -> Status: ...
+    @property
+    def resource(self) -> Resource: ...
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope: ...
+
+@final
+class InMemorySpanExporter:
+    """Keeps finished spans, for tests."""
+
+    def __new__(cls) -> Self: ...
+    def get_finished_spans(self) -> tuple[FinishedSpan, ...]:
+        """The spans that ended since the last :meth:`clear`, in the order in which they ended."""
+    def clear(self) -> None:
+        """Forget them."""
+
+@final
+class ConsoleSpanExporter:
+    """Prints each finished span on the standard error: one line in the form of ``logging``,
+    ``INFO:root:TRACE: <name> (<start>-<end>) status=UNSET`` with times in seconds, or with
+    ``pretty`` several lines with everything that was recorded.
+    """
+
+    def __new__(cls, *, pretty: bool = False) -> Self: ...
+
+def get_tracer(
+    module_name: str,
+    version: str | None = None,
+    schema_url: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Tracer:
+    """The tracer of a module; usable before the set-up, it records from then on."""
+
+def get_tracer_provider() -> TracerProvider | None:
+    """The provider that :func:`get_tracer` follows."""
+
+def current_span() -> Any:
+    """The current span; one that records nothing where there is none. A span of another
+    implementation of OpenTelemetry's API is returned as it is.
+    """
+
+def trace_training_epoch(tracer: Any, epoch: int, num_epochs: int) -> TracingContext:
+    """A span ``training_epoch`` with ``epoch`` and ``total_epochs`` around one pass over the data.
+
+    Set ``train_loss``, ``val_loss``, ``val_metric`` and ``loss_at_step_N`` on it once they are
+    known.
+    """
+
+def trace_batch_processing(tracer: Any, batch_idx: int, batch_size: int) -> TracingContext:
+    """A span ``batch_processing`` with ``batch_index`` and ``batch_size`` around one batch.
+
+    Set ``loss``, and ``task.{task_name}`` for each task, on it as they become known.
+    """
+
+def trace_validation(
+    tracer: Any,
+    val_loss: Any = None,
+    val_metric: Any = None,
+    *,
+    epoch: int | None = None,
+) -> TracingContext:
+    """A span ``validation`` around an evaluation. Its ``epoch``, unless given, is that of the
+    current span, if that has one.
+
+    ``val_loss`` and ``val_metric`` may be given here or be set later, like ``val.{metric_name}``.
+    """
+
+def trace_data_loading(tracer: Any, pair: str, num_samples: int) -> TracingContext:
+    """A span ``data_loading`` with ``pair`` and ``num_samples``."""
+
+def trace_feature_engineering(tracer: Any, pair: str, feature_count: int) -> TracingContext:
+    """A span ``feature_engineering`` with ``pair`` and ``feature_count``."""
+
+def _set_tracer_provider(provider: TracerProvider | None, options: dict[str, Any]) -> None: ...
+def _tracer_provider_options() -> dict[str, Any] | None: ...
+def _shut_down_at_exit(timeout_millis: int) -> None: ...
+def _use_opentelemetry_context(
+    variable: ContextVar[Any],
+    context_class: type[dict[str, object]],
+    span_key: str,
+    span_context: Callable[[int, int, bool, int, str], Any],
+) -> None: ...

@@ -1,0 +1,146 @@
+"""Setting tracing up, once per process, and taking it down again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from lumitrace import _lumitrace, _opentelemetry, _process
+from lumitrace._lumitrace import (
+    ConsoleSpanExporter,
+    InMemorySpanExporter,
+    TracerProvider,
+)
+
+_LOGGER = logging.getLogger("lumitrace")
+_lock = threading.Lock()
+
+Exporter = InMemorySpanExporter | ConsoleSpanExporter | Literal["otlp", "console", "none"]
+Protocol = Literal["http/protobuf", "grpc"]
+
+
+class _Default(str):
+    """A default that can be told from the same text passed by the program: the environment stands
+    above the former and below the latter.
+    """
+
+    __slots__ = ()
+
+
+DEFAULT_SERVICE_NAME = _Default("sequence")
+
+
+def setup_tracing(
+    service_name: str = DEFAULT_SERVICE_NAME,
+    otlp_endpoint: str = _Default("http://localhost:4318"),
+    environment: str = _Default("development"),
+    *,
+    service_version: str | None = None,
+    resource_attributes: Mapping[str, Any] | None = None,
+    exporters: Sequence[Exporter] | None = None,
+    protocol: Protocol | None = None,
+    headers: Mapping[str, str] | None = None,
+    compression: Literal["gzip", "none"] | None = None,
+    timeout_ms: int | None = None,
+    sampler: str | None = None,
+    sampler_ratio: float | None = None,
+    schedule_delay_ms: int | None = None,
+    max_queue_size: int | None = None,
+    max_export_batch_size: int | None = None,
+    opentelemetry: bool = True,
+) -> TracerProvider:
+    """Set tracing up for this process and return the provider.
+
+    What is passed here stands above the ``OTEL_*`` variables of the environment, which stand above
+    the defaults. A second call returns the provider of the first. Never raises, and never waits
+    for a collector: without one the program runs as if it were not traced, and one warning says so.
+
+    :param service_name: ``service.name`` of the resource.
+    :param otlp_endpoint: where to send: an origin (``/v1/traces`` is added over HTTP), a full URL,
+        or ``host:port``.
+    :param environment: ``deployment.environment.name`` of the resource.
+    :param service_version: ``service.version`` of the resource.
+    :param resource_attributes: more attributes of the resource.
+    :param exporters: where spans go, each of them receives every span; ``["otlp"]`` by default.
+    :param protocol: ``http/protobuf`` (default) or ``grpc``.
+    :param headers: sent with every request, for instance an API key.
+    :param compression: ``gzip`` or ``none`` (default).
+    :param timeout_ms: how long one request may take, in milliseconds.
+    :param sampler: a name as in ``OTEL_TRACES_SAMPLER``, such as ``traceidratio``.
+    :param sampler_ratio: the share of traces to record, from 0 to 1.
+    :param schedule_delay_ms: the longest time that a span waits for its batch.
+    :param max_queue_size: how many spans may wait; further ones are dropped and counted.
+    :param max_export_batch_size: how many spans one request carries at most.
+    :param opentelemetry: also serve ``opentelemetry.trace.get_tracer``, where OpenTelemetry's API
+        is installed and the program has set no other provider.
+    """
+    options: dict[str, Any] = {
+        # The other defaults are the SDK's own.
+        "default_service_name": DEFAULT_SERVICE_NAME,
+        "service_version": service_version,
+        "resource_attributes": resource_attributes,
+        "exporters": exporters,
+        "protocol": protocol,
+        "headers": headers,
+        "compression": compression,
+        "timeout_ms": timeout_ms,
+        "sampler": sampler,
+        "sampler_ratio": sampler_ratio,
+        "schedule_delay_ms": schedule_delay_ms,
+        "max_queue_size": max_queue_size,
+        "max_export_batch_size": max_export_batch_size,
+    }
+    for name, value in (
+        ("service_name", service_name),
+        ("otlp_endpoint", otlp_endpoint),
+        ("environment", environment),
+    ):
+        if not isinstance(value, _Default):
+            options[name] = value
+    passed = {name: value for name, value in options.items() if value is not None}
+    with _lock:
+        current = _lumitrace.get_tracer_provider()
+        if current is not None:
+            _warn_of_other_settings(passed)
+            return current
+        return _set_up(passed, opentelemetry)
+
+
+def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
+    try:
+        provider = TracerProvider(**options)
+    except Exception as problem:
+        _LOGGER.warning("tracing is off: %s: %s", type(problem).__name__, problem)
+        provider = TracerProvider(exporters=["none"])
+    _opentelemetry.connect(register_provider=opentelemetry)
+    _lumitrace._set_tracer_provider(provider, options)
+    _process.install()
+    return provider
+
+
+def _warn_of_other_settings(options: dict[str, Any]) -> None:
+    settings = _lumitrace._tracer_provider_options() or {}
+    other = sorted(name for name, value in options.items() if settings.get(name) != value)
+    if other:
+        _LOGGER.warning(
+            "tracing is already set up; this call's %s changes nothing (call shutdown() first)",
+            ", ".join(other),
+        )
+
+
+def force_flush(timeout_millis: int = 30_000) -> bool:
+    """Send every span that has ended. Returns whether that was done within the time."""
+    provider = _lumitrace.get_tracer_provider()
+    return provider is None or provider.force_flush(timeout_millis)
+
+
+def shutdown(timeout_millis: int = _process.EXIT_TIMEOUT_MS) -> bool:
+    """Send every span that has ended, stop, and make room for another set-up. Returns whether
+    everything was sent within the time.
+    """
+    with _lock:
+        provider = _lumitrace.get_tracer_provider()
+        _lumitrace._set_tracer_provider(None, {})
+        return provider is None or provider.shutdown(timeout_millis)

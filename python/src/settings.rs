@@ -1,0 +1,311 @@
+//! What a program asks for when it sets tracing up.
+//!
+//! Arguments are stronger than the environment. Those that have a variable take the variable's
+//! place, so that one parser, the SDK's, knows what each value means.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lumitrace::environment::Environment;
+use lumitrace::setup::TracingSetup;
+use lumitrace::{Notice, TracerProvider};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping, PyString};
+
+use crate::exporter::{ConsoleSpanExporter, InMemorySpanExporter};
+use crate::{notice, value};
+
+/// The keyword arguments of a provider; what is absent is left to the environment.
+#[derive(Default)]
+pub(crate) struct Settings<'py> {
+    service_name: Option<String>,
+    /// Of programs that neither are told their name nor find it in the environment.
+    default_service_name: Option<String>,
+    otlp_endpoint: Option<String>,
+    environment: Option<String>,
+    service_version: Option<String>,
+    resource_attributes: Option<Bound<'py, PyMapping>>,
+    exporters: Option<Vec<Bound<'py, PyAny>>>,
+    protocol: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    compression: Option<String>,
+    timeout_ms: Option<i64>,
+    sampler: Option<String>,
+    sampler_ratio: Option<f64>,
+    schedule_delay_ms: Option<i64>,
+    max_queue_size: Option<i64>,
+    max_export_batch_size: Option<i64>,
+}
+
+/// A variable, the argument that takes its place, and the value.
+type Substitute = (&'static str, &'static str, String);
+
+impl<'py> Settings<'py> {
+    /// The settings in keyword arguments.
+    ///
+    /// # Errors
+    /// An argument that does not exist, or a value of the wrong type.
+    pub(crate) fn from_keywords(keywords: &Bound<'py, PyDict>) -> PyResult<Self> {
+        let mut settings = Self::default();
+        for (name, value) in keywords.iter() {
+            let name: String = name.extract()?;
+            match name.as_str() {
+                "service_name" => settings.service_name = read(&name, &value)?,
+                "default_service_name" => settings.default_service_name = read(&name, &value)?,
+                "otlp_endpoint" => settings.otlp_endpoint = read(&name, &value)?,
+                "environment" => settings.environment = read(&name, &value)?,
+                "service_version" => settings.service_version = read(&name, &value)?,
+                "resource_attributes" => settings.resource_attributes = read(&name, &value)?,
+                "exporters" => settings.exporters = read(&name, &value)?,
+                "protocol" => settings.protocol = read(&name, &value)?,
+                "headers" => settings.headers = read(&name, &value)?,
+                "compression" => settings.compression = read(&name, &value)?,
+                "timeout_ms" => settings.timeout_ms = read(&name, &value)?,
+                "sampler" => settings.sampler = read(&name, &value)?,
+                "sampler_ratio" => settings.sampler_ratio = read(&name, &value)?,
+                "schedule_delay_ms" => settings.schedule_delay_ms = read(&name, &value)?,
+                "max_queue_size" => settings.max_queue_size = read(&name, &value)?,
+                "max_export_batch_size" => settings.max_export_batch_size = read(&name, &value)?,
+                _ => {
+                    return Err(PyTypeError::new_err(format!(
+                        "{name} is no setting of tracing"
+                    )));
+                }
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// The value of the setting `name`; `None` leaves it to the environment.
+fn read<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Option<T>>
+where
+    T: FromPyObjectOwned<'py>,
+{
+    value.extract::<Option<T>>().map_err(|error| {
+        let error: PyErr = error.into();
+        PyTypeError::new_err(format!("{name}: {}", error.value(value.py())))
+    })
+}
+
+impl Settings<'_> {
+    /// The provider that these settings describe.
+    ///
+    /// # Errors
+    /// A value of the wrong type. Values that make no sense are told in a warning and not used.
+    pub(crate) fn provider(&self) -> PyResult<TracerProvider> {
+        let exporters = self.chosen_exporters()?;
+        let environment = self.read_environment(&exporters);
+        let mut setup = lumitrace::setup_tracing(self.service_name.as_deref().unwrap_or_default())
+            .resource("telemetry.sdk.language", "python")
+            .on_notice(notice::log);
+        if let Some(environment) = &self.environment {
+            setup = setup.environment(environment);
+        }
+        if let Some(version) = &self.service_version {
+            setup = setup.service_version(version);
+        }
+        if let Some(attributes) = &self.resource_attributes {
+            for attribute in value::attributes_of(Some(attributes.as_any()))? {
+                setup = setup.resource(attribute.key, attribute.value);
+            }
+        }
+        for (name, value) in self.headers.iter().flatten() {
+            setup = setup.header(name, value);
+        }
+        if exporters.otlp
+            && let Some(endpoint) = self.endpoint(&exporters, &environment)
+        {
+            setup = setup.endpoint(endpoint);
+        }
+        for exporter in &exporters.own {
+            setup = exporter.add_to(setup);
+        }
+        let setup = setup.with_environment(environment);
+        let provider = setup.build();
+        exporters
+            .own
+            .iter()
+            .for_each(|exporter| exporter.serve(provider));
+        Ok(provider)
+    }
+
+    /// The endpoint to insist on. Left alone, the SDK adds OTLP to no exporters of the program's
+    /// own, which may have named it among them.
+    fn endpoint(&self, exporters: &Exporters<'_>, environment: &Environment) -> Option<String> {
+        use lumitrace::exporter::{Endpoint, OtlpProtocol};
+        if self.otlp_endpoint.is_some() || exporters.own.is_empty() {
+            return self.otlp_endpoint.clone();
+        }
+        let endpoint = environment.otlp.endpoint.clone().unwrap_or_else(|| {
+            let protocol = environment
+                .otlp
+                .protocol
+                .unwrap_or(OtlpProtocol::HttpProtobuf);
+            Endpoint::local(protocol)
+        });
+        Some(endpoint.url().to_owned())
+    }
+
+    /// The environment of the process, with arguments in the place of their variables.
+    fn read_environment(&self, exporters: &Exporters<'_>) -> Environment {
+        let substitutes = self.substitutes(exporters);
+        let values: HashMap<_, _> = substitutes
+            .iter()
+            .map(|(variable, _, value)| (*variable, value.clone()))
+            .collect();
+        let mut environment = Environment::from_lookup(|name| {
+            values
+                .get(name)
+                .cloned()
+                .or_else(|| std::env::var(name).ok())
+        });
+        for notice in &mut environment.notices {
+            if let Notice::Setting { problem } = notice {
+                *problem = in_words_of_arguments(problem, &substitutes);
+            }
+        }
+        environment
+    }
+
+    fn substitutes(&self, exporters: &Exporters<'_>) -> Vec<Substitute> {
+        let number = |number: Option<i64>| number.map(|number| number.to_string());
+        let is_set = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+        let named = |name: &str| {
+            std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains(name))
+        };
+        let has_name = is_set("OTEL_SERVICE_NAME") || named("service.name=");
+        let sampler = self.sampler.clone().or_else(|| {
+            let is_wanted = self.sampler_ratio.is_some() && !is_set("OTEL_TRACES_SAMPLER");
+            is_wanted.then(|| "parentbased_traceidratio".to_owned())
+        });
+        let default_name = self.default_service_name.clone().filter(|_| !has_name);
+        [
+            ("OTEL_SERVICE_NAME", "service_name", default_name),
+            ("OTEL_TRACES_EXPORTER", "exporters", exporters.names.clone()),
+            ("OTEL_TRACES_SAMPLER", "sampler", sampler),
+            (
+                "OTEL_TRACES_SAMPLER_ARG",
+                "sampler_ratio",
+                self.sampler_ratio.map(|ratio| ratio.to_string()),
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                "protocol",
+                self.protocol.clone(),
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+                "compression",
+                self.compression.clone(),
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+                "timeout_ms",
+                number(self.timeout_ms),
+            ),
+            (
+                "OTEL_BSP_SCHEDULE_DELAY",
+                "schedule_delay_ms",
+                number(self.schedule_delay_ms),
+            ),
+            (
+                "OTEL_BSP_MAX_QUEUE_SIZE",
+                "max_queue_size",
+                number(self.max_queue_size),
+            ),
+            (
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+                "max_export_batch_size",
+                number(self.max_export_batch_size),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(variable, argument, value)| Some((variable, argument, value?)))
+        .collect()
+    }
+
+    fn chosen_exporters(&self) -> PyResult<Exporters<'_>> {
+        let Some(chosen) = &self.exporters else {
+            return Ok(Exporters {
+                names: None,
+                own: Vec::new(),
+                otlp: true,
+            });
+        };
+        let (mut names, mut own) = (Vec::new(), Vec::new());
+        for exporter in chosen {
+            if let Ok(name) = exporter.cast::<PyString>() {
+                names.push(name.to_string_lossy().into_owned());
+            } else if let Ok(memory) = exporter.cast::<InMemorySpanExporter>() {
+                own.push(OwnExporter::InMemory(memory.get()));
+            } else if let Ok(console) = exporter.cast::<ConsoleSpanExporter>() {
+                own.push(OwnExporter::Console(console.get()));
+            } else {
+                let class = exporter.get_type().name()?;
+                return Err(PyTypeError::new_err(format!("{class} is no exporter")));
+            }
+        }
+        let otlp = names.iter().any(|name| name == "otlp");
+        if !own.is_empty() && names.iter().any(|name| name == "console") {
+            own.push(OwnExporter::PlainConsole);
+        }
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(",")
+        };
+        Ok(Exporters {
+            names: Some(names),
+            own,
+            otlp,
+        })
+    }
+}
+
+/// The exporters that a program chose.
+struct Exporters<'a> {
+    /// By name, as the variable lists them; `None` where the choice is left to the environment.
+    names: Option<String>,
+    /// By object.
+    own: Vec<OwnExporter<'a>>,
+    /// Whether OTLP may be among them.
+    otlp: bool,
+}
+
+enum OwnExporter<'a> {
+    InMemory(&'a InMemorySpanExporter),
+    Console(&'a ConsoleSpanExporter),
+    /// Named, but beside objects, where the SDK does not look at names.
+    PlainConsole,
+}
+
+impl OwnExporter<'_> {
+    fn add_to(&self, setup: TracingSetup) -> TracingSetup {
+        match self {
+            OwnExporter::InMemory(memory) => setup.exporter(memory.exporter()),
+            OwnExporter::Console(console) => setup.exporter(console.exporter()),
+            OwnExporter::PlainConsole => {
+                setup.exporter(lumitrace::exporter::ConsoleExporter::default())
+            }
+        }
+    }
+
+    fn serve(&self, provider: TracerProvider) {
+        if let OwnExporter::InMemory(memory) = self {
+            memory.serve(provider);
+        }
+    }
+}
+
+/// A problem with a variable that an argument stands in for, as a problem with the argument.
+fn in_words_of_arguments(problem: &str, substitutes: &[Substitute]) -> String {
+    for (variable, argument, _) in substitutes {
+        if let Some(rest) = problem.strip_prefix(variable)
+            && rest.starts_with(['=', ' '])
+        {
+            return format!("{argument}{rest}");
+        }
+    }
+    problem.to_owned()
+}

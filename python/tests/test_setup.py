@@ -1,0 +1,304 @@
+"""Set-up: settings, their precedence, endpoints, exporters."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import pytest
+from collector import Collector
+from spans import one
+
+from lumitrace import tracing
+from lumitrace.tracing import (
+    ConsoleSpanExporter,
+    InMemorySpanExporter,
+    get_tracer,
+    setup_tracing,
+)
+
+
+def exported_resource(**arguments: Any) -> dict[str, Any]:
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory], **arguments)
+    get_tracer("test").start_span("work").end()
+    return one(memory, "work").resource.attributes
+
+
+def send_one(collector: Collector, endpoint: str | None = None, **arguments: Any) -> None:
+    if endpoint is not None:
+        arguments["otlp_endpoint"] = endpoint
+    setup_tracing(**arguments)
+    get_tracer("test").start_span("work").end()
+    assert tracing.force_flush()
+
+
+def test_T05_service_and_environment_are_on_the_exported_resource(collector: Collector) -> None:
+    send_one(
+        collector,
+        collector.endpoint,
+        service_name="sequence-training",
+        environment="staging",
+        service_version="1.2.3",
+        resource_attributes={"team": "fx", "rank": 0},
+    )
+    resource = collector.one("work").resource
+    assert resource["service.name"] == "sequence-training"
+    assert resource["service.version"] == "1.2.3"
+    assert resource["deployment.environment.name"] == "staging"
+    assert resource["deployment.environment"] == "staging"
+    assert resource["team"] == "fx"
+    assert resource["rank"] == 0
+    assert resource["process.pid"] == os.getpid()
+    assert resource["telemetry.sdk.language"] == "python"
+    assert resource["service.instance.id"]
+    assert collector.one("work").attributes == {}
+    assert collector.one("work").scope == "test"
+
+
+def test_S02_defaults_name_the_service_and_the_environment() -> None:
+    resource = exported_resource()
+    assert resource["service.name"] == "sequence"
+    assert resource["deployment.environment.name"] == "development"
+
+
+def test_T07_an_argument_stands_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=from-environment")
+    resource = exported_resource(
+        service_name="sequence-multitask-training", environment="production"
+    )
+    assert resource["service.name"] == "sequence-multitask-training"
+    assert resource["deployment.environment.name"] == "production"
+    assert resource["deployment.environment"] == "production"
+
+
+def test_T07_an_argument_that_equals_the_default_is_still_an_argument(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
+    assert exported_resource(service_name="sequence")["service.name"] == "sequence"
+
+
+def test_S19_the_environment_stands_above_the_defaults(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    monkeypatch.setenv(
+        "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging,team=fx%20desk"
+    )
+    send_one(collector)
+    resource = collector.one("work").resource
+    assert resource["service.name"] == "from-environment"
+    assert resource["deployment.environment.name"] == "staging"
+    assert resource["team"] == "fx desk"
+
+
+def test_S19_an_endpoint_argument_stands_above_the_environment(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
+    send_one(collector, collector.endpoint)
+    assert collector.one("work")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    [
+        ("http://127.0.0.1:{port}", "/v1/traces"),
+        ("http://127.0.0.1:{port}/", "/v1/traces"),
+        ("http://127.0.0.1:{port}/v1/traces", "/v1/traces"),
+        ("http://127.0.0.1:{port}/custom/v1/traces", "/custom/v1/traces"),
+        ("127.0.0.1:{port}", "/v1/traces"),
+        ("localhost:{port}", "/v1/traces"),
+    ],
+)
+def test_T06_each_form_of_endpoint_posts_to_the_right_path(
+    collector: Collector, endpoint: str, path: str
+) -> None:
+    send_one(collector, endpoint.format(port=collector.port))
+    assert [request.path for request in collector.requests] == [path]
+
+
+def test_headers_and_compression_are_sent(collector: Collector) -> None:
+    send_one(collector, collector.endpoint, headers={"x-key": "secret"}, compression="gzip")
+    (request,) = collector.requests
+    assert request.headers["x-key"] == "secret"
+    assert request.headers["content-encoding"] == "gzip"
+    assert request.headers["content-type"] == "application/x-protobuf"
+
+
+def test_headers_come_from_the_environment_too(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%20b,x-other=2")
+    send_one(collector, collector.endpoint)
+    (request,) = collector.requests
+    assert (request.headers["x-key"], request.headers["x-other"]) == ("a b", "2")
+
+
+def test_T08_spans_are_sent_in_batches_of_the_size_that_is_set(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    setup_tracing(otlp_endpoint=collector.endpoint)
+    tracer = get_tracer("test")
+    for _ in range(25):
+        tracer.start_span("work").end()
+    # Full batches are on their way without a flush.
+    collector.wait_for(lambda collector: len(collector.spans) >= 20)
+    assert tracing.force_flush()
+    assert len(collector.spans) == 25
+    assert max(len(request.span_names) for request in collector.requests) == 10
+
+
+def test_T08_a_span_is_sent_when_its_time_has_come(collector: Collector) -> None:
+    setup_tracing(otlp_endpoint=collector.endpoint, schedule_delay_ms=10)
+    get_tracer("test").start_span("work").end()
+    collector.wait_for(lambda collector: collector.spans)
+
+
+def test_T08_the_queue_is_bounded_and_counts_what_it_drops() -> None:
+    provider = setup_tracing(
+        otlp_endpoint="http://127.0.0.1:9", max_queue_size=100, max_export_batch_size=100
+    )
+    for _ in range(1_000):
+        get_tracer("test").start_span("work").end()
+    assert provider.statistics()["queue_full_spans"] >= 700
+
+
+def test_T12_every_exporter_receives_every_span(
+    collector: Collector, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = InMemorySpanExporter(), InMemorySpanExporter()
+    setup_tracing(
+        otlp_endpoint=collector.endpoint,
+        exporters=["otlp", first, second, ConsoleSpanExporter()],
+    )
+    get_tracer("test").start_span("work").end()
+    assert tracing.force_flush()
+    assert one(first, "work").context == one(second, "work").context
+    assert collector.one("work")
+    assert "TRACE: work (" in capfd.readouterr().err
+
+
+def test_T11_the_in_memory_exporter_returns_finished_spans_and_forgets_them() -> None:
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory])
+    span = get_tracer("test").start_span("work")
+    assert memory.get_finished_spans() == ()
+    span.end()
+    assert [span.name for span in memory.get_finished_spans()] == ["work"]
+    memory.clear()
+    assert memory.get_finished_spans() == ()
+
+
+def test_S02_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory = InMemorySpanExporter()
+    first = setup_tracing(service_name="one", exporters=[memory])
+    assert setup_tracing() is first
+    assert setup_tracing(service_name="one") is first
+    assert caplog.records == []
+    assert setup_tracing(service_name="two") is first
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("lumitrace", logging.WARNING)
+    assert "service_name" in record.message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"protocol": "carrier pigeon"},
+        {"sampler": "unheard_of"},
+        {"compression": "zip"},
+        {"exporters": ["unheard_of"]},
+        {"otlp_endpoint": "not a url at all"},
+        {"max_queue_size": -1},
+        {"resource_attributes": 3},
+        {"headers": 3},
+        {"service_name": 3},
+    ],
+)
+def test_S02_a_setting_that_makes_no_sense_warns_and_never_raises(
+    caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]
+) -> None:
+    setup_tracing(**arguments)
+    with get_tracer("test").start_as_current_span("work") as span:
+        span.set_attribute("key", "value")
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1, caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "unheard_of"),
+        ("OTEL_TRACES_SAMPLER_ARG", "a lot"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "unheard_of"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_warns_and_is_ignored(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv(name, value)
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory])
+    get_tracer("test").start_span("work").end()
+    assert one(memory, "work")
+    assert name in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "recorded"),
+    [
+        ({"sampler": "always_off"}, 0),
+        ({"sampler": "always_on"}, 10),
+        ({"sampler": "traceidratio", "sampler_ratio": 0.0}, 0),
+        ({"sampler": "parentbased_traceidratio", "sampler_ratio": 1.0}, 10),
+        ({"sampler_ratio": 0.0}, 0),
+    ],
+)
+def test_samplers_decide_and_children_follow(settings: dict[str, Any], recorded: int) -> None:
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory], **settings)
+    tracer = get_tracer("test")
+    for _ in range(5):
+        with tracer.start_as_current_span("parent") as parent:
+            assert parent.get_span_context().is_valid
+            with tracer.start_as_current_span("child") as child:
+                trace_ids = {span.get_span_context().trace_id for span in (parent, child)}
+                assert len(trace_ids) == 1
+    assert len(memory.get_finished_spans()) == recorded
+
+
+def test_S24_tracing_that_is_switched_off_costs_no_thread_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    memory = InMemorySpanExporter()
+    provider = setup_tracing(exporters=[memory])
+    assert setup_tracing() is provider
+    with get_tracer("test").start_as_current_span("work") as span:
+        assert not span.is_recording()
+    assert tracing.force_flush()
+    assert memory.get_finished_spans() == ()
+
+
+def test_the_provider_tells_its_resource_and_statistics() -> None:
+    memory = InMemorySpanExporter()
+    provider = setup_tracing(service_name="sequence-training", exporters=[memory])
+    assert provider.resource.attributes["service.name"] == "sequence-training"
+    provider.get_tracer("test", "1.0").start_span("work").end()
+    assert provider.force_flush()
+    statistics = provider.statistics()
+    assert statistics["exported_spans"] == 1
+    assert statistics["queue_full_spans"] == 0
+    assert one(memory, "work").instrumentation_scope.version == "1.0"
