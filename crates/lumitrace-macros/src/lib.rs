@@ -5,7 +5,7 @@
 //! **What it is not.** No runtime code: what it writes calls the public API of the `lumitrace`
 //! crate.
 //!
-//! Modules in reading order: [`arguments`] (what stands in the parentheses), [`expand`] (the
+//! Modules in reading order: `arguments` (what stands in the parentheses), `expand` (the
 //! function that comes out).
 
 mod arguments;

@@ -224,6 +224,7 @@ impl<F: Future> FutureExt for F {}
 #[cfg(test)]
 mod tests {
     use lumitrace_model::{SpanId, TraceId};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -252,6 +253,22 @@ mod tests {
         assert_eq!(current(), Some(1));
         drop(first);
         assert_eq!(current(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn guards_behave_like_a_list_of_open_contexts(
+            steps in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 0..60),
+        ) {
+            let mut open = Vec::new();
+            for (number, step) in (1..).zip(steps) {
+                match step {
+                    Some(index) if !open.is_empty() => drop(open.remove(index.index(open.len()))),
+                    _ => open.push((number, context(number).attach())),
+                }
+                prop_assert_eq!(current(), open.last().map(|(number, _)| *number));
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where spans go.
 //!
-//! Modules in reading order: [`endpoint`] (which address and protocol an endpoint means), [`otlp`]
-//! (settings of both OTLP exporters), [`http`], [`grpc`], [`console`], [`in_memory`].
+//! Modules in reading order: `endpoint` (which address and protocol an endpoint means), `otlp`
+//! (settings of both OTLP exporters), `http`, `grpc`, `console`, `in_memory`.
 
 mod console;
 mod endpoint;

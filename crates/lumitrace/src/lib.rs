@@ -26,7 +26,7 @@
 //!
 //! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
-//! [`tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
+//! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `recording` (what is kept of a span), [`limits`], `pipeline` (queue and
 //! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`
 //! and `lock` concern them all.

@@ -1,6 +1,7 @@
 //! What tracing tells the people who run the program: few, plain messages.
 
 use std::fmt;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -107,6 +108,9 @@ impl NoticeHandler {
 
 impl Default for NoticeHandler {
     fn default() -> Self {
-        Self::new(|notice| eprintln!("lumitrace: {notice}"))
+        Self::new(|notice| {
+            // Where nobody reads the standard error there is nobody to tell.
+            let _written = writeln!(std::io::stderr(), "lumitrace: {notice}");
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! From ended spans to exporters: one queue and one worker thread per provider and process.
 //!
-//! Modules in reading order: [`shards`] (locks that threads do not share), [`open_spans`],
-//! [`queue`], [`control`] (waking, flushing, stopping the worker), [`worker`], [`delivery`] (one
-//! exporter with its retries).
+//! Modules in reading order: `shards` (locks that threads do not share), `open_spans`, `queue`,
+//! `control` (waking, flushing, stopping the worker), `worker`, `delivery` (one exporter with its
+//! retries).
 
 mod control;
 mod delivery;

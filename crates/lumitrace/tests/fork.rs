@@ -49,6 +49,8 @@ fn a_forked_child_has_an_empty_queue_its_own_worker_and_its_own_ids() {
     }
     busy.store(false, Ordering::Relaxed);
     thread.join().unwrap();
+    // Makes room: the busy thread has filled the queue.
+    provider.force_flush(PATIENCE).unwrap();
     let epoch_id = epoch.context().span_id();
     drop(epoch);
     provider.force_flush(PATIENCE).unwrap();

@@ -98,6 +98,33 @@ fn t12_several_exporters_each_receive_every_span() {
 }
 
 #[test]
+fn every_span_of_busy_threads_is_exported_or_counted() {
+    let (provider, exporter) = in_memory();
+    let record = move || {
+        let tracer = provider.tracer("busy");
+        for index in 0..20_000 {
+            tracer.span("work").enter().set_attribute("index", index);
+        }
+    };
+    let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(record)).collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    let spans = flushed(provider, &exporter);
+    let stats = provider.stats();
+    assert_eq!(spans.len() as u64, stats.exported_spans);
+    assert_eq!(stats.exported_spans + stats.queue_full_spans, 80_000);
+    assert_eq!(stats.waiting_spans, 0);
+    let ids: std::collections::HashSet<_> = spans.iter().map(|span| span.span_id).collect();
+    assert_eq!(ids.len(), spans.len(), "none twice");
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.attributes.len() == 1 && span.parent_span_id.is_none())
+    );
+}
+
+#[test]
 fn t17_start_without_context_takes_the_current_span() {
     let (provider, exporter) = in_memory();
     let tracer = provider.tracer("train");

@@ -172,6 +172,7 @@ fn origin(uri: &http::Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "grpc")]
     use OtlpProtocol::{Grpc, HttpProtobuf};
 
     #[cfg(feature = "grpc")]
