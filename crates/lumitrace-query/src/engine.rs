@@ -11,7 +11,9 @@ use lumitrace_store::{ReadError, SpanRecord, Store};
 
 use crate::assembly::{TraceTree, assemble};
 use crate::facts::{SpanState, service_name};
-use crate::search::{SearchLimits, TracePage, TraceQuery, TraceSummary, search};
+use crate::search::{
+    SearchLimits, TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
+};
 use crate::series::{Series, thin};
 use crate::training::recognition::TrainingNames;
 use crate::training::{BatchPage, RunId, RunQuery, RunSummary, RunView};
@@ -219,7 +221,7 @@ impl QueryEngine {
     /// Traces with a span in `batch` that meets the conditions of `query`, each once: what a live
     /// view passes on to [`QueryEngine::summaries`]. Reads nothing.
     pub fn matching_traces(&self, query: &TraceQuery, batch: &[Arc<SpanRecord>]) -> Vec<TraceId> {
-        trace_ids(batch.iter().filter(|record| query.matches(record)))
+        matching_traces(query, batch)
     }
 
     /// The services, by name. Reads nothing from disk.
@@ -331,7 +333,7 @@ impl QueryEngine {
     /// Runs are named only once [`QueryEngine::runs`] or a question about one was asked.
     pub fn absorb(&self, batch: &[Arc<SpanRecord>]) -> LiveChanges {
         LiveChanges {
-            trace_ids: trace_ids(batch.iter()),
+            trace_ids: distinct_traces(batch.iter()),
             run_ids: self.runs.absorb(batch),
         }
     }
@@ -343,10 +345,5 @@ impl QueryEngine {
     }
 }
 
-/// The traces of these spans, each once.
-fn trace_ids<'a>(records: impl Iterator<Item = &'a Arc<SpanRecord>>) -> Vec<TraceId> {
-    let mut trace_ids: Vec<TraceId> = records.map(|record| record.span.trace_id).collect();
-    trace_ids.sort_unstable();
-    trace_ids.dedup();
-    trace_ids
-}
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use lumitrace_model::{
     Event, KeyValue, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind, Status,
     StatusCode, TraceId, Value, names,
 };
-use lumitrace_store::SpanRecord;
+use lumitrace_store::{Durability, SpanBatch, SpanRecord, Store, StoreOptions};
 
 /// A nanosecond count for readable times.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -87,7 +87,8 @@ impl SpanBuilder {
         self.resource(names::SERVICE_NAME, name)
     }
 
-    pub(crate) fn nameless(mut self) -> Self {
+    /// Takes the resource away, so that nothing is known of the process.
+    pub(crate) fn anonymous(mut self) -> Self {
         self.resource.attributes.clear();
         self
     }
@@ -142,4 +143,24 @@ impl SpanBuilder {
             scope_spans,
         }
     }
+}
+
+/// A store in a folder of its own, which lives as long as the first part.
+pub(crate) fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        durability: Durability::None,
+        ..StoreOptions::new(dir.path().join("data"))
+    };
+    let store = Store::open(options).unwrap();
+    (dir, store)
+}
+
+/// Stores these spans, each with its own resource.
+pub(crate) fn append(store: &Store, spans: impl IntoIterator<Item = SpanBuilder>) {
+    let spans = spans.into_iter().map(SpanBuilder::resource_spans).collect();
+    store
+        .append(SpanBatch::from_resource_spans(spans))
+        .wait()
+        .unwrap();
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, ScanRequest, SpanParts, SpanRecord, Store};
+use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, SpanRecord, Store};
 
 use crate::assembly::without_duplicates;
 use crate::facts::{SpanState, is_root, service_name};
 use crate::training::RunId;
-use matching::is_intrinsic;
+use matching::Matcher;
 
 /// What to search for. A trace matches if one of its spans meets every condition at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -157,31 +157,22 @@ impl TraceQuery {
             self.limit
         }
     }
+}
 
-    /// What the store is asked: every matching span is among its answer.
-    ///
-    /// `service_is_known` says whether any resource has the service's name; if none has, spans may
-    /// carry it themselves, which the store cannot know.
-    fn scan_request(&self, service_is_known: bool) -> ScanRequest {
-        let attributes = self.tags.iter().filter(|tag| !is_intrinsic(&tag.key));
-        ScanRequest {
-            start_unix_nano: self.start_unix_nano.unwrap_or(0),
-            end_unix_nano: self
-                .end_unix_nano
-                .map_or(u64::MAX, |end| end.saturating_sub(1)),
-            service: self.service.clone().filter(|_| service_is_known),
-            names: self.operation.iter().cloned().collect(),
-            min_duration_nano: self.min_duration_nano,
-            max_duration_nano: self.max_duration_nano,
-            only_errors: self.only_errors,
-            attributes: attributes
-                .map(|tag| (tag.key.clone(), tag.value.clone()))
-                .collect(),
-            text: self.text.clone(),
-            newest_first: true,
-            parts: SpanParts::NONE,
-        }
-    }
+/// The traces with a span among `records` that meets the conditions of `query`, each once.
+pub(crate) fn matching_traces(query: &TraceQuery, records: &[Arc<SpanRecord>]) -> Vec<TraceId> {
+    let matcher = Matcher::new(query);
+    distinct_traces(records.iter().filter(|record| matcher.matches(record)))
+}
+
+/// The traces of these spans, each once.
+pub(crate) fn distinct_traces<'a>(
+    records: impl Iterator<Item = &'a Arc<SpanRecord>>,
+) -> Vec<TraceId> {
+    let mut trace_ids: Vec<TraceId> = records.map(|record| record.span.trace_id).collect();
+    trace_ids.sort_unstable();
+    trace_ids.dedup();
+    trace_ids
 }
 
 /// How far a search may go.
@@ -211,8 +202,8 @@ pub(crate) fn search(
     };
     let mut seen = HashSet::new();
     let (mut visited, mut truncated, mut failure) = (0, false, None);
-    let service_is_known = |name: &String| store.services().iter().any(|known| known.name == *name);
-    let request = query.scan_request(query.service.as_ref().is_some_and(service_is_known));
+    let is_known = |service: &str| store.services().iter().any(|known| known.name == service);
+    let request = Matcher::new(query).scan_request(is_known);
     store.scan(&request, &mut |record| {
         visited += 1;
         let window = record.span.start_unix_nano / SCAN_WINDOW_NANO;
@@ -298,9 +289,10 @@ impl TraceSummary {
         now_unix_nano: u64,
     ) -> Option<Self> {
         let records = without_duplicates(records);
+        let matcher = Matcher::new(query);
         let matched = records
             .iter()
-            .filter(|record| query.matches(record))
+            .filter(|record| matcher.matches(record))
             .count() as u64;
         let first = records.first().filter(|_| matched > 0)?;
         let root = records.iter().find(|record| is_root(&record.span));
@@ -340,5 +332,294 @@ impl TraceSummary {
             root_missing: root.is_none(),
             run_id,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{SECOND, SpanBuilder, T0, append, span, store, trace_id};
+    use proptest::prelude::*;
+
+    const NOW: u64 = T0 + 1000 * SECOND;
+
+    fn limits() -> SearchLimits {
+        SearchLimits {
+            deadline: Instant::now() + std::time::Duration::from_secs(3600),
+            spans: u64::MAX,
+        }
+    }
+
+    fn search_with(store: &Store, query: &TraceQuery, limits: &SearchLimits) -> TracePage {
+        let mut summarize = |id| Ok(TraceSummary::of(&store.trace(id)?, query, None, NOW));
+        search(store, query, limits, &mut summarize).unwrap()
+    }
+
+    /// All pages one after the other, as trace number and count of matching spans.
+    fn found(store: &Store, query: &TraceQuery) -> Vec<(TraceId, u64)> {
+        let mut query = query.clone();
+        let mut found = Vec::new();
+        loop {
+            let page = search_with(store, &query, &limits());
+            assert!(page.traces.len() <= query.limit);
+            found.extend(
+                page.traces
+                    .iter()
+                    .map(|trace| (trace.trace_id, trace.matched_span_count)),
+            );
+            match page.next {
+                Some(next) => query.before = Some(next.to_string().parse().unwrap()),
+                None => return found,
+            }
+        }
+    }
+
+    /// A span of the model, from which both the store's and the expected answer come.
+    #[derive(Debug, Clone)]
+    struct Modelled {
+        trace: u64,
+        id: u64,
+        service: &'static str,
+        name: &'static str,
+        start: u32,
+        duration: u32,
+        failed: bool,
+        epoch: i64,
+    }
+
+    impl Modelled {
+        fn span(&self) -> SpanBuilder {
+            let (start, duration) = (f64::from(self.start), f64::from(self.duration));
+            let built = span(self.name, self.id)
+                .trace(self.trace)
+                .service(self.service)
+                .at(start, start + duration)
+                .with("epoch", self.epoch);
+            if self.failed {
+                built.failed("Broke")
+            } else {
+                built
+            }
+        }
+
+        fn matches(&self, query: &TraceQuery) -> bool {
+            let seconds = |nanos: u64| nanos / SECOND;
+            query
+                .service
+                .as_ref()
+                .is_none_or(|service| self.service == service)
+                && query
+                    .operation
+                    .as_ref()
+                    .is_none_or(|name| self.name == name)
+                && query
+                    .tags
+                    .iter()
+                    .all(|tag| self.epoch.to_string() == tag.value)
+                && query.text.as_ref().is_none_or(|_| self.failed)
+                && query
+                    .min_duration_nano
+                    .is_none_or(|min| u64::from(self.duration) >= seconds(min))
+                && query
+                    .max_duration_nano
+                    .is_none_or(|max| u64::from(self.duration) <= seconds(max))
+                && query
+                    .start_unix_nano
+                    .is_none_or(|at| u64::from(self.start) >= seconds(at - T0))
+                && query
+                    .end_unix_nano
+                    .is_none_or(|at| u64::from(self.start) < seconds(at - T0))
+                && (!query.only_errors || self.failed)
+        }
+    }
+
+    fn expected(spans: &[Modelled], query: &TraceQuery) -> Vec<(TraceId, u64)> {
+        let mut traces: BTreeMap<u64, (u32, u64)> = BTreeMap::new();
+        for span in spans {
+            let (start, matched) = traces.entry(span.trace).or_insert((u32::MAX, 0));
+            *start = span.start.min(*start);
+            *matched += u64::from(span.matches(query));
+        }
+        let mut found: Vec<_> = traces
+            .into_iter()
+            .filter(|(_, (_, matched))| *matched > 0)
+            .collect();
+        found.sort_by_key(|&(trace, (start, _))| std::cmp::Reverse((start, trace)));
+        found
+            .into_iter()
+            .map(|(trace, (_, matched))| (trace_id(trace), matched))
+            .collect()
+    }
+
+    fn any_spans() -> impl Strategy<Value = Vec<Modelled>> {
+        let any = (
+            1_u64..9,
+            prop::sample::select(vec!["web", "shop"]),
+            prop::sample::select(vec!["load", "train"]),
+            0_u32..90,
+            0_u32..4,
+            prop::bool::weighted(0.2),
+            0_i64..3,
+        );
+        prop::collection::vec(any, 1..40).prop_map(|spans| {
+            let modelled =
+                |((trace, service, name, start, duration, failed, epoch), id)| Modelled {
+                    trace,
+                    id,
+                    service,
+                    name,
+                    start,
+                    duration,
+                    failed,
+                    epoch,
+                };
+            spans.into_iter().zip(1..).map(modelled).collect()
+        })
+    }
+
+    fn any_query() -> impl Strategy<Value = TraceQuery> {
+        let seconds = |range| prop::option::weighted(0.3, range);
+        (
+            prop::option::weighted(0.4, prop::sample::select(vec!["web", "shop", "none"])),
+            prop::option::weighted(0.3, prop::sample::select(vec!["load", "train"])),
+            prop::option::weighted(0.3, 0_i64..3),
+            prop::option::weighted(0.2, Just("brok")),
+            (
+                seconds(0_u64..4),
+                seconds(0_u64..4),
+                seconds(0_u64..90),
+                seconds(0_u64..90),
+            ),
+            prop::bool::weighted(0.2),
+            1_usize..5,
+        )
+            .prop_map(
+                |(service, operation, epoch, text, times, only_errors, limit)| {
+                    let (min, max, start, end) = times;
+                    let tag = |epoch: i64| TagFilter {
+                        key: "epoch".into(),
+                        value: epoch.to_string(),
+                    };
+                    TraceQuery {
+                        service: service.map(str::to_owned),
+                        operation: operation.map(str::to_owned),
+                        text: text.map(str::to_owned),
+                        tags: epoch.map(tag).into_iter().collect(),
+                        min_duration_nano: min.map(|min| min * SECOND),
+                        max_duration_nano: max.map(|max| max * SECOND),
+                        start_unix_nano: start.map(|start| T0 + start * SECOND),
+                        end_unix_nano: end.map(|end| T0 + end * SECOND),
+                        only_errors,
+                        limit,
+                        before: None,
+                    }
+                },
+            )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_search_finds_what_looking_at_every_span_finds(
+            spans in any_spans(),
+            in_block in 0_usize..40,
+            queries in prop::collection::vec(any_query(), 8),
+        ) {
+            let (_dir, store) = store();
+            let (old, new) = spans.split_at(in_block.min(spans.len()));
+            append(&store, old.iter().map(Modelled::span));
+            store.flush().unwrap();
+            append(&store, new.iter().map(Modelled::span));
+            for query in queries {
+                prop_assert_eq!(found(&store, &query), expected(&spans, &query), "{:?}", query);
+            }
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_the_whole_trace_though_the_search_is_for_a_part() {
+        let (_dir, store) = store();
+        append(
+            &store,
+            [
+                span("page", 1).service("web").at(0.0, 9.0),
+                span("query", 2)
+                    .parent(1)
+                    .service("shop")
+                    .at(1.0, 2.0)
+                    .failed("no"),
+                span("query", 3)
+                    .parent(1)
+                    .service("shop")
+                    .at(20.0, 30.0)
+                    .pending(),
+            ],
+        );
+        let query = TraceQuery {
+            only_errors: true,
+            ..TraceQuery::default()
+        };
+        let page = search_with(&store, &query, &limits());
+        let trace = &page.traces[0];
+        assert_eq!(
+            (
+                trace.span_count,
+                trace.error_count,
+                trace.matched_span_count
+            ),
+            (3, 1, 1)
+        );
+        assert_eq!(
+            (trace.root_service.as_str(), trace.root_name.as_str()),
+            ("web", "page")
+        );
+        assert_eq!(
+            (trace.duration_nano, trace.state),
+            (30 * SECOND, SpanState::Interrupted)
+        );
+        let services: Vec<_> = trace
+            .services
+            .iter()
+            .map(|service| (service.name.as_str(), service.span_count))
+            .collect();
+        assert_eq!(services, [("shop", 2), ("web", 1)]);
+        assert!(!trace.root_missing);
+    }
+
+    #[test]
+    fn a_service_that_only_spans_name_is_found() {
+        let (_dir, store) = store();
+        append(
+            &store,
+            [span("train", 1).anonymous().with("service.name", "hidden")],
+        );
+        let query = TraceQuery {
+            service: Some("hidden".to_owned()),
+            ..TraceQuery::default()
+        };
+        assert_eq!(search_with(&store, &query, &limits()).traces.len(), 1);
+    }
+
+    #[test]
+    fn a_search_that_reaches_its_limit_says_so() {
+        let (_dir, store) = store();
+        append(
+            &store,
+            (1..=9).map(|id| span("s", id).trace(id).at(id as f64 * 20.0, 200.0)),
+        );
+        let few = SearchLimits {
+            spans: 3,
+            ..limits()
+        };
+        let page = search_with(&store, &TraceQuery::default(), &few);
+        assert_eq!((page.traces.len(), page.truncated), (3, true));
+        assert!(!search_with(&store, &TraceQuery::default(), &limits()).truncated);
+    }
+
+    #[test]
+    fn a_cursor_that_was_tampered_with_is_refused() {
+        for text in ["", "1", "x-00000000000000000000000000000001", "1-0"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
     }
 }

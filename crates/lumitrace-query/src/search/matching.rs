@@ -1,9 +1,11 @@
 //! Whether a span meets the conditions of a search.
+//!
+//! What the store can decide it decides, here too, so that a live view and a search agree. What is
+//! added are the tags that speak of the span itself, and services that are named only on the span.
 
-use lumitrace_model::{KeyValue, Value};
-use lumitrace_store::SpanRecord;
+use lumitrace_store::{ScanRequest, SpanParts, SpanRecord, value_matches};
 
-use super::TraceQuery;
+use super::{TagFilter, TraceQuery};
 use crate::facts::service_name;
 
 /// Tags that speak of the span itself rather than of an attribute.
@@ -16,69 +18,84 @@ const INTRINSIC_TAGS: [&str; 6] = [
     "error",
 ];
 
-/// Whether the tag `key` speaks of the span itself rather than of an attribute.
-pub(crate) fn is_intrinsic(key: &str) -> bool {
-    INTRINSIC_TAGS.contains(&key)
+/// The conditions of a query, ready to be asked of many spans.
+pub(super) struct Matcher<'a> {
+    service: Option<&'a str>,
+    intrinsic_tags: Vec<&'a TagFilter>,
+    request: ScanRequest,
 }
 
-impl TraceQuery {
-    /// Whether `record` meets every condition on spans, that is, all but limit and cursor.
-    pub fn matches(&self, record: &SpanRecord) -> bool {
-        self.matches_shape(record)
-            && self
-                .tags
+impl<'a> Matcher<'a> {
+    pub(super) fn new(query: &'a TraceQuery) -> Self {
+        let (intrinsic_tags, tags): (Vec<_>, Vec<_>) = query
+            .tags
+            .iter()
+            .partition(|tag| INTRINSIC_TAGS.contains(&tag.key.as_str()));
+        let request = ScanRequest {
+            start_unix_nano: query.start_unix_nano.unwrap_or(0),
+            end_unix_nano: query
+                .end_unix_nano
+                .map_or(u64::MAX, |end| end.saturating_sub(1)),
+            service: None,
+            names: query.operation.iter().cloned().collect(),
+            min_duration_nano: query.min_duration_nano,
+            max_duration_nano: query.max_duration_nano,
+            only_errors: query.only_errors,
+            attributes: tags
                 .iter()
-                .all(|tag| has_tag(record, &tag.key, &tag.value))
-            && self
-                .text
-                .as_ref()
-                .is_none_or(|text| contains_text(record, text))
+                .map(|tag| (tag.key.clone(), tag.value.clone()))
+                .collect(),
+            text: query.text.clone(),
+            newest_first: true,
+            parts: SpanParts::NONE,
+        };
+        Self {
+            service: query.service.as_deref(),
+            intrinsic_tags,
+            request,
+        }
     }
 
-    /// Whether its name, times and status meet their conditions; needs no attributes unless the
-    /// resource has no service name.
-    fn matches_shape(&self, record: &SpanRecord) -> bool {
-        let span = &record.span;
-        let (start, duration) = (span.start_unix_nano, span.duration_nano());
-        let is_of = |service: &String| {
-            record.service_name() == service || service_name(&record.resource, span) == service
+    /// What to ask the store for: every matching span is among its answer. Some of its answer may
+    /// not match.
+    ///
+    /// `is_known` says whether any resource has the service's name; if none has, spans may carry
+    /// it themselves, which the store cannot know.
+    pub(super) fn scan_request(&self, is_known: impl FnOnce(&str) -> bool) -> ScanRequest {
+        let service = self.service.filter(|service| is_known(service));
+        ScanRequest {
+            service: service.map(str::to_owned),
+            ..self.request.clone()
+        }
+    }
+
+    /// Whether `record`, with all its parts, meets every condition.
+    pub(super) fn matches(&self, record: &SpanRecord) -> bool {
+        let is_of = |service| {
+            record.service_name() == service
+                || service_name(&record.resource, &record.span) == service
         };
-        self.service.as_ref().is_none_or(is_of)
-            && self
-                .operation
-                .as_ref()
-                .is_none_or(|operation| span.name == *operation)
-            && self
-                .min_duration_nano
-                .is_none_or(|shortest| duration >= shortest)
-            && self
-                .max_duration_nano
-                .is_none_or(|longest| duration <= longest)
-            && self
-                .start_unix_nano
-                .is_none_or(|earliest| start >= earliest)
-            && self.end_unix_nano.is_none_or(|end| start < end)
-            && (!self.only_errors || span.is_error())
+        self.service.is_none_or(is_of)
+            && self.intrinsic_tags.iter().all(|tag| has_tag(record, tag))
+            && self.request.matches(record)
     }
 }
 
-fn has_tag(record: &SpanRecord, key: &str, value: &str) -> bool {
+fn has_tag(record: &SpanRecord, TagFilter { key, value }: &TagFilter) -> bool {
     let span = &record.span;
-    let intrinsic = match key {
-        "name" => span.name == value,
+    let is_intrinsic = match key.as_str() {
+        "name" => span.name == *value,
         "kind" => span.kind.as_str() == value,
         "status" => status_word(record) == value,
-        "status.message" => span.status.message == value,
+        "status.message" => span.status.message == *value,
         "service" => service_name(&record.resource, span) == value,
-        "error" => span.is_error() == (value == "true") && ["true", "false"].contains(&value),
+        "error" => value.parse() == Ok(span.is_error()),
         _ => false,
     };
-    let has = |attributes: &[KeyValue]| {
-        attributes
-            .iter()
-            .any(|attribute| attribute.key == key && spells(&attribute.value, value))
-    };
-    intrinsic || has(&span.attributes) || has(&record.resource.attributes)
+    let mut attributes = span.attributes.iter().chain(&record.resource.attributes);
+    is_intrinsic
+        || attributes
+            .any(|attribute| attribute.key == *key && value_matches(&attribute.value, value))
 }
 
 fn status_word(record: &SpanRecord) -> &'static str {
@@ -90,61 +107,16 @@ fn status_word(record: &SpanRecord) -> &'static str {
     }
 }
 
-/// Whether `text` is how a person would write `value`.
-fn spells(value: &Value, text: &str) -> bool {
-    match value {
-        Value::String(string) => string == text,
-        Value::Bool(bool) => text == if *bool { "true" } else { "false" },
-        Value::Int(int) => text.parse() == Ok(*int),
-        Value::Double(double) => {
-            let number = Value::String(text.to_owned().into()).as_f64();
-            number.is_some_and(|number| number == *double || number.is_nan() && double.is_nan())
-        }
-        Value::Array(values) => values.iter().any(|value| spells(value, text)),
-        Value::Null | Value::Bytes(_) | Value::Map(_) => false,
-    }
-}
-
-fn contains_text(record: &SpanRecord, text: &str) -> bool {
-    let text = text.to_lowercase();
-    let span = &record.span;
-    contains_in_any_case(&span.name, &text)
-        || contains_in_any_case(&span.status.message, &text)
-        || span
-            .attributes
-            .iter()
-            .any(|attribute| value_contains(&attribute.value, &text))
-}
-
-fn value_contains(value: &Value, lower_case: &str) -> bool {
-    match value {
-        Value::String(string) => contains_in_any_case(string, lower_case),
-        Value::Array(values) => values.iter().any(|value| value_contains(value, lower_case)),
-        Value::Map(entries) => entries
-            .iter()
-            .any(|entry| value_contains(&entry.value, lower_case)),
-        _ => false,
-    }
-}
-
-/// Whether `text` contains `lower_case`, in any case.
-fn contains_in_any_case(text: &str, lower_case: &str) -> bool {
-    if !(text.is_ascii() && lower_case.is_ascii()) {
-        return text.to_lowercase().contains(lower_case);
-    }
-    lower_case.is_empty()
-        || text
-            .as_bytes()
-            .windows(lower_case.len())
-            .any(|window| window.eq_ignore_ascii_case(lower_case.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{SECOND, T0, span};
     use crate::search::TagFilter;
     use lumitrace_model::SpanKind;
+
+    fn matches(query: &TraceQuery, record: &SpanRecord) -> bool {
+        Matcher::new(query).matches(record)
+    }
 
     fn tag(key: &str, value: &str) -> TraceQuery {
         let tags = vec![TagFilter {
@@ -172,6 +144,7 @@ mod tests {
             .with("rate", 0.5)
             .with("pair", "gbpusd")
             .with("warm", true)
+            .with("error", "timeout")
             .resource("host.name", "gpu-7")
             .kind(SpanKind::Client)
             .failed("Broke")
@@ -189,9 +162,10 @@ mod tests {
             ("status.message", "Broke"),
             ("service", "trainer"),
             ("error", "true"),
+            ("error", "timeout"),
         ] {
-            assert!(tag(key, value).matches(&record), "{key}={value}");
-            assert!(!tag(key, "other").matches(&record), "{key}");
+            assert!(matches(&tag(key, value), &record), "{key}={value}");
+            assert!(!matches(&tag(key, "other"), &record), "{key}");
         }
     }
 
@@ -208,9 +182,9 @@ mod tests {
             "STRASSE".replace("SS", "ß").as_str(),
             "",
         ] {
-            assert!(text(found).matches(&record), "{found}");
+            assert!(matches(&text(found), &record), "{found}");
         }
-        assert!(!text("eurusd").matches(&record));
+        assert!(!matches(&text("eurusd"), &record));
     }
 
     #[test]
@@ -221,7 +195,7 @@ mod tests {
             end_unix_nano: Some(T0 + end),
             ..TraceQuery::default()
         };
-        assert!(between(SECOND, SECOND + 1).matches(&record));
-        assert!(!between(0, SECOND).matches(&record));
+        assert!(matches(&between(SECOND, SECOND + 1), &record));
+        assert!(!matches(&between(0, SECOND), &record));
     }
 }

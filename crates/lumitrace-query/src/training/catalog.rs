@@ -34,6 +34,8 @@ pub(crate) struct RunCatalog {
     is_stale: bool,
     recent: RecentSpans,
     last_process: Option<(Arc<Resource>, Identity)>,
+    /// How many processes there may be before those that do not train are thinned out.
+    process_limit: usize,
 }
 
 impl RunCatalog {
@@ -175,34 +177,27 @@ impl RunCatalog {
         self.is_stale |= digest.is_some_and(|(_, digest)| digest.has_seen_trace(trace_id));
     }
 
-    /// Keeps the processes that do not train, and may never, few.
+    /// Keeps the processes that do not train, and may never, few: of too many, the longest silent
+    /// half goes.
     fn forget_other_processes(&mut self) {
-        let count = |digests: &mut dyn Iterator<Item = &RunDigest>| {
-            digests.filter(|digest| !digest.is_training()).count()
-        };
-        if self.runs.len() + self.stretches.len() <= OTHER_PROCESSES {
+        if self.runs.len() + self.stretches.len() <= self.process_limit {
             return;
         }
-        let others = count(&mut self.runs.values()) + count(&mut self.stretches.values().flatten());
-        if others <= OTHER_PROCESSES {
-            return;
-        }
-        let mut ages: Vec<u64> = self
-            .runs
-            .values()
-            .chain(self.stretches.values().flatten())
-            .filter(|digest| !digest.is_training())
-            .map(RunDigest::last_seen_unix_nano)
-            .collect();
+        let digests = self.runs.values().chain(self.stretches.values().flatten());
+        let others = digests.filter(|digest| !digest.is_training());
+        let mut ages: Vec<u64> = others.map(RunDigest::last_seen_unix_nano).collect();
         let middle = ages.len() / 2;
-        let (_, &mut median, _) = ages.select_nth_unstable(middle);
-        let is_kept =
-            |digest: &RunDigest| digest.is_training() || digest.last_seen_unix_nano() > median;
-        self.runs.retain(|_, digest| is_kept(digest));
-        self.stretches.retain(|_, stretches| {
-            stretches.retain(is_kept);
-            !stretches.is_empty()
-        });
+        if middle > 0 {
+            let (_, &mut median, _) = ages.select_nth_unstable(middle);
+            let is_kept =
+                |digest: &RunDigest| digest.is_training() || digest.last_seen_unix_nano() > median;
+            self.runs.retain(|_, digest| is_kept(digest));
+            self.stretches.retain(|_, stretches| {
+                stretches.retain(is_kept);
+                !stretches.is_empty()
+            });
+        }
+        self.process_limit = self.runs.len() + self.stretches.len() + OTHER_PROCESSES;
     }
 }
 
@@ -259,5 +254,237 @@ impl RecentSpans {
             self.known.remove(&oldest);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{SECOND, SpanBuilder, T0, span, trace_id};
+    use crate::training::RunState;
+
+    const NOW: u64 = T0 + 100_000 * SECOND;
+
+    fn catalog(spans: impl IntoIterator<Item = SpanBuilder>) -> RunCatalog {
+        let mut catalog = RunCatalog::new(TrainingNames::default(), AssignedTraces::new());
+        spans.into_iter().for_each(|span| {
+            catalog.observe(&span.record());
+        });
+        catalog
+    }
+
+    fn check(catalog: &RunCatalog, expected: &[&str]) {
+        let mut runs: Vec<_> = catalog
+            .runs()
+            .map(|(id, digest)| digest.summary(id, NOW))
+            .collect();
+        runs.sort_by_key(|run| (run.start_unix_nano, run.instance.clone()));
+        let lines = runs.iter().map(|run| {
+            let name = run.instance.as_deref().unwrap_or(&run.service_name);
+            let losses = run
+                .last_loss
+                .map(|loss| format!(" loss {loss}"))
+                .unwrap_or_default();
+            let epoch = run
+                .epoch
+                .map(|epoch| format!(" epoch {epoch}"))
+                .unwrap_or_default();
+            format!(
+                "{name} {}{epoch} batches {}{losses}",
+                run.state.as_str(),
+                run.batch_count
+            )
+        });
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+    }
+
+    fn batch(id: u64, start: f64) -> SpanBuilder {
+        let loss = 1.0 / id as f64;
+        span("batch", id)
+            .trace(id)
+            .at(start, start + 0.5)
+            .with("loss", loss)
+            .with("step", id)
+    }
+
+    #[test]
+    fn batches_that_are_traces_of_their_own_are_one_run() {
+        let of_process = |id: u64, pid: i64| batch(id, id as f64).resource("process.pid", pid);
+        let catalog = catalog([of_process(1, 7), of_process(2, 7), of_process(4, 8)]);
+        check(
+            &catalog,
+            &[
+                "trainer finished batches 2 loss 0.5",
+                "trainer finished batches 1 loss 0.25",
+            ],
+        );
+    }
+
+    #[test]
+    fn without_a_process_half_an_hour_of_silence_begins_a_new_run() {
+        let catalog = catalog([
+            batch(1, 0.0),
+            batch(2, 1700.0),
+            batch(4, 3400.0),
+            batch(5, 9000.0),
+        ]);
+        check(
+            &catalog,
+            &[
+                "trainer finished batches 3 loss 0.25",
+                "trainer finished batches 1 loss 0.2",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_epoch_that_arrives_last_joins_the_stretches_it_covers() {
+        let epoch = span("epoch", 9).trace(9).at(0.0, 4000.0).with("epoch", 1);
+        let catalog = catalog([batch(1, 10.0), batch(4, 3900.0), epoch]);
+        check(&catalog, &["trainer finished epoch 1 batches 2 loss 0.25"]);
+    }
+
+    #[test]
+    fn a_run_told_by_silence_is_found_by_any_id_it_ever_had() {
+        let mut catalog = catalog([]);
+        let first = catalog.observe(&batch(1, 100.0).record()).unwrap();
+        let earlier = catalog.observe(&batch(2, 50.0).record()).unwrap();
+        assert_ne!(first, earlier);
+        assert_eq!(catalog.run(first).unwrap().0, earlier);
+        assert_eq!(catalog.run(earlier).unwrap().0, earlier);
+        assert!(catalog.run(RunId(1)).is_none());
+    }
+
+    #[test]
+    fn services_that_do_not_train_are_no_runs() {
+        let request = |id| span("GET /", id).trace(id).service("web");
+        let agent = span("step", 3).trace(3).service("agent").with("step", 1);
+        check(&catalog([request(1), request(2), agent]), &[]);
+    }
+
+    #[test]
+    fn what_came_before_the_first_batch_counts_once_the_process_trains() {
+        let root = span("train", 1)
+            .at(0.0, 1.0)
+            .pending()
+            .resource("process.pid", 7);
+        let batch = batch(2, 5.0).resource("process.pid", 7);
+        let catalog = catalog([root, batch]);
+        assert_eq!(catalog.runs().next().unwrap().1.start_unix_nano(), T0);
+    }
+
+    #[test]
+    fn a_span_that_is_delivered_twice_counts_once() {
+        check(
+            &catalog([batch(1, 0.0), batch(1, 0.0)]),
+            &["trainer finished batches 1 loss 1"],
+        );
+        let announced = span("epoch", 3)
+            .at(0.0, 1.0)
+            .with("epoch", 1)
+            .with("total_epochs", 1);
+        let late = catalog([announced.clone().at(0.0, 9.0), announced.pending()]);
+        check(&late, &["trainer finished epoch 1 batches 0"]);
+    }
+
+    #[test]
+    fn ranks_share_the_run_that_the_program_names() {
+        let rank = |id, host: &'static str| {
+            batch(id, id as f64)
+                .resource("run.id", "night")
+                .resource("host.name", host)
+        };
+        check(
+            &catalog([rank(1, "a"), rank(2, "b")]),
+            &["night finished batches 2 loss 0.5"],
+        );
+    }
+
+    #[test]
+    fn a_run_named_by_the_root_alone_owns_the_whole_trace() {
+        let root = span("train", 1)
+            .trace(5)
+            .at(0.0, 9.0)
+            .with("run.id", "sweep-1");
+        let batch = batch(2, 1.0).trace(5).parent(1).resource("process.pid", 7);
+        let spans = [batch, root.resource("process.pid", 7)];
+        let late = catalog(spans.clone());
+        assert!(late.is_stale(), "the batch was counted for its process");
+        let mut again = RunCatalog::new(TrainingNames::default(), late.into_assigned());
+        spans.into_iter().for_each(|span| {
+            again.observe(&span.record());
+        });
+        assert!(!again.is_stale());
+        check(&again, &["sweep-1 finished batches 1 loss 0.5"]);
+    }
+
+    #[test]
+    fn the_state_of_a_run_follows_its_spans() {
+        let of = |spans: Vec<SpanBuilder>, after: f64| {
+            let catalog = catalog(spans);
+            let (_, digest) = catalog.runs().next().unwrap();
+            digest.state(T0 + (after * SECOND as f64) as u64)
+        };
+        let root = span("train", 1).at(0.0, 100.0);
+        let epoch = |id: u64, start: f64| {
+            let number = id as i64 - 1;
+            let span = span("epoch", id).at(start, start + 10.0).parent(1);
+            span.with("epoch", number).with("total_epochs", 2)
+        };
+        let whole = vec![epoch(2, 0.0), epoch(3, 10.0)];
+        let with_root = |root: SpanBuilder| [whole.clone(), vec![root]].concat();
+        let unplanned = vec![span("epoch_1", 2).at(0.0, 10.0)];
+        for (expected, spans, after) in [
+            (RunState::Finished, with_root(root.clone()), 101.0),
+            (
+                RunState::Failed,
+                with_root(root.clone().failed("out of memory")),
+                101.0,
+            ),
+            (RunState::Running, with_root(root.clone().pending()), 125.0),
+            (
+                RunState::Interrupted,
+                with_root(root.clone().pending()),
+                131.0,
+            ),
+            (RunState::Finished, whole.clone(), 21.0),
+            (RunState::Running, vec![epoch(2, 0.0)], 100.0),
+            (RunState::Interrupted, vec![epoch(2, 0.0)], 1000.0),
+            (RunState::Failed, vec![epoch(2, 0.0).failed("NaN")], 11.0),
+            (
+                RunState::Interrupted,
+                vec![epoch(2, 0.0), epoch(3, 10.0).pending()],
+                60.0,
+            ),
+            (RunState::Running, unplanned.clone(), 60.0),
+            (RunState::Finished, unplanned, 1000.0),
+        ] {
+            let shown: Vec<_> = spans
+                .iter()
+                .map(|span| span.clone().record().span.clone())
+                .collect();
+            assert_eq!(of(spans, after), expected, "{after} s: {shown:#?}");
+        }
+    }
+
+    #[test]
+    fn processes_that_never_train_are_forgotten_in_the_end() {
+        let mut catalog = catalog([batch(1, 0.0).resource("process.pid", 1)]);
+        for pid in 2..10_000_i64 {
+            let root = span("GET /", pid as u64).at(pid as f64, pid as f64 + 0.1);
+            catalog.observe(&root.resource("process.pid", pid).record());
+        }
+        assert!(catalog.runs.len() <= 2 * OTHER_PROCESSES + 1);
+        assert_eq!(catalog.runs().count(), 1);
+        assert_eq!(
+            catalog
+                .runs()
+                .next()
+                .unwrap()
+                .1
+                .summary(RunId(0), NOW)
+                .trace_ids,
+            [trace_id(1)]
+        );
     }
 }

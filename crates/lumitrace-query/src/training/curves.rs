@@ -311,3 +311,163 @@ fn places(rows: &[Row]) -> Vec<u32> {
     }
     places
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{SpanBuilder, span};
+    use crate::training::recognition::TrainingNames;
+
+    fn check(name: &str, spans: impl IntoIterator<Item = SpanBuilder>, expected: &str) {
+        let mut fold = RunFold::new(TrainingNames::default());
+        spans
+            .into_iter()
+            .for_each(|span| fold.observe(&span.record()));
+        let mut shown = Vec::new();
+        fold.visit_curves(&[name.to_owned()], &mut |curve| {
+            let points = curve
+                .points
+                .iter()
+                .map(|point| format!("{}:{}", point.step, point.value));
+            let points = points.collect::<Vec<_>>().join(" ");
+            shown.push(format!("{} {points}", curve.x.as_str()));
+        });
+        assert_eq!(shown.join("; "), expected);
+    }
+
+    fn epoch(id: u64, number: i64, start: f64) -> SpanBuilder {
+        span("epoch", id)
+            .at(start, start + 10.0)
+            .with("epoch", number)
+    }
+
+    /// Batches of an epoch, one per second, whose loss is the time.
+    fn batches(
+        key: &'static str,
+        parent: u64,
+        steps: std::ops::Range<i64>,
+        start: f64,
+    ) -> Vec<SpanBuilder> {
+        let batch = |(at, step): (f64, i64)| {
+            let id = parent * 1000 + step as u64;
+            let span = span("batch", id)
+                .parent(parent)
+                .at(start + at, start + at + 0.5);
+            span.with(key, step).with("loss", start + at)
+        };
+        (0..).map(f64::from).zip(steps).map(batch).collect()
+    }
+
+    #[test]
+    fn steps_that_count_within_the_epoch_become_global() {
+        let spans = || {
+            let first = [
+                vec![epoch(10, 1, 0.0)],
+                batches("batch_index", 10, 0..3, 0.0),
+            ]
+            .concat();
+            [
+                first,
+                vec![epoch(20, 2, 10.0)],
+                batches("batch_index", 20, 0..2, 10.0),
+            ]
+            .concat()
+        };
+        check("loss", spans(), "step 0:0 1:1 2:2 3:10 4:11");
+        check(
+            "loss",
+            spans().into_iter().rev(),
+            "step 0:0 1:1 2:2 3:10 4:11",
+        );
+    }
+
+    #[test]
+    fn a_step_is_taken_as_global_unless_it_starts_anew() {
+        let run = |second: std::ops::Range<i64>| {
+            let first = [vec![epoch(10, 0, 0.0)], batches("step", 10, 1..3, 0.0)].concat();
+            [
+                first,
+                vec![epoch(20, 1, 10.0)],
+                batches("step", 20, second, 10.0),
+            ]
+            .concat()
+        };
+        check("loss", run(3..5), "step 1:0 2:1 3:10 4:11");
+        check("loss", run(1..3), "step 1:0 2:1 3:10 4:11");
+        check(
+            "loss",
+            batches("global_step", 10, 7..9, 0.0),
+            "step 7:0 8:1",
+        );
+    }
+
+    #[test]
+    fn a_resumed_training_shows_as_a_step_back() {
+        let first = [
+            vec![epoch(10, 1, 0.0)],
+            batches("batch_index", 10, 0..4, 0.0),
+        ]
+        .concat();
+        let again = [
+            vec![epoch(20, 1, 50.0)],
+            batches("batch_index", 20, 2..4, 50.0),
+        ]
+        .concat();
+        check(
+            "loss",
+            [first, again].concat(),
+            "step 0:0 1:1 2:2 3:3 2:50 3:51",
+        );
+    }
+
+    #[test]
+    fn batches_of_an_epoch_that_is_still_to_come_follow_the_finished_ones() {
+        let first = [
+            vec![epoch(10, 1, 0.0)],
+            batches("batch_index", 10, 0..2, 0.0),
+        ]
+        .concat();
+        let open = batches("batch_index", 20, 0..2, 50.0);
+        check("loss", [first, open].concat(), "step 0:0 1:1 2:50 3:51");
+    }
+
+    #[test]
+    fn losses_at_steps_of_an_epoch_become_one_curve() {
+        let epochs = [
+            epoch(10, 1, 0.0)
+                .with("loss_at_step_0", 0.5)
+                .with("loss_at_step_100", 0.25),
+            epoch(20, 2, 10.0).with("loss_at_step_0", "NaN"),
+        ];
+        check("loss_at_step", epochs, "step 0:0.5 100:0.25 101:NaN");
+    }
+
+    #[test]
+    fn several_validations_in_an_epoch_go_by_step_if_they_tell_it() {
+        let validation = |id: u64, step: i64| {
+            let span = span("validation", id)
+                .parent(10)
+                .at(id as f64, id as f64 + 0.5);
+            span.with("step", step).with("val_loss", id as f64)
+        };
+        let one = [epoch(10, 1, 0.0), validation(1, 100)];
+        check("val_loss", one.clone(), "epoch 1:1");
+        check(
+            "val_loss",
+            one.into_iter().chain([validation(2, 200)]),
+            "step 100:1 200:2",
+        );
+    }
+
+    #[test]
+    fn what_validations_tell_replaces_what_epochs_repeat() {
+        let spans = [
+            epoch(10, 1, 0.0).with("val_loss", 0.5),
+            span("validation", 11)
+                .parent(10)
+                .at(8.0, 9.0)
+                .with("val_loss", 0.5),
+        ];
+        check("val_loss", spans, "epoch 1:0.5");
+    }
+}

@@ -236,6 +236,7 @@ impl RunFold {
             Upsert::Replaced(index) => index,
             Upsert::Inserted(index) => {
                 self.epoch_contents.push(EpochContent::default());
+                self.release_rows_after(place);
                 self.epoch_starts.insert(place, index);
                 self.place_loose_rows();
                 index
@@ -347,6 +348,36 @@ impl RunFold {
             self.processes.len() - 1
         });
         index.try_into().unwrap_or(u16::MAX)
+    }
+
+    /// Takes from the epoch before `place` what was put there only because it began after that
+    /// epoch did: it may be part of the one that begins at `place`.
+    fn release_rows_after(&mut self, place: (u16, u64)) {
+        let Some((_, &before)) = self.epoch_starts.range((place.0, 0)..=place).next_back() else {
+            return;
+        };
+        let parent = self.epochs.rows[before as usize].span_id;
+        let is_released = |row: &Row| {
+            row.epoch == Some(before)
+                && row.start_unix_nano >= place.1
+                && row.parent_span_id != Some(parent)
+        };
+        let (steps, loose_steps) = (&mut self.steps.rows, &mut self.loose_steps);
+        self.epoch_contents[before as usize].steps.retain(|&step| {
+            let row = &mut steps[step as usize];
+            let is_released = is_released(row);
+            if is_released {
+                row.epoch = None;
+                loose_steps.push(step);
+            }
+            !is_released
+        });
+        for (row, index) in self.validations.rows.iter_mut().zip(0..) {
+            if is_released(row) {
+                row.epoch = None;
+                self.loose_validations.push(index);
+            }
+        }
     }
 
     /// A new epoch may be the one that loose batches and validations were waiting for.

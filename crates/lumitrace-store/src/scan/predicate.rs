@@ -32,6 +32,14 @@ pub fn value_matches(value: &Value, text: &str) -> bool {
     }
 }
 
+impl ScanRequest {
+    /// Whether `record` is what is asked for: what a scan decides of every span, for a span at
+    /// hand.
+    pub fn matches(&self, record: &SpanRecord) -> bool {
+        Predicate::new(self).matches(record)
+    }
+}
+
 /// A search's conditions, ready to be asked of many spans.
 #[derive(Debug)]
 pub(crate) struct Predicate<'a> {
@@ -153,7 +161,7 @@ mod tests {
     use crate::batch::testing::record;
 
     fn matches(request: ScanRequest, record: &SpanRecord) -> bool {
-        Predicate::new(&request).matches(record)
+        request.matches(record)
     }
 
     #[test]

@@ -1,0 +1,215 @@
+//! The engine over a real store: what was stored before it, and what arrives while it answers.
+
+use std::sync::Arc;
+
+use lumitrace_store::SpanRecord;
+
+use super::QueryEngine;
+use crate::facts::SpanState;
+use crate::fixture::{SECOND, SpanBuilder, T0, append, span, span_id, store, trace_id};
+use crate::search::TraceQuery;
+use crate::training::{RunQuery, RunState};
+
+const NOW: u64 = T0 + 1000 * SECOND;
+
+/// A run of one process: an epoch of batches, each a trace of its own.
+fn run(pid: i64, batches: u64) -> Vec<SpanBuilder> {
+    let base = pid as u64 * 1000;
+    let batch = |index: u64| {
+        let at = base as f64 + index as f64;
+        span("batch", base + index)
+            .trace(base + index)
+            .at(at, at + 0.5)
+            .with("step", index)
+    };
+    let epoch = span("epoch_1", base)
+        .trace(base)
+        .at(base as f64, base as f64 + 999.0);
+    (1..=batches)
+        .map(|index| batch(index).with("loss", 1.0 / index as f64))
+        .chain([epoch])
+        .map(|span| span.resource("process.pid", pid))
+        .collect()
+}
+
+fn records(spans: Vec<SpanBuilder>) -> Vec<Arc<SpanRecord>> {
+    spans.into_iter().map(SpanBuilder::record).collect()
+}
+
+/// The runs as pid and number of batches, newest first.
+fn runs(engine: &QueryEngine) -> Vec<(Option<i64>, u64)> {
+    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    runs.iter().map(|run| (run.pid, run.batch_count)).collect()
+}
+
+#[test]
+fn runs_are_found_in_memory_and_in_blocks_and_listed_newest_first() {
+    let (_dir, store) = store();
+    append(&store, run(1, 3));
+    store.flush().unwrap();
+    append(&store, run(2, 2));
+    append(&store, [span("GET /", 1).trace(99).service("web")]);
+    let engine = QueryEngine::new(store);
+    assert_eq!(runs(&engine), [(Some(2), 2), (Some(1), 3)]);
+    let query = RunQuery {
+        service: Some("web".to_owned()),
+        limit: 0,
+    };
+    assert!(engine.runs(&query, NOW).unwrap().is_empty());
+    let query = RunQuery {
+        service: None,
+        limit: 1,
+    };
+    assert_eq!(engine.runs(&query, NOW).unwrap().len(), 1);
+}
+
+#[test]
+fn an_opened_run_follows_what_arrives() {
+    let (_dir, store) = store();
+    append(&store, run(1, 3));
+    let engine = QueryEngine::new(store);
+    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
+    let before = engine.run(run_id, NOW).unwrap().unwrap();
+    assert_eq!(before.epochs[0].batch_count, 3);
+
+    let changes = engine.absorb(&records(run(1, 4)));
+    assert_eq!(changes.run_ids, [run_id]);
+    assert_eq!(changes.trace_ids.len(), 5);
+    let after = engine.run(run_id, NOW).unwrap().unwrap();
+    assert!(after.revision > before.revision);
+    assert_eq!(engine.run_revision(run_id).unwrap(), Some(after.revision));
+    assert_eq!(
+        (after.epochs[0].batch_count, after.summary.batch_count),
+        (4, 4)
+    );
+    assert_eq!(runs(&engine), [(Some(1), 4)]);
+
+    let page = engine
+        .run_batches(run_id, after.epochs[0].span_id, 2, 10, NOW)
+        .unwrap()
+        .unwrap();
+    let steps: Vec<_> = page.batches.iter().map(|batch| batch.step).collect();
+    assert_eq!((page.total, steps), (4, vec![Some(3), Some(4)]));
+    let series = engine
+        .run_series(run_id, &["loss".to_owned()], 100)
+        .unwrap()
+        .unwrap();
+    assert_eq!(series[0].points.len(), 4);
+}
+
+#[test]
+fn what_was_missed_is_read_anew_after_a_lag() {
+    let (_dir, store) = store();
+    append(&store, run(1, 1));
+    let engine = QueryEngine::new(store.clone());
+    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
+    let before = engine.run_revision(run_id).unwrap().unwrap();
+    append(&store, run(1, 7));
+    assert_eq!(runs(&engine), [(Some(1), 1)], "nothing was absorbed");
+    engine.lagged();
+    assert_eq!(runs(&engine), [(Some(1), 7)]);
+    assert!(engine.run_revision(run_id).unwrap().unwrap() > before);
+}
+
+#[test]
+fn a_run_named_only_by_its_root_is_whole_however_late_the_root_comes() {
+    let (_dir, store) = store();
+    let batch = |id: u64| {
+        span("batch", id)
+            .parent(1)
+            .at(id as f64, id as f64 + 0.5)
+            .with("loss", 0.5)
+    };
+    let process = |span: SpanBuilder| span.resource("process.pid", 7);
+    append(&store, [process(batch(2))]);
+    let engine = QueryEngine::new(store.clone());
+    assert_eq!(runs(&engine), [(Some(7), 1)]);
+    let late = vec![
+        process(batch(3)),
+        process(span("train", 1).at(0.0, 9.0).with("run.id", "night")),
+    ];
+    append(&store, late.clone());
+    engine.absorb(&records(late));
+    let listed = engine.runs(&RunQuery::default(), NOW).unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (listed[0].instance.as_deref(), listed[0].batch_count),
+        (Some("night"), 2)
+    );
+    assert_eq!(listed[0].state, RunState::Finished);
+    let view = engine.run(listed[0].run_id, NOW).unwrap().unwrap();
+    assert_eq!(view.summary.batch_count, 2);
+    assert_eq!(view.parameters[0].key, "run.id");
+}
+
+#[test]
+fn a_program_without_any_resource_has_a_run_too() {
+    let (_dir, store) = store();
+    let batch = |id: u64| {
+        let span = span("batch_7", id)
+            .trace(id)
+            .at(id as f64, id as f64 + 0.5)
+            .anonymous();
+        span.with("loss", f64::NAN).with("service.name", "hidden")
+    };
+    append(&store, [batch(1), batch(2)]);
+    let engine = QueryEngine::new(store);
+    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    assert_eq!(
+        (runs[0].service_name.as_str(), runs[0].batch_count),
+        ("hidden", 2)
+    );
+    assert!(runs[0].last_loss.unwrap().is_nan());
+    let view = engine.run(runs[0].run_id, NOW).unwrap().unwrap();
+    assert_eq!(view.series[0].point_count, 2);
+    assert_eq!(view.epochs[0].batch_count, 2);
+    let trace = engine.trace(trace_id(1), NOW).unwrap().unwrap();
+    assert_eq!(
+        (trace.run_id, trace.services),
+        (Some(runs[0].run_id), vec!["hidden".to_owned()])
+    );
+}
+
+#[test]
+fn a_span_is_shown_with_its_state_and_label() {
+    let (_dir, store) = store();
+    append(
+        &store,
+        [span("batch_processing", 5)
+            .with("batch_index", 37)
+            .pending()],
+    );
+    let engine = QueryEngine::new(store);
+    let detail = engine
+        .span(trace_id(1), span_id(5), T0 + 2 * SECOND)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (detail.state, detail.label.as_deref()),
+        (SpanState::Running, Some("(37)"))
+    );
+    assert!(engine.span(trace_id(1), span_id(6), NOW).unwrap().is_none());
+    assert!(engine.trace(trace_id(2), NOW).unwrap().is_none());
+}
+
+#[test]
+fn a_live_view_is_told_of_the_traces_that_match() {
+    let (_dir, store) = store();
+    let spans = vec![
+        span("load", 1).trace(1),
+        span("train", 2).trace(2),
+        span("train", 3).trace(2),
+    ];
+    append(&store, spans.clone());
+    let engine = QueryEngine::new(store);
+    let query = TraceQuery {
+        operation: Some("train".to_owned()),
+        ..TraceQuery::default()
+    };
+    let matching = engine.matching_traces(&query, &records(spans));
+    assert_eq!(matching, [trace_id(2)]);
+    let summaries = engine
+        .summaries(&[trace_id(1), trace_id(2)], &query, NOW)
+        .unwrap();
+    assert_eq!((summaries.len(), summaries[0].matched_span_count), (1, 2));
+}
