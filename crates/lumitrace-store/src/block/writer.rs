@@ -141,7 +141,6 @@ impl BlockWriter {
         if !self.columns.is_empty() {
             self.write_columns()?;
         }
-        self.parquet.finish().map_err(io_of_parquet)?;
         let (checksums, data_bytes) = self.parquet.into_inner().map_err(io_of_parquet)?.finish()?;
         self.index.checksums = checksums;
         let index = self.index.encode();
