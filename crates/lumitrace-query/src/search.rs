@@ -518,12 +518,12 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_search_finds_what_looking_at_every_span_finds(
             spans in any_spans(),
             in_block in 0_usize..40,
-            queries in prop::collection::vec(any_query(), 8),
+            queries in prop::collection::vec(any_query(), 16),
         ) {
             let (_dir, store) = store();
             let (old, new) = spans.split_at(in_block.min(spans.len()));
