@@ -66,3 +66,34 @@ impl Parse for Attribute {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_arguments_are_read_in_any_order() {
+        let text = r#"err, attributes(pair = pair, "in.words" = 1 + 2,), name = "load""#;
+        let arguments: Arguments = syn::parse_str(text).unwrap();
+        assert_eq!(arguments.name.unwrap().value(), "load");
+        let keys: Vec<_> = arguments
+            .attributes
+            .into_iter()
+            .map(|attribute| attribute.key)
+            .collect();
+        assert_eq!(keys, ["pair", "in.words"]);
+        assert!(arguments.records_error);
+    }
+
+    #[test]
+    fn an_unknown_argument_is_an_error_that_names_the_known_ones() {
+        let error = syn::parse_str::<Arguments>("nam = \"load\"")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("`nam`") && error.contains("attributes(...)"),
+            "{error}"
+        );
+    }
+}

@@ -97,3 +97,32 @@ fn contains_impl_trait(returned: &Type) -> bool {
     }
     any_impl(quote!(#returned))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_stays_as_it_is() {
+        let text = "pub async unsafe fn load<'a, T: Copy>(&'a mut self, t: T) -> Result<&'a T, E> \
+                    where T: Send { todo() }";
+        let function: ItemFn = syn::parse_str(text).unwrap();
+        let arguments = Arguments {
+            records_error: true,
+            ..Arguments::default()
+        };
+        let traced = traced(&arguments, function.clone()).unwrap();
+        let traced: ItemFn = syn::parse2(traced).unwrap();
+        let (before, after) = (&function.sig, &traced.sig);
+        assert_eq!(quote!(#before).to_string(), quote!(#after).to_string());
+    }
+
+    #[test]
+    fn a_const_fn_is_refused() {
+        let function = syn::parse_str("const fn f() {}").unwrap();
+        let error = traced(&Arguments::default(), function)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("const fn"), "{error}");
+    }
+}

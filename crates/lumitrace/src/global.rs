@@ -14,7 +14,7 @@ static PROVIDER: RwLock<Option<TracerProvider>> = RwLock::new(None);
 static HAS_PROVIDER: AtomicBool = AtomicBool::new(false);
 static TRACERS: Tracers = Tracers::new();
 
-/// Makes `provider` the one that [`tracer`](crate::tracer) records for.
+/// Makes `provider` the one that [`tracer`](fn@tracer) records for.
 pub fn set_provider(provider: TracerProvider) {
     *PROVIDER.write().unwrap_or_else(PoisonError::into_inner) = Some(provider);
     HAS_PROVIDER.store(true, Ordering::Release);
