@@ -53,6 +53,9 @@ pub struct SharedArguments {
     /// Currency pairs, as a comma list; one model and one trace each.
     #[arg(long, value_delimiter = ',', default_value = "gbpusd", value_parser = pair)]
     pub pairs: Vec<String>,
+    /// Print problems only.
+    #[arg(long)]
+    pub quiet: bool,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
@@ -76,7 +79,7 @@ struct DataArguments {
     #[arg(long, value_delimiter = ',')]
     years: Vec<i16>,
     /// Use the newest so many bars, 0 for all; where there are none, generate so many per year.
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 30_000)]
     bars: usize,
     /// Seed of generated bars and of the training.
     #[arg(long, default_value_t = 7)]
@@ -95,8 +98,9 @@ struct WindowArguments {
     /// Bars from a window to the horizon.
     #[arg(long, default_value_t = 10, value_parser = count)]
     t_out: usize,
-    /// Bars from one window to the next.
-    #[arg(long, default_value_t = 1, value_parser = count)]
+    /// Bars from one window to the next. Neighbours are nearly the same, so time is better spent on
+    /// more bars than on every one of them.
+    #[arg(long, default_value_t = 4, value_parser = count)]
     stride: usize,
     /// Bars in which the largest returns are looked for [default: --t-out].
     #[arg(long, value_parser = count)]

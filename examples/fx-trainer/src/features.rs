@@ -156,59 +156,37 @@ fn group_columns(
     closes: &[f64],
     settings: &FeatureSettings,
 ) -> Vec<Feature> {
-    let column = |name: &str, values: Vec<f64>| Feature {
-        name: name.to_owned(),
-        values,
-    };
-    let distance = |averages: Vec<f64>| -> Vec<f64> {
-        closes
-            .iter()
-            .zip(averages)
-            .map(|(close, average)| close / average - 1.0)
-            .collect()
-    };
     match group {
-        FeatureGroup::Price => vec![
-            column("log_return", indicators::log_returns(closes)),
-            column("bar_range", bars.iter().map(relative_range).collect()),
-            column(
-                "bar_body",
-                bars.iter()
-                    .map(|bar| (bar.close - bar.open) / bar.close)
-                    .collect(),
-            ),
-        ],
-        FeatureGroup::Sma => (settings.sma_windows.iter())
-            .map(|&w| column(&format!("sma_{w}"), distance(rolling(closes, w, mean))))
-            .collect(),
-        FeatureGroup::Ema => (settings.ema_windows.iter())
-            .map(|&w| column(&format!("ema_{w}"), distance(indicators::ema(closes, w))))
-            .collect(),
+        FeatureGroup::Price => price(bars, closes),
+        FeatureGroup::Sma => distances("sma", closes, &settings.sma_windows, |window| {
+            rolling(closes, window, mean)
+        }),
+        FeatureGroup::Ema => distances("ema", closes, &settings.ema_windows, |window| {
+            indicators::ema(closes, window)
+        }),
         FeatureGroup::Rsi => {
             let window = settings.rsi_window;
             vec![column(
-                &format!("rsi_{window}"),
+                format!("rsi_{window}"),
                 indicators::rsi(closes, window),
             )]
         }
         FeatureGroup::Bollinger => bollinger(closes, settings),
         FeatureGroup::Atr => {
-            let ranges = indicators::atr(bars, settings.atr_window);
+            let window = settings.atr_window;
+            let ranges = indicators::atr(bars, window);
             let relative = ranges
                 .iter()
                 .zip(closes)
                 .map(|(range, close)| range / close);
-            vec![column(
-                &format!("atr_{}", settings.atr_window),
-                relative.collect(),
-            )]
+            vec![column(format!("atr_{window}"), relative.collect())]
         }
         FeatureGroup::Volatility => volatility(closes, settings),
         FeatureGroup::Spread => {
             let ranges: Vec<f64> = bars.iter().map(relative_range).collect();
             let window = settings.spread_window;
             vec![column(
-                &format!("spread_{window}"),
+                format!("spread_{window}"),
                 rolling(&ranges, window, mean),
             )]
         }
@@ -216,38 +194,19 @@ fn group_columns(
             let wicks: Vec<f64> = bars.iter().map(indicators::wick_imbalance).collect();
             let window = settings.wick_imbalance_window;
             vec![column(
-                &format!("wick_imbalance_{window}"),
+                format!("wick_imbalance_{window}"),
                 rolling(&wicks, window, mean),
             )]
         }
-        FeatureGroup::Microstructure => (settings.microstructure_windows.iter())
-            .flat_map(|&w| {
-                // w moves lie between w + 1 closes.
-                let efficiency = rolling(closes, w + 1, indicators::path_efficiency);
-                let imbalance = rolling(closes, w + 1, indicators::tick_imbalance);
-                [
-                    column(&format!("efficiency_{w}"), efficiency),
-                    column(&format!("tick_imbalance_{w}"), imbalance),
-                ]
-            })
-            .collect(),
-        FeatureGroup::IntrinsicTime => {
-            let states = indicators::intrinsic_time(closes, settings.directional_change);
-            vec![
-                column(
-                    "dc_direction",
-                    states.iter().map(|state| state.direction).collect(),
-                ),
-                column(
-                    "dc_move",
-                    states.iter().map(|state| state.log_move).collect(),
-                ),
-                column(
-                    "dc_age",
-                    states.iter().map(|state| state.age.ln_1p()).collect(),
-                ),
-            ]
-        }
+        FeatureGroup::Microstructure => microstructure(closes, &settings.microstructure_windows),
+        FeatureGroup::IntrinsicTime => intrinsic_time(closes, settings.directional_change),
+    }
+}
+
+fn column(name: impl Into<String>, values: Vec<f64>) -> Feature {
+    Feature {
+        name: name.into(),
+        values,
     }
 }
 
@@ -255,23 +214,47 @@ fn relative_range(bar: &Bar) -> f64 {
     (bar.high - bar.low) / bar.close
 }
 
+fn price(bars: &[Bar], closes: &[f64]) -> Vec<Feature> {
+    let body = |bar: &Bar| (bar.close - bar.open) / bar.close;
+    vec![
+        column("log_return", indicators::log_returns(closes)),
+        column("bar_range", bars.iter().map(relative_range).collect()),
+        column("bar_body", bars.iter().map(body).collect()),
+    ]
+}
+
+/// How far the close lies above each average, as a share of it.
+fn distances(
+    name: &str,
+    closes: &[f64],
+    windows: &[usize],
+    average: impl Fn(usize) -> Vec<f64>,
+) -> Vec<Feature> {
+    let distance = |window: usize| -> Vec<f64> {
+        closes
+            .iter()
+            .zip(average(window))
+            .map(|(close, average)| close / average - 1.0)
+            .collect()
+    };
+    windows
+        .iter()
+        .map(|&window| column(format!("{name}_{window}"), distance(window)))
+        .collect()
+}
+
+/// Where the close lies between the bands (-1 to 1 inside), and the bands' relative width.
 fn bollinger(closes: &[f64], settings: &FeatureSettings) -> Vec<Feature> {
     let half_width = |window: &[f64]| settings.bollinger_deviations * deviation(window);
-    let place = |window: &[f64]| {
+    let position = |window: &[f64]| {
         let close = window[window.len() - 1];
         ratio(close - mean(window), half_width(window))
     };
     let width = |window: &[f64]| 2.0 * half_width(window) / mean(window);
     let window = settings.bollinger_window;
     vec![
-        Feature {
-            name: "bollinger_position".into(),
-            values: rolling(closes, window, place),
-        },
-        Feature {
-            name: "bollinger_width".into(),
-            values: rolling(closes, window, width),
-        },
+        column("bollinger_position", rolling(closes, window, position)),
+        column("bollinger_width", rolling(closes, window, width)),
     ]
 }
 
@@ -285,18 +268,45 @@ fn volatility(closes: &[f64], settings: &FeatureSettings) -> Vec<Feature> {
         .map(|(short, long)| ratio(*short, *long))
         .collect();
     vec![
-        Feature {
-            name: "vol_short".into(),
-            values: short,
-        },
-        Feature {
-            name: "vol_long".into(),
-            values: long,
-        },
-        Feature {
-            name: "vol_ratio".into(),
-            values: relative,
-        },
+        column("vol_short", short),
+        column("vol_long", long),
+        column("vol_ratio", relative),
+    ]
+}
+
+/// Per window: the share of rises less falls, and how straight the price went.
+fn microstructure(closes: &[f64], windows: &[usize]) -> Vec<Feature> {
+    // A window of moves lies between one more closes.
+    let features = windows.iter().map(|&window| {
+        [
+            column(
+                format!("tick_imbalance_{window}"),
+                rolling(closes, window + 1, indicators::tick_imbalance),
+            ),
+            column(
+                format!("efficiency_{window}"),
+                rolling(closes, window + 1, indicators::path_efficiency),
+            ),
+        ]
+    });
+    features.flatten().collect()
+}
+
+fn intrinsic_time(closes: &[f64], directional_change: f64) -> Vec<Feature> {
+    let states = indicators::intrinsic_time(closes, directional_change);
+    vec![
+        column(
+            "dc_direction",
+            states.iter().map(|state| state.direction).collect(),
+        ),
+        column(
+            "dc_move",
+            states.iter().map(|state| state.log_move).collect(),
+        ),
+        column(
+            "dc_age",
+            states.iter().map(|state| state.age.ln_1p()).collect(),
+        ),
     ]
 }
 

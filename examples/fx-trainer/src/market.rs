@@ -18,7 +18,7 @@ const VOLATILITY_MEMORY: f64 = 0.985;
 const VOLATILITY_DEVIATION: f64 = 0.45;
 /// How much of the hidden drift is left after a minute, and its size beside the volatility.
 const DRIFT_MEMORY: f64 = 0.97;
-const DRIFT_SHARE: f64 = 0.45;
+const DRIFT_SHARE: f64 = 0.6;
 /// Share of the minutes without a trade, which real files leave out.
 const MISSING_MINUTES: f64 = 0.004;
 

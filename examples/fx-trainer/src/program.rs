@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use crate::{
     cli::SharedArguments,
-    progress::{say, warn},
+    progress::{self, say, warn},
     run::{RunSettings, run_pair},
     spans, tracing,
 };
 
 /// Trains every pair. A pair that fails is reported, and the others go on.
 pub fn run(service_name: &str, arguments: &SharedArguments, settings: &RunSettings) -> ExitCode {
+    if arguments.quiet {
+        progress::silence();
+    }
     if let Some(device) = arguments.ignored_device() {
         say(format_args!(
             "this program has been built without {device}, so the CPU is used"

@@ -33,7 +33,7 @@ impl Default for WindowSettings {
     fn default() -> Self {
         Self {
             t_in: 120,
-            stride: 1,
+            stride: 4,
             train_ratio: 0.70,
             validation_ratio: 0.15,
         }
@@ -337,6 +337,7 @@ mod tests {
     fn a_batch_holds_the_scaled_features_and_targets_of_its_windows() {
         let settings = WindowSettings {
             t_in: 20,
+            stride: 1,
             ..Default::default()
         };
         let (bars, table, dataset) = dataset(&settings);

@@ -208,16 +208,16 @@ mod tests {
         fn ema_is_the_weighted_sum_of_all_values(values in closes(), window in 2usize..20) {
             let weight = 2.0 / (window as f64 + 1.0);
             let averages = ema(&values, window);
-            for end in 0..values.len() {
+            for (end, average) in averages.iter().enumerate() {
                 if end + 1 < window {
-                    prop_assert!(averages[end].is_nan());
+                    prop_assert!(average.is_nan());
                     continue;
                 }
                 let newer: f64 = (1..=end)
                     .map(|i| weight * (1.0 - weight).powi((end - i) as i32) * values[i])
                     .sum();
                 let slow = newer + (1.0 - weight).powi(end as i32) * values[0];
-                assert_close(averages[end], slow);
+                assert_close(*average, slow);
             }
         }
 
@@ -225,9 +225,9 @@ mod tests {
         fn rsi_is_the_share_of_the_average_gain(values in closes(), window in 2usize..20) {
             let strengths = rsi(&values, window);
             let weight = 1.0 / window as f64;
-            for end in 0..values.len() {
+            for (end, strength) in strengths.iter().enumerate() {
                 if end < window {
-                    prop_assert!(strengths[end].is_nan());
+                    prop_assert!(strength.is_nan());
                     continue;
                 }
                 let average = |sign: f64| -> f64 {
@@ -237,8 +237,8 @@ mod tests {
                         .sum();
                     newer + (1.0 - weight).powi(end as i32 - 1) * moved(1)
                 };
-                let strength = average(1.0) / average(-1.0);
-                assert_close(strengths[end], 100.0 - 100.0 / (1.0 + strength));
+                let relative = average(1.0) / average(-1.0);
+                assert_close(*strength, 100.0 - 100.0 / (1.0 + relative));
             }
         }
 
