@@ -1,25 +1,11 @@
-/** A chart of curves with uPlot: drag to zoom, double click to see all, values under the pointer. */
-import { useEffect, useMemo, useRef, useState } from 'react';
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
-import { resolveColors, useIsDark } from '../app/theme';
+/** A chart of curves: drag to zoom, double click to see all, values under the pointer. */
+import type uPlot from 'uplot';
 import { formatPlural, formatValue, nonFiniteText } from '../format/number';
 import { useSize } from '../widgets/hooks';
 import { ColorDot } from '../widgets/marks';
 import type { XAxis } from './chart_data';
-import { drawEpochMarks, drawNonFinite } from './plot_marks';
-import {
-  columnsOfLine,
-  plotAxes,
-  plotData,
-  plotSeries,
-  plotShape,
-  xText,
-  yRange,
-  type ChartLine,
-  type EpochMark,
-  type PlotColors,
-} from './plot_options';
+import { columnsOfLine, xText, type ChartLine, type EpochMark } from './plot_options';
+import { usePlot } from './use_plot';
 
 export type { ChartLine } from './plot_options';
 
@@ -34,93 +20,9 @@ interface ChartProps {
 }
 
 export function CurveChart(props: ChartProps) {
-  const { title, height, lines, marks, axis, logY, isSmall = false } = props;
+  const { title, height, lines, axis, isSmall = false } = props;
   const [box, { width }] = useSize<HTMLDivElement>();
-  const target = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const isDark = useIsDark();
-  const [hover, setHover] = useState<number | null>(null);
-  const [isZoomed, setIsZoomed] = useState(false);
-  const data = useMemo(() => plotData(lines, logY), [lines, logY]);
-  const shape = plotShape(lines);
-  const latest = useRef({ lines, marks, data });
-  useEffect(() => {
-    latest.current = { lines, marks, data };
-  });
-  // Zoom by the reader; it outlives new data and new plots, but not another axis.
-  const zoom = useRef<{ axis: XAxis; min: number; max: number } | null>(null);
-  const ready = width > 0;
-
-  useEffect(() => {
-    if (target.current === null || !ready) return;
-    const colors = plotColors(latest.current.lines);
-    const made = new uPlot(
-      {
-        width: target.current.clientWidth,
-        height,
-        padding: [8, 10, 0, 0],
-        legend: { show: false },
-        cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
-        scales: {
-          x: { time: axis === 'wall' },
-          y: {
-            distr: logY ? 3 : 1,
-            range: (_, low, high) => yRange(low, high, logY),
-          },
-        },
-        axes: plotAxes(axis, colors, isSmall, logY),
-        ...plotSeries(latest.current.lines, colors),
-        hooks: {
-          drawAxes: [(self) => drawEpochMarks(self, latest.current.marks, colors, isSmall)],
-          draw: [(self) => drawNonFinite(self, latest.current.lines, colors, isSmall)],
-          setCursor: [(self) => setHover(self.cursor.idx ?? null)],
-          setSelect: [
-            (self) => {
-              if (self.select.width < 2) return;
-              const min = self.posToVal(self.select.left, 'x');
-              const max = self.posToVal(self.select.left + self.select.width, 'x');
-              zoom.current = { axis, min, max };
-              setIsZoomed(true);
-            },
-          ],
-        },
-      },
-      latest.current.data as uPlot.AlignedData,
-      target.current,
-    );
-    plot.current = made;
-    if (zoom.current?.axis === axis) made.setScale('x', zoom.current);
-    else {
-      zoom.current = null;
-      setIsZoomed(false);
-    }
-    return () => {
-      made.destroy();
-      plot.current = null;
-    };
-  }, [shape, axis, logY, isDark, isSmall, height, ready]);
-
-  useEffect(() => {
-    const drawn = plot.current;
-    if (drawn === null) return;
-    const zoomed = zoom.current;
-    drawn.batch(() => {
-      drawn.setData(data as uPlot.AlignedData, zoomed === null);
-      if (zoomed !== null) drawn.setScale('x', zoomed);
-    });
-  }, [data]);
-  useEffect(() => {
-    plot.current?.redraw(false);
-  }, [marks]);
-  useEffect(() => {
-    if (width > 0) plot.current?.setSize({ width, height });
-  }, [width, height]);
-
-  const reset = () => {
-    zoom.current = null;
-    setIsZoomed(false);
-    plot.current?.setData(latest.current.data as uPlot.AlignedData, true);
-  };
+  const { target, plot, data, hover, isZoomed, reset } = usePlot({ ...props, isSmall, width });
   return (
     <div
       ref={box}
@@ -142,18 +44,6 @@ export function CurveChart(props: ChartProps) {
       )}
     </div>
   );
-}
-
-function plotColors(lines: readonly ChartLine[]): PlotColors {
-  const names = [...new Set(lines.map((line) => line.color))];
-  const colors = resolveColors([...names, '--border', '--text-faint', '--error', '--surface']);
-  return {
-    line: (token) => colors[token] ?? '',
-    grid: colors['--border'] ?? '',
-    text: colors['--text-faint'] ?? '',
-    error: colors['--error'] ?? '',
-    surface: colors['--surface'] ?? '',
-  };
 }
 
 /** The chart in words, for those who do not see it. */

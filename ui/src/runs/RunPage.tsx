@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { ApiError } from '../api/client';
 import type { LiveState } from '../api/live';
-import type { RunError, RunView } from '../api/contract';
+import type { RunError, RunSummary, RunView } from '../api/contract';
 import { run as runQuery } from '../api/queries';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue } from '../format/number';
@@ -77,81 +77,94 @@ export function RunPage() {
 }
 
 function RunHeader({ view, live }: { view: RunView; live: LiveState }) {
+  return (
+    <header className="card run-header">
+      <RunTitle summary={view.summary} live={live} />
+      <RunFacts view={view} />
+    </header>
+  );
+}
+
+function RunTitle({ summary, live }: { summary: RunSummary; live: LiveState }) {
+  const isRunning = summary.state === 'running';
+  const origin = [summary.environment, summary.host, summary.pid && `pid ${summary.pid}`];
+  const latestTrace = summary.trace_ids[0];
+  return (
+    <div className="run-title">
+      <Link to="/runs" className="muted">
+        Runs
+      </Link>
+      <span className="faint">/</span>
+      <h1>{summary.service_name}</h1>
+      <StateBadge state={summary.state} />
+      {isRunning && live === 'lost' && (
+        <span className="badge interrupted" title="Asking every few seconds instead">
+          stream lost
+        </span>
+      )}
+      <span className="muted">{origin.filter(Boolean).join(' · ')}</span>
+      <span className="shell-space" />
+      <span className="code faint run-id ellipsis" title={summary.run_id}>
+        {summary.run_id}
+      </span>
+      <CopyButton text={summary.run_id} label="Copy the run id" />
+      {latestTrace !== undefined && (
+        <Link to="/trace/$traceId" params={{ traceId: latestTrace }} className="button small">
+          Open trace
+        </Link>
+      )}
+    </div>
+  );
+}
+
+function RunFacts({ view }: { view: RunView }) {
   const { summary } = view;
   const isRunning = summary.state === 'running';
   const now = useNow(1_000, isRunning);
   const share = epochShare(summary);
-  const origin = [summary.environment, summary.host, summary.pid && `pid ${summary.pid}`];
-  const latestTrace = summary.trace_ids[0];
   return (
-    <header className="card run-header">
-      <div className="run-title">
-        <Link to="/runs" className="muted">
-          Runs
-        </Link>
-        <span className="faint">/</span>
-        <h1>{summary.service_name}</h1>
-        <StateBadge state={summary.state} />
-        {isRunning && live === 'lost' && (
-          <span className="badge interrupted" title="Asking every few seconds instead">
-            stream lost
-          </span>
-        )}
-        <span className="muted">{origin.filter(Boolean).join(' · ')}</span>
-        <span className="shell-space" />
-        <span className="code faint run-id ellipsis" title={summary.run_id}>
-          {summary.run_id}
-        </span>
-        <CopyButton text={summary.run_id} label="Copy the run id" />
-        {latestTrace !== undefined && (
-          <Link to="/trace/$traceId" params={{ traceId: latestTrace }} className="button small">
-            Open trace
-          </Link>
-        )}
+    <dl className="run-facts number">
+      <div className="run-fact wide">
+        <dt>Epoch</dt>
+        <dd>
+          {epochText(summary)}
+          {share !== null && <ProgressBar share={share} />}
+        </dd>
       </div>
-      <dl className="run-facts number">
-        <div className="run-fact wide">
-          <dt>Epoch</dt>
-          <dd>
-            {epochText(summary)}
-            {share !== null && <ProgressBar share={share} />}
-          </dd>
-        </div>
-        <RunFact name="Last loss">
-          {formatValue(summary.last_loss ?? summary.last_train_loss)}
+      <RunFact name="Last loss">
+        {formatValue(summary.last_loss ?? summary.last_train_loss)}
+      </RunFact>
+      <RunFact name="Validation loss">{formatValue(summary.last_val_loss)}</RunFact>
+      <RunFact name="Best validation">{formatValue(summary.best_val_loss)}</RunFact>
+      {summary.last_val_metric !== null && (
+        <RunFact name="Validation metric">{formatValue(summary.last_val_metric)}</RunFact>
+      )}
+      <RunFact name="Samples / s">{formatValue(view.samples_per_second)}</RunFact>
+      <RunFact
+        name="Batch p50 / p95"
+        note={
+          view.step_time?.between_p50_nano
+            ? `${formatDuration(view.step_time.between_p50_nano)} between`
+            : undefined
+        }
+      >
+        {view.step_time
+          ? `${formatDuration(view.step_time.p50_nano)} / ${formatDuration(view.step_time.p95_nano)}`
+          : '–'}
+      </RunFact>
+      <RunFact name="Batches">{formatCount(summary.batch_count)}</RunFact>
+      <RunFact
+        name={isRunning ? 'Running for' : 'Duration'}
+        note={`from ${formatTimestamp(summary.start_unix_nano, now)}`}
+      >
+        {formatDuration(runDuration(summary, now))}
+      </RunFact>
+      {isRunning && (
+        <RunFact name="Time left">
+          {view.eta_nano === null ? '–' : `≈ ${formatDuration(view.eta_nano)}`}
         </RunFact>
-        <RunFact name="Validation loss">{formatValue(summary.last_val_loss)}</RunFact>
-        <RunFact name="Best validation">{formatValue(summary.best_val_loss)}</RunFact>
-        {summary.last_val_metric !== null && (
-          <RunFact name="Validation metric">{formatValue(summary.last_val_metric)}</RunFact>
-        )}
-        <RunFact name="Samples / s">{formatValue(view.samples_per_second)}</RunFact>
-        <RunFact
-          name="Batch p50 / p95"
-          note={
-            view.step_time?.between_p50_nano
-              ? `${formatDuration(view.step_time.between_p50_nano)} between`
-              : undefined
-          }
-        >
-          {view.step_time
-            ? `${formatDuration(view.step_time.p50_nano)} / ${formatDuration(view.step_time.p95_nano)}`
-            : '–'}
-        </RunFact>
-        <RunFact name="Batches">{formatCount(summary.batch_count)}</RunFact>
-        <RunFact
-          name={isRunning ? 'Running for' : 'Duration'}
-          note={`from ${formatTimestamp(summary.start_unix_nano, now)}`}
-        >
-          {formatDuration(runDuration(summary, now))}
-        </RunFact>
-        {isRunning && (
-          <RunFact name="Time left">
-            {view.eta_nano === null ? '–' : `≈ ${formatDuration(view.eta_nano)}`}
-          </RunFact>
-        )}
-      </dl>
-    </header>
+      )}
+    </dl>
   );
 }
 

@@ -7,7 +7,7 @@ import { formatDuration } from '../format/duration';
 import { formatPlural } from '../format/number';
 import { formatClock, formatTimestamp, nowNano } from '../format/time';
 import { useSize } from '../widgets/hooks';
-import { nearestDot, placeDots, type Dot } from './dots';
+import { nearestDot, placeDots, type Dot, type DotField } from './dots';
 
 const HEIGHT = 92;
 
@@ -66,18 +66,7 @@ export function DurationStrip({ traces, serviceColors, onRange }: StripProps) {
       onPointerLeave={() => setHovered(null)}
     >
       <canvas ref={canvas} style={{ width, height: HEIGHT }} />
-      {field.lines.map((line) => (
-        <span className="strip-line number" key={line.text} style={{ top: line.y }}>
-          {line.text}
-        </span>
-      ))}
-      <span className="strip-time number" style={{ left: 58 }}>
-        {field.first > 0 &&
-          formatTimestamp(BigInt(Math.floor(field.first)) * 1_000_000n, nowNano())}
-      </span>
-      <span className="strip-time number" style={{ right: 10 }}>
-        {field.last > field.first && formatClock(BigInt(Math.floor(field.last)) * 1_000_000n)}
-      </span>
+      <AxisTexts field={field} />
       {drag !== null && Math.abs(drag.to - drag.from) > 6 && (
         <span
           className="strip-drag"
@@ -94,6 +83,25 @@ export function DurationStrip({ traces, serviceColors, onRange }: StripProps) {
         </span>
       )}
     </div>
+  );
+}
+
+function AxisTexts({ field }: { field: DotField }) {
+  const nano = (millis: number) => BigInt(Math.floor(millis)) * 1_000_000n;
+  return (
+    <>
+      {field.lines.map((line) => (
+        <span className="strip-line number" key={line.text} style={{ top: line.y }}>
+          {line.text}
+        </span>
+      ))}
+      <span className="strip-time number" style={{ left: 58 }}>
+        {field.first > 0 && formatTimestamp(nano(field.first), nowNano())}
+      </span>
+      <span className="strip-time number" style={{ right: 10 }}>
+        {field.last > field.first && formatClock(nano(field.last))}
+      </span>
+    </>
   );
 }
 

@@ -75,25 +75,25 @@ export function FilterForm({ filters, onChange }: FilterProps) {
             }
           />
         </div>
-        <button
-          type="button"
-          className="button quiet"
-          disabled={!isFiltered(filters)}
-          onClick={() =>
-            onChange({
-              ...NO_FILTERS,
-              range: filters.range,
-              from: filters.from,
-              to: filters.to,
-              live: filters.live,
-            })
-          }
-        >
-          Clear
-        </button>
+        <ClearButton filters={filters} onChange={onChange} />
       </div>
       {filters.range === 'custom' && <CustomRange filters={filters} onChange={onChange} />}
     </search>
+  );
+}
+
+/** Takes away what narrows the search; the time and the live switch stay. */
+function ClearButton({ filters, onChange }: FilterProps) {
+  const { range, from, to, live } = filters;
+  return (
+    <button
+      type="button"
+      className="button quiet"
+      disabled={!isFiltered(filters)}
+      onClick={() => onChange({ ...NO_FILTERS, range, from, to, live })}
+    >
+      Clear
+    </button>
   );
 }
 

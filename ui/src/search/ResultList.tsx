@@ -1,8 +1,9 @@
 /** The list of traces: virtual rows, one line each, with the counter of what waits on top. */
 import { Link, useElementScrollRestoration, useNavigate } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { memo, useEffect, useRef, useState } from 'react';
+import { memo, useEffect, useRef, useState, type RefObject } from 'react';
 import type { TraceSummary } from '../api/contract';
+import { PAGE_LIMIT } from '../api/queries';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural } from '../format/number';
 import { formatAgo, formatExact, formatTimestamp } from '../format/time';
@@ -24,82 +25,25 @@ interface ResultListProps {
 }
 
 export function ResultList({ results, serviceColors, onAtTop }: ResultListProps) {
-  const { shown, waiting } = results;
+  const { shown, hasMore, isLoadingMore, loadMore } = results;
   const scroller = useRef<HTMLDivElement>(null);
-  const navigate = useNavigate();
   const now = useNow(1_000);
-  const [focusedId, setFocusedId] = useState<string | null>(null);
-  const scrolled = useElementScrollRestoration({ id: SCROLL_ID });
-  const rows = useVirtualizer({
-    count: shown.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PX,
-    getItemKey: (index) => shown[index]?.trace_id ?? index,
-    overscan: 8,
-    // Back from a trace, the reader finds the list where it was left.
-    initialOffset: scrolled?.scrollY ?? 0,
-  });
-  const items = rows.getVirtualItems();
-  const top = rows.scrollOffset ?? 0;
-  const bottom = top + (rows.scrollRect?.height ?? 0);
-  const visibleItems = items.filter((item) => item.end > top && item.start < bottom);
-  // Bars compare what can be seen together; one long trace elsewhere does not flatten them.
-  const slowest = Math.max(
-    1,
-    ...visibleItems.map((item) => Number(shown[item.index]?.duration_nano ?? 0)),
-  );
-  const focusedIndex = shown.findIndex((trace) => trace.trace_id === focusedId);
-
-  const move = (step: number) => {
-    const index = Math.min(Math.max(focusedIndex + step, 0), shown.length - 1);
-    setFocusedId(shown[index]?.trace_id ?? null);
+  const { rows, items, slowest } = useResultRows(shown, scroller);
+  const focusedId = useListKeys(results, (index) => {
     rows.scrollToIndex(index);
     // The reader is at work in the list: nothing may move below the keyboard.
-    onAtTop(index === 0 && (scroller.current?.scrollTop ?? 0) === 0 && step < 0);
-  };
-  useKeys({
-    j: () => move(1),
-    k: () => move(-1),
-    n: results.showWaiting,
-    Enter: (event) => {
-      if (focusedId === null || event.target instanceof HTMLAnchorElement) return;
-      void navigate({ to: '/trace/$traceId', params: { traceId: focusedId } });
-    },
+    onAtTop(false);
   });
-
-  const { hasMore, isLoadingMore, loadMore } = results;
   const lastIndex = items.at(-1)?.index ?? 0;
   useEffect(() => {
-    if (hasMore && !isLoadingMore && shown.length > 50 && lastIndex >= shown.length - 5) loadMore();
+    // The first page waits for the button; who has asked once reads on without asking.
+    const isNearEnd = shown.length > PAGE_LIMIT && lastIndex >= shown.length - 5;
+    if (hasMore && !isLoadingMore && isNearEnd) loadMore();
   }, [hasMore, isLoadingMore, lastIndex, loadMore, shown.length]);
 
   return (
     <section className="results" aria-label="Traces" aria-busy={results.isStale}>
-      <div className="results-head">
-        <h2>
-          {formatPlural(shown.length, 'trace')}
-          {hasMore ? ' so far' : ''}
-        </h2>
-        <LiveMark results={results} />
-        {results.isTruncated && (
-          <span className="badge interrupted" title={TRUNCATED_TEXT}>
-            search incomplete
-          </span>
-        )}
-        <span className="shell-space" />
-        {waiting > 0 && (
-          <button
-            type="button"
-            className="button primary small"
-            onClick={() => {
-              results.showWaiting();
-              scroller.current?.scrollTo({ top: 0 });
-            }}
-          >
-            Show {formatPlural(waiting, 'new trace')}
-          </button>
-        )}
-      </div>
+      <ResultHead results={results} onShow={() => scroller.current?.scrollTo({ top: 0 })} />
       <div
         ref={scroller}
         data-scroll-restoration-id={SCROLL_ID}
@@ -140,6 +84,81 @@ export function ResultList({ results, serviceColors, onAtTop }: ResultListProps)
         )}
       </div>
     </section>
+  );
+}
+
+/** The virtual rows, and the longest duration among those that can be seen. */
+function useResultRows(shown: TraceSummary[], scroller: RefObject<HTMLDivElement | null>) {
+  const scrolled = useElementScrollRestoration({ id: SCROLL_ID });
+  const rows = useVirtualizer({
+    count: shown.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    getItemKey: (index) => shown[index]?.trace_id ?? index,
+    overscan: 8,
+    // Back from a trace, the reader finds the list where it was left.
+    initialOffset: scrolled?.scrollY ?? 0,
+  });
+  const items = rows.getVirtualItems();
+  const top = rows.scrollOffset ?? 0;
+  const bottom = top + (rows.scrollRect?.height ?? 0);
+  // Bars compare what can be seen together; one long trace elsewhere does not flatten them.
+  const slowest = items
+    .filter((item) => item.end > top && item.start < bottom)
+    .reduce((most, item) => Math.max(most, Number(shown[item.index]?.duration_nano ?? 0)), 1);
+  return { rows, items, slowest };
+}
+
+/** The trace that j and k have reached; Enter opens it. */
+function useListKeys(results: TraceResults, onMove: (index: number) => void): string | null {
+  const { shown } = results;
+  const navigate = useNavigate();
+  const [focusedId, setFocusedId] = useState<string | null>(null);
+  const move = (step: number) => {
+    const index = shown.findIndex((trace) => trace.trace_id === focusedId) + step;
+    const inside = Math.min(Math.max(index, 0), shown.length - 1);
+    setFocusedId(shown[inside]?.trace_id ?? null);
+    onMove(inside);
+  };
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    n: results.showWaiting,
+    Enter: (event) => {
+      if (focusedId === null || event.target instanceof HTMLAnchorElement) return;
+      void navigate({ to: '/trace/$traceId', params: { traceId: focusedId } });
+    },
+  });
+  return focusedId;
+}
+
+function ResultHead({ results, onShow }: { results: TraceResults; onShow: () => void }) {
+  return (
+    <div className="results-head">
+      <h2>
+        {formatPlural(results.shown.length, 'trace')}
+        {results.hasMore ? ' so far' : ''}
+      </h2>
+      <LiveMark results={results} />
+      {results.isTruncated && (
+        <span className="badge interrupted" title={TRUNCATED_TEXT}>
+          search incomplete
+        </span>
+      )}
+      <span className="shell-space" />
+      {results.waiting > 0 && (
+        <button
+          type="button"
+          className="button primary small"
+          onClick={() => {
+            results.showWaiting();
+            onShow();
+          }}
+        >
+          Show {formatPlural(results.waiting, 'new trace')}
+        </button>
+      )}
+    </div>
   );
 }
 

@@ -1,13 +1,14 @@
 /** The whole trace in little: every span drawn once, with a brush for the part that is shown. */
-import { useEffect, useRef, useState, type PointerEvent } from 'react';
+import { useEffect, useRef } from 'react';
 import { PALETTE_SIZE } from '../app/colors';
 import { resolveColors, useIsDark } from '../app/theme';
 import { durationTicks, formatDuration, formatTick } from '../format/duration';
 import { formatPlural } from '../format/number';
 import { useSize } from '../widgets/hooks';
 import type { SpanColors } from './span_colors';
-import { isWholeTrace, panWindow, type TimeWindow } from './time_window';
+import { isWholeTrace, type TimeWindow } from './time_window';
 import { endOf, STATUS_ERROR, type TraceTable } from './trace_table';
+import { useBrush } from './use_brush';
 
 const HEIGHT = 62;
 const TOP = 15;
@@ -15,7 +16,6 @@ const TOP = 15;
 const THICKEST_ROW = 5;
 /** A growing trace is drawn again this often. */
 const REDRAW_NANO = 1e9;
-const HANDLE_PX = 6;
 
 interface MinimapProps {
   table: TraceTable;
@@ -26,57 +26,20 @@ interface MinimapProps {
   onWindow: (window: TimeWindow) => void;
 }
 
-type Drag =
-  | { kind: 'new'; from: number; to: number }
-  | { kind: 'move'; from: number; window: TimeWindow }
-  | { kind: 'edge'; fixed: number };
-
 export function Minimap({ table, colors, now, total, window, onWindow }: MinimapProps) {
   const [box, { width }] = useSize<HTMLDivElement>();
   const canvas = useRef<HTMLCanvasElement>(null);
   const isDark = useIsDark();
-  const [drag, setDrag] = useState<Drag | null>(null);
+  const brush = useBrush({ window, total, width, onWindow });
   const drawnNow = Math.ceil(now / REDRAW_NANO) * REDRAW_NANO;
-  const drawnTotal = Math.max(table.duration_total, total > table.duration_total ? drawnNow : 0);
+  const drawnTotal = Math.max(table.totalNano, total > table.totalNano ? drawnNow : 0);
 
   useEffect(() => {
     if (canvas.current === null || width === 0) return;
     drawSpans(canvas.current, table, colors, drawnNow, drawnTotal, width);
   }, [table, colors, drawnNow, drawnTotal, width, isDark]);
 
-  const offsetOf = (event: PointerEvent) => {
-    const bounds = event.currentTarget.getBoundingClientRect();
-    return Math.min(1, Math.max(0, (event.clientX - bounds.left) / bounds.width)) * total;
-  };
-  const onPointerDown = (event: PointerEvent) => {
-    event.currentTarget.setPointerCapture(event.pointerId);
-    const at = offsetOf(event);
-    const reach = (HANDLE_PX / Math.max(1, width)) * total;
-    const zoomed = !isWholeTrace(window, total);
-    if (zoomed && Math.abs(at - window.start) < reach) setDrag({ kind: 'edge', fixed: window.end });
-    else if (zoomed && Math.abs(at - window.end) < reach)
-      setDrag({ kind: 'edge', fixed: window.start });
-    else if (zoomed && at > window.start && at < window.end)
-      setDrag({ kind: 'move', from: at, window });
-    else setDrag({ kind: 'new', from: at, to: at });
-  };
-  const onPointerMove = (event: PointerEvent) => {
-    if (drag === null) return;
-    const at = offsetOf(event);
-    if (drag.kind === 'new') setDrag({ ...drag, to: at });
-    else if (drag.kind === 'edge') onWindow(ordered(drag.fixed, at));
-    else {
-      const share = (at - drag.from) / (drag.window.end - drag.window.start);
-      onWindow(panWindow(drag.window, total, share));
-    }
-  };
-  const onPointerUp = () => {
-    if (drag?.kind === 'new' && Math.abs(drag.to - drag.from) > (3 / Math.max(1, width)) * total) {
-      onWindow(ordered(drag.from, drag.to));
-    }
-    setDrag(null);
-  };
-  const shown = drag?.kind === 'new' ? ordered(drag.from, drag.to) : window;
+  const { shown } = brush;
   const percent = (offset: number) => `${(offset / total) * 100}%`;
   const ticks = durationTicks(0, total, 6);
   const step = (ticks[1] ?? 1) - (ticks[0] ?? 0);
@@ -87,9 +50,9 @@ export function Minimap({ table, colors, now, total, window, onWindow }: Minimap
       className="minimap"
       role="img"
       aria-label={`Overview of ${formatPlural(table.count, 'span')} over ${formatDuration(total)}. Zoom with w and s, move with a and d.`}
-      onPointerDown={onPointerDown}
-      onPointerMove={onPointerMove}
-      onPointerUp={onPointerUp}
+      onPointerDown={brush.onPointerDown}
+      onPointerMove={brush.onPointerMove}
+      onPointerUp={brush.onPointerUp}
       onDoubleClick={() => onWindow({ start: 0, end: total })}
     >
       <canvas ref={canvas} style={{ width, height: HEIGHT }} />
@@ -110,10 +73,6 @@ export function Minimap({ table, colors, now, total, window, onWindow }: Minimap
       )}
     </div>
   );
-}
-
-function ordered(a: number, b: number): TimeWindow {
-  return { start: Math.min(a, b), end: Math.max(a, b) };
 }
 
 /** Colours go in turn, so that a hundred thousand rectangles need a dozen changes of style. */

@@ -58,48 +58,9 @@ interface DetailsProps {
 }
 
 function Details({ span, traceStart, color }: DetailsProps) {
-  const offset = toNano(span.start_unix_nano) - traceStart;
   return (
     <>
-      <div className="panel-head">
-        <div className="panel-service muted">
-          <ColorDot color={color} />
-          {span.service}
-          <span className="faint">{span.kind}</span>
-        </div>
-        <h2>
-          {span.name} {span.label && <span className="muted number">{span.label}</span>}
-        </h2>
-        <div className="panel-badges">
-          {span.status.code !== 'unset' && (
-            <span className={span.status.code === 'error' ? 'badge error' : 'badge complete'}>
-              {span.status.code}
-            </span>
-          )}
-          {span.state !== 'complete' && <StateBadge state={span.state} />}
-        </div>
-        {span.status.message !== '' && (
-          <p className={span.status.code === 'error' ? 'panel-status error-text' : 'panel-status'}>
-            {span.status.message}
-          </p>
-        )}
-        <dl className="fact-list number">
-          <dt>Duration</dt>
-          <dd>
-            <strong>{formatDuration(span.duration_nano)}</strong>
-          </dd>
-          <dt>Starts</dt>
-          <dd>
-            {formatExact(span.start_unix_nano)}{' '}
-            <span className="faint">+{formatDuration(offset)}</span>
-          </dd>
-          <dt>Span id</dt>
-          <dd className="code with-copy">
-            {span.span_id}
-            <CopyButton text={span.span_id} label="Copy the span id" />
-          </dd>
-        </dl>
-      </div>
+      <PanelHead span={span} traceStart={traceStart} color={color} />
       {span.exception !== null && <Exception exception={span.exception} />}
       <Section title="Attributes" count={span.attributes.length} open>
         <AttributeTable attributes={span.attributes} searchable />
@@ -140,6 +101,51 @@ function Details({ span, traceStart, color }: DetailsProps) {
         <AttributeTable attributes={span.scope.attributes} />
       </Section>
     </>
+  );
+}
+
+function PanelHead({ span, traceStart, color }: DetailsProps) {
+  const offset = toNano(span.start_unix_nano) - traceStart;
+  return (
+    <div className="panel-head">
+      <div className="panel-service muted">
+        <ColorDot color={color} />
+        {span.service}
+        <span className="faint">{span.kind}</span>
+      </div>
+      <h2>
+        {span.name} {span.label && <span className="muted number">{span.label}</span>}
+      </h2>
+      <div className="panel-badges">
+        {span.status.code !== 'unset' && (
+          <span className={span.status.code === 'error' ? 'badge error' : 'badge complete'}>
+            {span.status.code}
+          </span>
+        )}
+        {span.state !== 'complete' && <StateBadge state={span.state} />}
+      </div>
+      {span.status.message !== '' && (
+        <p className={span.status.code === 'error' ? 'panel-status error-text' : 'panel-status'}>
+          {span.status.message}
+        </p>
+      )}
+      <dl className="fact-list number">
+        <dt>Duration</dt>
+        <dd>
+          <strong>{formatDuration(span.duration_nano)}</strong>
+        </dd>
+        <dt>Starts</dt>
+        <dd>
+          {formatExact(span.start_unix_nano)}{' '}
+          <span className="faint">+{formatDuration(offset)}</span>
+        </dd>
+        <dt>Span id</dt>
+        <dd className="code with-copy">
+          {span.span_id}
+          <CopyButton text={span.span_id} label="Copy the span id" />
+        </dd>
+      </dl>
+    </div>
   );
 }
 

@@ -33,7 +33,7 @@ export interface TraceTable {
   errorsBelow: Uint32Array;
   rowOf: Map<string, number>;
   /** Length of the trace in nanoseconds, at least 1. */
-  duration_total: number;
+  totalNano: number;
 }
 
 export function tableFromColumns(trace: TraceColumns): TraceTable {
@@ -59,9 +59,12 @@ export function tableFromColumns(trace: TraceColumns): TraceTable {
     subtreeEnd: new Int32Array(count),
     errorsBelow: new Uint32Array(count),
     rowOf: new Map(),
-    duration_total: Math.max(1, Number(trace.duration_nano)),
+    totalNano: Math.max(1, Number(trace.duration_nano)),
   };
-  spans.id.forEach((id, row) => table.rowOf.set(id, row));
+  spans.id.forEach((id, row) => {
+    // A client and a server may share one id; the first of them answers to it.
+    if (!table.rowOf.has(id)) table.rowOf.set(id, row);
+  });
   fillSubtrees(table);
   return table;
 }

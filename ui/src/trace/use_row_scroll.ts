@@ -19,6 +19,9 @@ export interface RowScroll {
   height: number;
   viewportHeight: number;
   window: RowWindow;
+  /** How far the rows are scrolled, in pixels of content. */
+  offset: number;
+  moveTo: (offset: number) => void;
   onScroll: () => void;
   /** Brings a row into view with the smallest move. */
   reveal: (position: number) => void;
@@ -92,6 +95,8 @@ export function useRowScroll(count: number, rowHeight: number): RowScroll {
     height: scrollHeight(geometry),
     viewportHeight,
     window: rowWindow(offset, viewportHeight, rowHeight, count, OVERSCAN),
+    offset,
+    moveTo,
     onScroll,
     reveal,
   };

@@ -1,8 +1,8 @@
 /** Which rows the waterfall shows: the tree less what is collapsed, or what a filter keeps. */
-import { hasChildren, spanTitle, serviceOf, STATUS_ERROR, type TraceTable } from './trace_table';
+import { hasChildren, spanTitle, STATUS_ERROR, type TraceTable } from './trace_table';
 
 export interface RowFilter {
-  /** Rows that the reader looks for; their ancestors are kept for orientation. */
+  /** Leaves only spans that failed, and their ancestors for orientation. */
   errorsOnly: boolean;
 }
 
@@ -86,15 +86,18 @@ export function collapseBelow(table: TraceTable, depth: number): Set<string> {
 export function findRows(table: TraceTable, text: string): Int32Array {
   const needle = text.trim().toLowerCase();
   if (needle === '') return new Int32Array(0);
+  // Names and services are few, rows are many: text is compared once per name.
+  const matches = (candidate: string) => candidate.toLowerCase().includes(needle);
+  const nameHits = table.names.map(matches);
+  const serviceHits = table.services.map(matches);
   const found: number[] = [];
   for (let row = 0; row < table.count; row += 1) {
-    if (
-      spanTitle(table, row).toLowerCase().includes(needle) ||
-      serviceOf(table, row).toLowerCase().includes(needle) ||
-      table.ids[row] === needle
-    ) {
-      found.push(row);
-    }
+    const isHit =
+      nameHits[table.name[row] ?? 0] ||
+      serviceHits[table.service[row] ?? 0] ||
+      table.ids[row] === needle ||
+      ((table.labels[row] ?? null) !== null && matches(spanTitle(table, row)));
+    if (isHit) found.push(row);
   }
   return Int32Array.from(found);
 }

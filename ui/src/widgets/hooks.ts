@@ -1,5 +1,5 @@
 /** Hooks that more than one page needs. */
-import { useCallback, useEffect, useRef, useState, type RefObject } from 'react';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from 'react';
 import { nowNano } from '../format/time';
 
 /** The present in unix nanoseconds, anew every `everyMillis` while `active`. */
@@ -56,7 +56,7 @@ export function useStable<Args extends unknown[]>(
   action: (...args: Args) => void,
 ): (...args: Args) => void {
   const latest = useRef(action);
-  useEffect(() => {
+  useLayoutEffect(() => {
     latest.current = action;
   });
   return useCallback((...args: Args) => latest.current(...args), []);
