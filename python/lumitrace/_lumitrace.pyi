@@ -45,7 +45,8 @@ class SpanContext:
 class Span:
     """A piece of work. Also a context manager that records an exception and ends the span, without
     making it the current one; asynchronous too. Nothing here raises because of a value, and after
-    the end every change is ignored and counted.
+    the end every change is ignored and counted. A span that is forgotten ends with its last
+    reference.
     """
 
     @property

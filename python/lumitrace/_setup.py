@@ -122,12 +122,19 @@ def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
 
 def _warn_of_other_settings(options: dict[str, Any]) -> None:
     settings = _lumitrace._tracer_provider_options() or {}
-    other = sorted(name for name, value in options.items() if settings.get(name) != value)
+    other = sorted(name for name, value in options.items() if _differ(value, settings.get(name)))
     if other:
         _LOGGER.warning(
             "tracing is already set up; this call's %s changes nothing (call shutdown() first)",
             ", ".join(other),
         )
+
+
+def _differ(one: object, other: object) -> bool:
+    try:
+        return bool(one != other)
+    except Exception:  # arrays among the resource attributes, for instance
+        return one is not other
 
 
 def force_flush(timeout_millis: int = 30_000) -> bool:

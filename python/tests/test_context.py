@@ -133,7 +133,7 @@ def test_an_error_of_a_worker_thread_is_recorded_once(memory: InMemorySpanExport
     assert one(memory, "parent").attributes["error.type"] == "ValueError"
 
 
-def test_T03_a_tracer_made_before_set_up_records_afterwards_and_after_another_set_up() -> None:
+def test_T3_a_tracer_made_before_set_up_records_afterwards_and_after_another_set_up() -> None:
     early = get_tracer("early")
     with early.start_as_current_span("too early") as span:
         assert not span.is_recording()

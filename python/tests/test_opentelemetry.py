@@ -183,7 +183,7 @@ print(seconds)
         "class Context(dict): pass",
     ],
 )
-def test_T01_T02_a_missing_or_broken_opentelemetry_costs_only_the_interoperation(
+def test_T1_T2_a_missing_or_broken_opentelemetry_costs_only_the_interoperation(
     tmp_path_factory: pytest.TempPathFactory, module: str
 ) -> None:
     path = tmp_path_factory.mktemp("packages")

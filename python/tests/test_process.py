@@ -56,7 +56,7 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_T04_the_loop_sends_everything_at_the_end_of_the_program(collector: Collector) -> None:
+def test_T4_the_loop_sends_everything_at_the_end_of_the_program(collector: Collector) -> None:
     result = python(LOOP, collector.endpoint)
     assert result.stdout == "trained\n"
     assert result.stderr == ""
@@ -74,7 +74,7 @@ def test_T04_the_loop_sends_everything_at_the_end_of_the_program(collector: Coll
             assert ids[span.parent_id].name == "training_epoch"
 
 
-def test_T04_the_loop_runs_to_the_end_without_a_collector_with_one_warning() -> None:
+def test_T4_the_loop_runs_to_the_end_without_a_collector_with_one_warning() -> None:
     started = time.monotonic()
     result = python(LOOP, f"http://127.0.0.1:{closed_port()}")
     assert result.stdout == "trained\n"
@@ -86,7 +86,7 @@ def test_T04_the_loop_runs_to_the_end_without_a_collector_with_one_warning() -> 
     assert sum("lost 36 spans" in line for line in lines) == 1
 
 
-def test_T04_the_end_is_bounded_with_a_collector_that_never_answers() -> None:
+def test_T4_the_end_is_bounded_with_a_collector_that_never_answers() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -96,13 +96,13 @@ def test_T04_the_end_is_bounded_with_a_collector_that_never_answers() -> None:
         assert time.monotonic() - started < 10
 
 
-def test_T04_the_loop_runs_to_the_end_with_tracing_switched_off(collector: Collector) -> None:
+def test_T4_the_loop_runs_to_the_end_with_tracing_switched_off(collector: Collector) -> None:
     result = python(LOOP, collector.endpoint, OTEL_SDK_DISABLED="true")
     assert (result.stdout, result.stderr) == ("trained\n", "")
     assert collector.requests == []
 
 
-def test_T04_the_loop_runs_to_the_end_without_opentelemetry(
+def test_T4_the_loop_runs_to_the_end_without_opentelemetry(
     collector: Collector, tmp_path: Path
 ) -> None:
     hide = "import sys; sys.modules['opentelemetry'] = None\n"

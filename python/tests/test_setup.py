@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -34,7 +36,7 @@ def send_one(collector: Collector, endpoint: str | None = None, **arguments: Any
     assert tracing.force_flush()
 
 
-def test_T05_service_and_environment_are_on_the_exported_resource(collector: Collector) -> None:
+def test_T5_service_and_environment_are_on_the_exported_resource(collector: Collector) -> None:
     send_one(
         collector,
         collector.endpoint,
@@ -57,13 +59,13 @@ def test_T05_service_and_environment_are_on_the_exported_resource(collector: Col
     assert collector.one("work").scope == "test"
 
 
-def test_S02_defaults_name_the_service_and_the_environment() -> None:
+def test_S2_defaults_name_the_service_and_the_environment() -> None:
     resource = exported_resource()
     assert resource["service.name"] == "sequence"
     assert resource["deployment.environment.name"] == "development"
 
 
-def test_T07_an_argument_stands_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_T7_an_argument_stands_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=from-environment")
     resource = exported_resource(
@@ -74,7 +76,7 @@ def test_T07_an_argument_stands_above_the_environment(monkeypatch: pytest.Monkey
     assert resource["deployment.environment"] == "production"
 
 
-def test_T07_an_argument_that_equals_the_default_is_still_an_argument(
+def test_T7_an_argument_that_equals_the_default_is_still_an_argument(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "from-environment")
@@ -116,7 +118,7 @@ def test_S19_an_endpoint_argument_stands_above_the_environment(
         ("localhost:{port}", "/v1/traces"),
     ],
 )
-def test_T06_each_form_of_endpoint_posts_to_the_right_path(
+def test_T6_each_form_of_endpoint_posts_to_the_right_path(
     collector: Collector, endpoint: str, path: str
 ) -> None:
     send_one(collector, endpoint.format(port=collector.port))
@@ -140,7 +142,7 @@ def test_headers_come_from_the_environment_too(
     assert (request.headers["x-key"], request.headers["x-other"]) == ("a b", "2")
 
 
-def test_T08_spans_are_sent_in_batches_of_the_size_that_is_set(
+def test_T8_spans_are_sent_in_batches_of_the_size_that_is_set(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
@@ -156,13 +158,13 @@ def test_T08_spans_are_sent_in_batches_of_the_size_that_is_set(
     assert max(len(request.span_names) for request in collector.requests) == 10
 
 
-def test_T08_a_span_is_sent_when_its_time_has_come(collector: Collector) -> None:
+def test_T8_a_span_is_sent_when_its_time_has_come(collector: Collector) -> None:
     setup_tracing(otlp_endpoint=collector.endpoint, schedule_delay_ms=10)
     get_tracer("test").start_span("work").end()
     collector.wait_for(lambda collector: collector.spans)
 
 
-def test_T08_the_queue_is_bounded_and_counts_what_it_drops() -> None:
+def test_T8_the_queue_is_bounded_and_counts_what_it_drops() -> None:
     provider = setup_tracing(
         otlp_endpoint="http://127.0.0.1:9", max_queue_size=100, max_export_batch_size=100
     )
@@ -197,7 +199,56 @@ def test_T11_the_in_memory_exporter_returns_finished_spans_and_forgets_them() ->
     assert memory.get_finished_spans() == ()
 
 
-def test_S02_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differs(
+def test_T11_a_test_that_asks_for_spans_fails_where_tracing_does_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory])
+    get_tracer("test").start_span("work").end()
+    with pytest.raises(AssertionError):
+        one(memory, "work")
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_T28_the_console_shows_times_in_seconds(
+    capfd: pytest.CaptureFixture[str], pretty: bool
+) -> None:
+    setup_tracing(exporters=[ConsoleSpanExporter(pretty=pretty)])
+    span = get_tracer("test").start_span("work", start_time=1_700_000_000_123_456_789)
+    span.set_attribute("loss", 0.25)
+    span.end(end_time=1_700_000_001_005_000_000)
+    assert tracing.force_flush()
+    printed = capfd.readouterr().err
+    if pretty:
+        assert "loss = 0.25" in printed
+        assert "1700000000.123" in printed
+    else:
+        line = "INFO:root:TRACE: work (1700000000.123-1700000001.005) status=UNSET\n"
+        assert printed == line
+
+
+def test_T13_an_unknown_setting_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        setup_tracing(colour="blue")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="colour"):
+        tracing.TracerProvider(colour="blue")  # type: ignore[call-arg]
+
+
+def test_T13_the_request_timeout_has_an_effect(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        setup_tracing(otlp_endpoint=f"http://127.0.0.1:{port}", timeout_ms=50)
+        get_tracer("test").start_span("work").end()
+        started = time.monotonic()
+        assert not tracing.force_flush()
+        assert time.monotonic() - started < 5  # without: 10 s
+    assert "cannot send spans" in caplog.text
+
+
+def test_S2_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     memory = InMemorySpanExporter()
@@ -225,7 +276,7 @@ def test_S02_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differ
         {"service_name": 3},
     ],
 )
-def test_S02_a_setting_that_makes_no_sense_warns_and_never_raises(
+def test_S2_a_setting_that_makes_no_sense_warns_and_never_raises(
     caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]
 ) -> None:
     setup_tracing(**arguments)

@@ -138,7 +138,7 @@ def test_T16_a_tracing_context_works_asynchronously(memory: InMemorySpanExporter
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_T03_every_method_exists_with_and_without_set_up(enabled: bool) -> None:
+def test_T3_every_method_exists_with_and_without_set_up(enabled: bool) -> None:
     if enabled:
         tracing.setup_tracing(exporters=[InMemorySpanExporter()])
     tracer = get_tracer("test")
