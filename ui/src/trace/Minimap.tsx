@@ -24,13 +24,15 @@ interface MinimapProps {
   total: number;
   window: TimeWindow;
   onWindow: (window: TimeWindow) => void;
+  /** A part was drawn anew, as opposed to moved or resized. */
+  onPart: (part: TimeWindow) => void;
 }
 
-export function Minimap({ table, colors, now, total, window, onWindow }: MinimapProps) {
+export function Minimap({ table, colors, now, total, window, onWindow, onPart }: MinimapProps) {
   const [box, { width }] = useSize<HTMLDivElement>();
   const canvas = useRef<HTMLCanvasElement>(null);
   const isDark = useIsDark();
-  const brush = useBrush({ window, total, width, onWindow });
+  const brush = useBrush({ window, total, width, onWindow, onPart });
   const drawnNow = Math.ceil(now / REDRAW_NANO) * REDRAW_NANO;
   const drawnTotal = Math.max(table.totalNano, total > table.totalNano ? drawnNow : 0);
 

@@ -7,10 +7,10 @@ interface AxisProps {
   window: TimeWindow;
   ticks: number[];
   step: number;
-  onWindow: (window: TimeWindow) => void;
+  onPart: (part: TimeWindow) => void;
 }
 
-export function TimeAxis({ window, ticks, step, onWindow }: AxisProps) {
+export function TimeAxis({ window, ticks, step, onPart }: AxisProps) {
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
   const shareOf = (event: PointerEvent) => {
     const bounds = event.currentTarget.getBoundingClientRect();
@@ -19,7 +19,7 @@ export function TimeAxis({ window, ticks, step, onWindow }: AxisProps) {
   const finish = () => {
     if (drag !== null && Math.abs(drag.to - drag.from) > 0.005) {
       const width = window.end - window.start;
-      onWindow({
+      onPart({
         start: window.start + Math.min(drag.from, drag.to) * width,
         end: window.start + Math.max(drag.from, drag.to) * width,
       });

@@ -42,6 +42,7 @@ export function Timeline(props: TimelineProps) {
         total={total}
         window={window}
         onWindow={onWindow}
+        onPart={timeline.showPart}
       />
       <TimelineTools timeline={timeline} findField={findField} />
       <Waterfall timeline={timeline} />

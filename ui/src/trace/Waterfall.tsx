@@ -47,7 +47,7 @@ export function Waterfall({ timeline }: { timeline: TimelineState }) {
           max={NAME_PX.max}
           onChange={setNameWidth}
         />
-        <TimeAxis window={window} ticks={ticks} step={step} onWindow={timeline.onWindow} />
+        <TimeAxis window={window} ticks={ticks} step={step} onPart={timeline.showPart} />
       </div>
       <div
         ref={scroll.scroller}

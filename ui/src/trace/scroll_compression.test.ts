@@ -47,7 +47,11 @@ describe('the window of rows', () => {
   it('moves as little as needed to show a row, with air around it', () => {
     expect(offsetToReveal(280, 280, 28, 12)).toBe(280);
     expect(offsetToReveal(280, 280, 28, 5)).toBe(112);
-    expect(offsetToReveal(280, 280, 28, 30)).toBe(31 * 28 + 28 - 280);
+    expect(offsetToReveal(280, 280, 28, 20)).toBe(22 * 28 - 280);
     expect(offsetToReveal(280, 280, 28, 0)).toBe(0);
+  });
+  it('puts a row from far away into the middle', () => {
+    expect(offsetToReveal(0, 280, 28, 100)).toBe(2_800 - 126);
+    expect(offsetToReveal(28_000, 280, 28, 2)).toBe(0);
   });
 });

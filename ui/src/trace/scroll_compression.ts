@@ -66,7 +66,10 @@ export function rowWindow(
   return { first: Math.min(first, end), end, top: Math.min(first, end) * rowHeight - offset };
 }
 
-/** The smallest move of `offset` that brings a row into view, with one row of air around it. */
+/**
+ * The smallest move of `offset` that brings a row into view, with one row of air around it.
+ * A row that is further than a viewport away comes to the middle, so that its surroundings show.
+ */
 export function offsetToReveal(
   offset: number,
   viewportHeight: number,
@@ -74,6 +77,8 @@ export function offsetToReveal(
   position: number,
 ): number {
   const top = position * rowHeight;
+  const middle = top - (viewportHeight - rowHeight) / 2;
+  if (Math.abs(middle - offset) > 1.5 * viewportHeight) return Math.max(0, middle);
   const air = Math.min(rowHeight, Math.max(0, (viewportHeight - rowHeight) / 2));
   if (top - air < offset) return Math.max(0, top - air);
   const bottom = top + rowHeight + air;

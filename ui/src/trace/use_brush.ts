@@ -17,9 +17,10 @@ interface BrushProps {
   /** Width of the element that is brushed, which shows the whole trace. */
   width: number;
   onWindow: (window: TimeWindow) => void;
+  onPart: (part: TimeWindow) => void;
 }
 
-export function useBrush({ window, total, width, onWindow }: BrushProps) {
+export function useBrush({ window, total, width, onWindow, onPart }: BrushProps) {
   const [drag, setDrag] = useState<Drag | null>(null);
   const nanoPerPixel = total / Math.max(1, width);
   const offsetOf = (event: PointerEvent) => {
@@ -45,7 +46,7 @@ export function useBrush({ window, total, width, onWindow }: BrushProps) {
     },
     onPointerUp: () => {
       if (drag?.kind === 'new' && Math.abs(drag.to - drag.from) > SHORTEST_PX * nanoPerPixel) {
-        onWindow(ordered(drag.from, drag.to));
+        onPart(ordered(drag.from, drag.to));
       }
       setDrag(null);
     },

@@ -3,7 +3,14 @@ import { useEffect, useMemo, useState } from 'react';
 import type { SpanColors } from './span_colors';
 import { clampWindow, isWholeTrace, windowAround, type TimeWindow } from './time_window';
 import { endOf, STATUS_ERROR, type TraceTable } from './trace_table';
-import { collapseBelow, expandTo, findRows, nextFound, visibleRows } from './visible_rows';
+import {
+  collapseBelow,
+  expandTo,
+  findRows,
+  firstStartingIn,
+  nextFound,
+  visibleRows,
+} from './visible_rows';
 
 export interface TimelineProps {
   table: TraceTable;
@@ -81,6 +88,12 @@ export function useTimeline(props: TimelineProps) {
       setErrorsOnly((only) => only && table.status[row] === STATUS_ERROR);
       setCollapsed((old) => expandTo(table, old, row));
       goTo(row);
+    },
+    /** Shows a part of time, and the first of the spans that begin in it. */
+    showPart: (part: TimeWindow) => {
+      time.onWindow(part);
+      const row = firstStartingIn(table, rows, part);
+      if (row >= 0) setCursorId(table.ids[row] ?? null);
     },
     /** Zooms to a row's span. */
     fit: (row: number) =>

@@ -5,6 +5,7 @@ import {
   collapseBelow,
   expandTo,
   findRows,
+  firstStartingIn,
   nextFound,
   positionOf,
   visibleRows,
@@ -45,6 +46,12 @@ describe('rows of the waterfall', () => {
   it('can all be collapsed below a depth', () => {
     expect([...collapseBelow(table, 1)]).toEqual(['id1', 'id4']);
   });
+});
+
+it('the first row inside a part of time is where a zoom leads', () => {
+  const rows = visibleRows(table, new Set(), all);
+  expect(firstStartingIn(table, rows, { start: 2.5e6, end: 9e6 })).toBe(3);
+  expect(firstStartingIn(table, rows, { start: 50e6, end: 60e6 })).toBe(-1);
 });
 
 describe('finding in a trace', () => {

@@ -1,4 +1,5 @@
 /** Which rows the waterfall shows: the tree less what is collapsed, or what a filter keeps. */
+import type { TimeWindow } from './time_window';
 import { hasChildren, spanTitle, STATUS_ERROR, type TraceTable } from './trace_table';
 
 export interface RowFilter {
@@ -52,6 +53,17 @@ export function positionOf(rows: Int32Array, row: number): number {
     else high = middle - 1;
   }
   return -1;
+}
+
+/** The first visible row that starts inside a part of time, -1 if none does. */
+export function firstStartingIn(
+  table: TraceTable,
+  rows: Int32Array,
+  { start, end }: TimeWindow,
+): number {
+  return (
+    rows.find((row) => (table.start[row] ?? -1) >= start && (table.start[row] ?? 0) < end) ?? -1
+  );
 }
 
 /** The set with all ancestors of `row` expanded, or the same set when they were. */
