@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +106,47 @@ def test_T14_the_documented_variables_change_endpoint_and_sampling(
     assert tracing.force_flush()
     # Binomial: outside of this range once in 10^15 runs.
     assert 370 < len(collector.named("work")) < 630
+
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks_of_the_readme() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.skipif(not README.exists(), reason="tests run apart from the source")
+def test_T14_the_snippets_of_the_readme_run(collector: Collector) -> None:
+    loop, other_work, memory = blocks_of_the_readme()
+    names = {
+        "num_epochs": 2,
+        "loader": [[1, 2], [3]],
+        "train_step": lambda batch: 0.5,
+        "validate": lambda: 0.25,
+        "expensive_operation": lambda: 42,
+    }
+    here = f"setup_tracing(otlp_endpoint={collector.endpoint!r}, "
+    scope = run(loop.replace("setup_tracing(", here), **names)
+    scope = run(other_work, **scope)
+    assert scope["my_function"](1, 2) == 3
+    assert tracing.shutdown()
+    batches = collector.named("batch_processing")
+    assert [batch.attributes["batch_size"] for batch in batches] == [2, 1, 2, 1]
+    assert [span.attributes["epoch"] for span in collector.named("validation")] == [1, 2]
+    assert collector.one("operation_name").attributes == {"key": "value", "result": 42}
+    assert collector.one("my_op")
+    run(memory)
+
+
+@pytest.mark.skipif(not README.exists(), reason="tests run apart from the source")
+def test_T10_the_defaults_in_the_readme_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| (.*?) ?\|", README.read_text(), re.MULTILINE)
+    documented = {name: default.strip("`") for name, default in rows}
+    parameters = inspect.signature(tracing.setup_tracing).parameters
+    for name in ("service_name", "otlp_endpoint", "environment"):
+        assert parameters[name].default == documented[name]
+    named = {name for names in documented for name in names.split("`, `")}
+    assert named < set(parameters)
 
 
 SIGNATURES = {
