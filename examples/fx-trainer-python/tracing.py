@@ -77,7 +77,7 @@ def set_up_program_tracing(
     What is None is left to Lumitrace: the `OTEL_*` variables first, then its defaults
     (`http://localhost:4318`, environment `development`).
     """
-    given = {"otlp_endpoint": otlp_endpoint, "environment": environment}
+    given: dict[str, Any] = {"otlp_endpoint": otlp_endpoint, "environment": environment}
     try:
         setup_tracing(
             service_name=service_name,

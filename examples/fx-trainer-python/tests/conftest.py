@@ -17,7 +17,7 @@ sys.path.insert(0, str(EXAMPLE_FOLDER))
 from data.bars import Bars
 from data.synthetic_bars import generate_bars
 
-# The models are tiny: a second thread costs more than it brings, above all on a busy machine.
+# As the programs do: the models are tiny.
 torch.set_num_threads(1)
 
 

@@ -117,7 +117,7 @@ def run_program(
     return subprocess.run(
         [*start, *TINY, *where, *flags],
         cwd=EXAMPLE_FOLDER,
-        env={**inherited, "OMP_NUM_THREADS": "1", **environment},
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         timeout=180,
@@ -238,6 +238,7 @@ def test_training_ends_well_with_the_collector_down(
     assert result.returncode == 0, result.stderr
     assert "epoch 1/1" in result.stdout
     assert "Traceback" not in result.stderr
+    assert result.stderr.count("cannot send spans") == 1
     assert (tmp_path / "gbpusd.pt").exists()
 
 
@@ -309,6 +310,23 @@ def test_a_diverging_training_is_reported_without_a_traceback(tmp_path: Path) ->
     assert "error: gbpusd: the loss became " in result.stderr
     assert "--learning-rate" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_interrupt_ends_the_program_and_its_spans(tmp_path: Path, collector: Collector) -> None:
+    """The signal is raised by the program itself, in its first validation."""
+    prelude = "import signal; sys.path.insert(0, '.'); import train.core.training_loop as loop; "
+    prelude += "loop.measure = lambda *_: signal.raise_signal(signal.SIGINT)"
+    result = run_program(
+        "train/run_training.py",
+        tmp_path,
+        prelude=prelude,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+    )
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1] == "interrupted: gbpusd"
+    assert "Traceback" not in result.stderr
+    assert attributes(collector.only("validation"))["error.type"] == "KeyboardInterrupt"
+    assert collector.only("training_run").end_time_unix_nano > 0
 
 
 def test_every_documented_flag_is_accepted_by_the_programs(tmp_path: Path) -> None:

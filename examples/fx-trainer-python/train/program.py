@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ tracer = get_tracer(__name__)
 # What is wrong with the input, the machine or the settings: said in one line, without a traceback.
 _EXPECTED_ERRORS = (DataError, CheckpointError, FloatingPointError, OSError)
 
+# What a shell reports for a program that Ctrl-C has ended.
+_INTERRUPTED_STATUS = 128 + signal.SIGINT
+
 
 def add_program_arguments(parser: argparse.ArgumentParser, default_checkpoint: str) -> None:
     """Add the flags that training and evaluation share."""
@@ -32,6 +36,13 @@ def add_program_arguments(parser: argparse.ArgumentParser, default_checkpoint: s
         "--device",
         default="cuda",
         help="cuda, cuda:1, cpu ... (default: cuda; the CPU where there is none)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=1,
+        help="of PyTorch on the CPU; so small a model gains little from more, and more that wait "
+        "for one another slow it down many times on a busy machine (default: 1)",
     )
     parser.add_argument(
         "--disable-risk",
@@ -48,7 +59,7 @@ def add_program_arguments(parser: argparse.ArgumentParser, default_checkpoint: s
 
 
 def check_program_arguments(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    """Refuse contradictions in the common flags, and settle the device."""
+    """Refuse contradictions in the common flags, and settle device and threads."""
     if len(given.pairs) > 1 and "{pair}" not in given.checkpoint_path:
         parser.error("--checkpoint-path needs {pair} in it when there are several pairs")
     try:
@@ -58,6 +69,7 @@ def check_program_arguments(parser: argparse.ArgumentParser, given: argparse.Nam
     if device.type == "cuda" and not torch.cuda.is_available():
         print("there is no usable CUDA device, so the CPU is used")
         given.device = "cpu"
+    torch.set_num_threads(given.threads)
 
 
 def set_up_tracing(service_name: str, given: argparse.Namespace) -> None:
@@ -79,7 +91,7 @@ def run_for_pairs(
 ) -> int:
     """Handle each pair in a run span of its own; return the program's exit status.
 
-    A pair that fails is reported, and the others go on.
+    A pair that fails is reported, and the others go on. Ctrl-C ends the program.
     """
     status = 0
     for pair in pairs:
@@ -89,6 +101,9 @@ def run_for_pairs(
         except _EXPECTED_ERRORS as error:
             print(f"error: {pair}: {error}", file=sys.stderr)
             status = 1
+        except KeyboardInterrupt:
+            print(f"interrupted: {pair}", file=sys.stderr)
+            return _INTERRUPTED_STATUS
     return status
 
 
