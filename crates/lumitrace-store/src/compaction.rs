@@ -118,8 +118,9 @@ fn choose(sizes: &[u64], small_below: u64) -> Option<Range<usize>> {
         .map(|(start, _)| start..start + MERGED_BLOCKS)
 }
 
-/// Puts one block in the place of `blocks`; false if told to stop before it was done.
-fn merge(
+/// Puts one block in the place of `blocks`, which must be neighbours; false if told to stop before
+/// it was done.
+pub(crate) fn merge(
     engine: &Engine,
     blocks: &[Arc<Block>],
     signal: &CompactionSignal,

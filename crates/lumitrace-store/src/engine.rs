@@ -122,15 +122,19 @@ impl Engine {
     /// Adds logged records to the active memtable; a reader that begins now sees them.
     pub(crate) fn insert(&self, records: &[Arc<SpanRecord>]) {
         let sources = self.sources.read();
-        let before = sources.active.size().bytes;
+        let before = sources.active.size();
         sources.active.insert(records);
-        let after = sources.active.size().bytes;
-        // Replacing an announcement may make it smaller.
+        let after = sources.active.size();
+        // Before the memtable can be frozen, so that flushing it subtracts what was added.
+        // Replacing an announcement may make it smaller, hence the wrapping.
         self.memtable_bytes
-            .fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
-        if after >= self.options.memtable_bytes {
-            drop(sources);
+            .fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::Relaxed);
+        drop(sources);
+        if after.bytes >= self.options.memtable_bytes {
             self.freeze_active();
+        } else if before.first_insert.is_none() {
+            // Its age counts from now on.
+            self.flush_signal.wake();
         }
     }
 

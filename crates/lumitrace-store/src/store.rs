@@ -336,3 +336,6 @@ fn unix_nano_now() -> u64 {
         .unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

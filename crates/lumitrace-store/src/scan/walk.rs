@@ -1,13 +1,14 @@
 //! The walk over all memtables and blocks at once, window by window.
 //!
-//! **Each span once.** Within a window a span is visited once, from the newest source that has it,
-//! and an announcement is not visited if a memtable knows better. That is exact as long as the
-//! records of a span start at the same time, which senders keep to, and match alike: an older
-//! announcement in a block may still come where the final span, in another block, does not match
-//! the request. [`Store::trace`](crate::Store::trace) is exact without conditions.
+//! **Each span once.** Within a window a span is visited once, from the newest source that has it;
+//! announcements wait for the end of the window, in case the final span comes. That is exact as
+//! long as the records of a span start at the same time, which senders keep to, and match alike:
+//! where the final span does not match the request, but an older announcement does, the
+//! announcement is left out only if a memtable holds the final span.
+//! [`Store::trace`](crate::Store::trace) is exact without conditions.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,16 +17,19 @@ use super::predicate::Predicate;
 use crate::SpanRecord;
 use crate::block::Block;
 use crate::error::ReadError;
-use crate::identity::Identity;
+use crate::identity::{Identity, supersedes};
 use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
+
+/// Takes a span, and says whether to go on.
+pub(crate) type Visit<'a> = dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()> + 'a;
 
 /// Hands every span that `request` asks for to `visit`. Memtables and blocks come newest first.
 pub(crate) fn scan(
     memtables: &[Arc<Memtable>],
     blocks: &[Arc<Block>],
     request: &ScanRequest,
-    visit: &mut dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()>,
+    visit: &mut Visit<'_>,
 ) -> Result<ScanStats, ReadError> {
     let predicate = Predicate::new(request);
     let mut stats = ScanStats::default();
@@ -64,7 +68,7 @@ fn merge(
     memtables: &[Arc<Memtable>],
     newest_first: bool,
     stats: &mut ScanStats,
-    visit: &mut dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()>,
+    visit: &mut Visit<'_>,
 ) -> Result<ControlFlow<()>, ReadError> {
     // The greatest is next: the newest window, or the oldest, and of one window the newest source.
     let rank = |window: u64| if newest_first { window } else { !window };
@@ -73,23 +77,21 @@ fn merge(
         .enumerate()
         .filter_map(|(source, cursor)| Some((rank(cursor.next_window()?), Reverse(source))))
         .collect();
-    let mut visited_in_window = HashSet::new();
+    let mut window = Window {
+        memtables,
+        visited: HashSet::new(),
+        announced: HashMap::new(),
+    };
     let mut current = None;
     while let Some((rank_of_window, Reverse(source))) = heap.pop() {
         if current != Some(rank_of_window) {
             current = Some(rank_of_window);
-            visited_in_window.clear();
+            if window.end(stats, visit).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         for record in cursors[source].read(stats)? {
-            if !visited_in_window.insert(Identity::of(&record.span)) {
-                continue;
-            }
-            let superseded = |memtable: &Arc<Memtable>| memtable.supersedes(&record);
-            if record.span.pending && memtables.iter().any(superseded) {
-                continue;
-            }
-            stats.matched_spans += 1;
-            if visit(record).is_break() {
+            if window.add(record, stats, visit).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -99,5 +101,51 @@ fn merge(
                 .map(|window| (rank(window), Reverse(source))),
         );
     }
-    Ok(ControlFlow::Continue(()))
+    Ok(window.end(stats, visit))
+}
+
+/// The spans of one window, each of which is visited once.
+struct Window<'a> {
+    memtables: &'a [Arc<Memtable>],
+    /// Spans whose final record was visited.
+    visited: HashSet<Identity>,
+    /// The latest announcements of others.
+    announced: HashMap<Identity, Arc<SpanRecord>>,
+}
+
+impl Window<'_> {
+    fn add(
+        &mut self,
+        record: Arc<SpanRecord>,
+        stats: &mut ScanStats,
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
+        let identity = Identity::of(&record.span);
+        if record.span.pending {
+            let later = |known: &Arc<SpanRecord>| supersedes(&record, known);
+            if self.announced.get(&identity).is_none_or(later) {
+                self.announced.insert(identity, record);
+            }
+            return ControlFlow::Continue(());
+        }
+        if !self.visited.insert(identity) {
+            return ControlFlow::Continue(());
+        }
+        stats.matched_spans += 1;
+        visit(record)
+    }
+
+    /// Visits the announced spans of which no final record came, and begins the next window.
+    fn end(&mut self, stats: &mut ScanStats, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        for (identity, record) in self.announced.drain() {
+            let superseded = |memtable: &Arc<Memtable>| memtable.supersedes(&record);
+            if self.visited.contains(&identity) || self.memtables.iter().any(superseded) {
+                continue;
+            }
+            stats.matched_spans += 1;
+            visit(record)?;
+        }
+        self.visited.clear();
+        ControlFlow::Continue(())
+    }
 }

@@ -1,0 +1,58 @@
+//! Tests of the whole store that need to look inside, or to make its disk fail.
+
+mod damage;
+mod faults;
+mod model;
+
+use std::fs;
+use std::path::Path;
+
+use lumitrace_model::Span;
+use tempfile::TempDir;
+
+use crate::batch::testing::batch;
+use crate::{AppendReceipt, Store, StoreOptions};
+
+fn options(dir: &Path) -> StoreOptions {
+    // Blocks are merged only where a test says so.
+    StoreOptions {
+        compact_below_bytes: 0,
+        ..StoreOptions::new(dir)
+    }
+}
+
+fn append(store: &Store, spans: Vec<Span>) -> AppendReceipt {
+    store.append(batch(spans)).wait().unwrap()
+}
+
+/// The folder as a crash at this moment would leave it.
+fn copy_of(dir: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_into(dir, copy.path());
+    copy
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_into(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// The only file in `dir` with this extension.
+fn only_file(dir: &Path, extension: &str) -> std::path::PathBuf {
+    let paths = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == extension))
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}

@@ -1,0 +1,267 @@
+//! What happens to a store whose files were cut short, changed, or written by a newer release.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::{append, copy_of, only_file, options};
+use crate::batch::testing::span;
+use crate::{OpenError, ReadError, ScanRequest, Store};
+
+/// Reads everything in every way; the number of spans, or the text of the error.
+fn read_all(dir: &Path) -> Result<u64, String> {
+    let store = Store::open(options(dir)).map_err(|error| {
+        assert!(!matches!(error, OpenError::Io { .. }), "{error}");
+        error.to_string()
+    })?;
+    let text = |error: ReadError| error.to_string();
+    let mut by_trace = 0;
+    for trace in 1..4 {
+        by_trace += store.trace(span(trace, 1).trace_id).map_err(text)?.len() as u64;
+    }
+    let all = ScanRequest::default();
+    let stats = store
+        .scan(&all, &mut |_| ControlFlow::Continue(()))
+        .map_err(text)?;
+    assert_eq!(stats.matched_spans, by_trace);
+    Ok(by_trace)
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[offset] ^= 1 << (offset % 8);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_log_torn_at_any_byte_of_its_last_frame_keeps_every_frame_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1)]);
+    append(&store, vec![span(2, 1)]);
+    let log_file = only_file(&dir.path().join("log"), "log");
+    let whole = fs::metadata(&log_file).unwrap().len();
+    append(&store, vec![span(3, 1)]);
+    let len = fs::metadata(&log_file).unwrap().len();
+    for cut in whole..len {
+        let torn = copy_of(dir.path());
+        let log_file = only_file(&torn.path().join("log"), "log");
+        fs::File::options()
+            .write(true)
+            .open(&log_file)
+            .unwrap()
+            .set_len(cut)
+            .unwrap();
+        let store = Store::open(options(torn.path())).unwrap();
+        let stats = store.stats();
+        assert_eq!(stats.replayed_spans, 2, "cut at {cut}");
+        match stats.torn_tail {
+            Some(torn) => assert_eq!((torn.file, torn.offset), (log_file.clone(), whole)),
+            None => assert_eq!(cut, whole),
+        }
+        // What comes next is not spoilt by what was cut off.
+        append(&store, vec![span(3, 2)]);
+        drop(store);
+        assert_eq!(read_all(torn.path()), Ok(3), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_segment_without_its_header_is_removed_only_at_the_end_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    append(&Store::open(options(dir.path())).unwrap(), vec![span(1, 1)]);
+    for len in [0, 10, 32] {
+        let torn = copy_of(dir.path());
+        let next = torn.path().join("log").join("0000000002.log");
+        fs::write(&next, vec![0; len]).unwrap();
+        assert_eq!(read_all(torn.path()), Ok(1));
+        assert!(!next.exists());
+    }
+    fs::write(dir.path().join("log").join("0000000000.log"), []).unwrap();
+    assert!(
+        read_all(dir.path())
+            .unwrap_err()
+            .contains("0000000000.log is damaged at byte 0")
+    );
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_is_named_with_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1)]);
+    append(&store, vec![span(2, 1)]);
+    let log_file = only_file(&dir.path().join("log"), "log");
+    let last_group = fs::metadata(&log_file).unwrap().len() as usize;
+    append(&store, vec![span(3, 1)]);
+    drop(store);
+    let len = fs::metadata(&log_file).unwrap().len() as usize;
+    for offset in 0..len {
+        let damaged = copy_of(dir.path());
+        flip(&only_file(&damaged.path().join("log"), "log"), offset);
+        let read = read_all(damaged.path());
+        if offset < last_group {
+            let error = read.unwrap_err();
+            assert!(
+                error.contains("0000000001.log is damaged at byte "),
+                "{offset}: {error}"
+            );
+        } else {
+            // Nothing tells a flipped bit in the last group from a write that was torn.
+            assert_eq!(read, Ok(2), "flipped at {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_log_segment_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    for trace in 1..4 {
+        append(
+            &Store::open(options(dir.path())).unwrap(),
+            vec![span(trace, 1)],
+        );
+    }
+    for (lost, ending) in [
+        ("0000000001.log", "is missing"),
+        ("0000000002.log", "ends at 2"),
+    ] {
+        let damaged = copy_of(dir.path());
+        fs::remove_file(damaged.path().join("log").join(lost)).unwrap();
+        let error = read_all(damaged.path()).unwrap_err();
+        assert!(error.contains(ending), "{error}");
+    }
+}
+
+/// A folder with a block and, if asked for, a log that no longer has its spans.
+fn folder_with_block(log_freed: bool) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let spans = (1..4).flat_map(|trace| (1..40).map(move |number| span(trace, number)));
+    append(&store, spans.collect());
+    store.flush().unwrap();
+    drop(store);
+    if log_freed {
+        // Segments that blocks hold are removed when the store is opened.
+        drop(Store::open(options(dir.path())).unwrap());
+        assert_eq!(fs::read_dir(dir.path().join("log")).unwrap().count(), 0);
+    }
+    dir
+}
+
+#[test]
+fn a_flipped_bit_in_a_block_or_its_index_is_named_with_the_file() {
+    let dir = folder_with_block(true);
+    for (extension, step) in [("parquet", 37), ("idx", 11)] {
+        let len = fs::metadata(only_file(&dir.path().join("blocks"), extension))
+            .unwrap()
+            .len();
+        for offset in (0..len as usize).step_by(step) {
+            let damaged = copy_of(dir.path());
+            let file = only_file(&damaged.path().join("blocks"), extension);
+            flip(&file, offset);
+            let error = read_all(damaged.path()).unwrap_err();
+            let expected = format!("{} is damaged at byte ", file.display());
+            assert!(error.contains(&expected), "{offset}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_block_that_is_cut_short_or_missing_is_noticed_on_opening() {
+    let dir = folder_with_block(true);
+    for extension in ["parquet", "idx"] {
+        let damaged = copy_of(dir.path());
+        let file = only_file(&damaged.path().join("blocks"), extension);
+        fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(100)
+            .unwrap();
+        let error = Store::open(options(damaged.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("damaged at byte 100"), "{error}");
+        fs::remove_file(&file).unwrap();
+        let error = Store::open(options(damaged.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("it is missing"), "{error}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_manifest_loses_no_span_unnoticed() {
+    for log_freed in [true, false] {
+        let dir = folder_with_block(log_freed);
+        let len = fs::metadata(dir.path().join("MANIFEST")).unwrap().len();
+        for offset in 0..len as usize {
+            let damaged = copy_of(dir.path());
+            flip(&damaged.path().join("MANIFEST"), offset);
+            match read_all(damaged.path()) {
+                Ok(spans) => assert_eq!((spans, log_freed), (117, false), "{offset}"),
+                Err(error) => assert!(error.contains("MANIFEST is damaged at byte"), "{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_torn_at_any_byte_of_its_last_record_falls_back_on_the_log() {
+    let dir = folder_with_block(false);
+    let len = fs::metadata(dir.path().join("MANIFEST")).unwrap().len();
+    for cut in 16..len {
+        let torn = copy_of(dir.path());
+        let manifest = fs::File::options()
+            .write(true)
+            .open(torn.path().join("MANIFEST"))
+            .unwrap();
+        manifest.set_len(cut).unwrap();
+        assert_eq!(read_all(torn.path()), Ok(117), "cut at {cut}");
+        let store = Store::open(options(torn.path())).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        assert_eq!(read_all(torn.path()), Ok(117), "cut at {cut}, flushed");
+    }
+}
+
+#[test]
+fn files_of_a_newer_release_are_refused_by_name_and_version() {
+    let dir = folder_with_block(false);
+    // Where the version is, and the end of what the checksum after it covers.
+    for (file, version_at, crc_at) in [
+        (dir.path().join("MANIFEST"), 8, 12),
+        (only_file(&dir.path().join("log"), "log"), 8, 28),
+        (only_file(&dir.path().join("blocks"), "idx"), 8, 132),
+    ] {
+        let newer = copy_of(dir.path());
+        let file = newer.path().join(file.strip_prefix(dir.path()).unwrap());
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[version_at] = 99;
+        let crc = crc32c::crc32c(&bytes[..crc_at]);
+        bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&file, bytes).unwrap();
+        let error = Store::open(options(newer.path())).unwrap_err();
+        assert!(
+            matches!(error, OpenError::NewerVersion { found: 99, .. }),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(file.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_second_store_on_the_same_folder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Store::open(options(dir.path())).unwrap();
+    let refused = Store::open(options(dir.path())).unwrap_err();
+    let pid = std::process::id();
+    assert!(
+        refused.to_string().contains(&format!("process {pid}")),
+        "{refused}"
+    );
+}

@@ -1,0 +1,231 @@
+//! What happens when the disk fails, fills up, or is slow.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{append, copy_of, options};
+use crate::batch::testing::{batch, span};
+use crate::disk::Disk;
+use crate::{AppendError, ScanRequest, Store, StoreOptions};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Healthy,
+    /// Takes half of what is written to files whose path contains this, then has no space.
+    Full(&'static str),
+    /// Cannot sync files whose path contains this.
+    SyncFails(&'static str),
+    /// Does not return from writing to the log.
+    Stuck,
+}
+
+struct FaultyDisk {
+    fault: Mutex<Fault>,
+    changed: Condvar,
+}
+
+impl FaultyDisk {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fault: Mutex::new(Fault::Healthy),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn set(&self, fault: Fault) {
+        *self.fault.lock() = fault;
+        self.changed.notify_all();
+    }
+
+    fn hits(path: &Path, part: &str) -> bool {
+        path.to_string_lossy().contains(part)
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn write_all(&self, path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        let mut fault = self.fault.lock();
+        while *fault == Fault::Stuck {
+            self.changed.wait(&mut fault);
+        }
+        match *fault {
+            Fault::Full(part) if Self::hits(path, part) => {
+                file.write_all(&bytes[..bytes.len() / 2])?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => file.write_all(bytes),
+        }
+    }
+
+    fn sync_data(&self, path: &Path, file: &File) -> io::Result<()> {
+        match *self.fault.lock() {
+            Fault::SyncFails(part) if Self::hits(path, part) => Err(io::Error::other("bad sector")),
+            _ => file.sync_data(),
+        }
+    }
+}
+
+fn open(options: StoreOptions) -> (Store, Arc<FaultyDisk>) {
+    let disk = FaultyDisk::new();
+    let store = Store::open_on(options, Arc::clone(&disk) as Arc<dyn Disk>).unwrap();
+    (store, disk)
+}
+
+fn count(store: &Store) -> u64 {
+    let all = ScanRequest::default();
+    store
+        .scan(&all, &mut |_| std::ops::ControlFlow::Continue(()))
+        .unwrap()
+        .matched_spans
+}
+
+#[test]
+fn after_a_failed_sync_nothing_more_is_accepted_and_reads_still_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::SyncFails("log"));
+    let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+    assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("bad sector")));
+    disk.set(Fault::Healthy);
+    let error = store.append(batch(vec![span(1, 3)])).wait().unwrap_err();
+    assert!(matches!(error, AppendError::Failed { .. }));
+    assert!(store.flush().is_err());
+    assert!(store.stats().failure.unwrap().contains("bad sector"));
+    assert_eq!(store.stats().refused.failed, 2);
+    assert_eq!(count(&store), 1);
+}
+
+#[test]
+fn a_full_disk_is_a_retryable_refusal_that_leaves_no_trace_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    for fault in ["log", "log"] {
+        disk.set(Fault::Full(fault));
+        let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+        assert!(
+            error.is_retryable() && matches!(error, AppendError::DiskFull { .. }),
+            "{error}"
+        );
+    }
+    disk.set(Fault::Healthy);
+    append(&store, vec![span(1, 3)]);
+    assert_eq!(store.stats().refused.disk_full, 2);
+
+    let crashed = copy_of(dir.path());
+    let recovered = Store::open(options(crashed.path())).unwrap();
+    let ids: Vec<_> = recovered.trace(span(1, 1).trace_id).unwrap();
+    let ids: Vec<_> = ids.iter().map(|record| record.span.span_id).collect();
+    assert_eq!(ids, [span(1, 1).span_id, span(1, 3).span_id]);
+    assert_eq!(recovered.stats().torn_tail, None);
+}
+
+#[test]
+fn a_disk_too_full_for_a_new_segment_refuses_until_there_is_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(StoreOptions {
+        log_segment_bytes: 1,
+        ..options(dir.path())
+    });
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::Full("0000000002.log"));
+    assert!(
+        store
+            .append(batch(vec![span(1, 2)]))
+            .wait()
+            .unwrap_err()
+            .is_retryable()
+    );
+    disk.set(Fault::Healthy);
+    append(&store, vec![span(1, 2)]);
+    assert_eq!(store.stats().log_segments, 2);
+    drop(store);
+    assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 2);
+}
+
+#[test]
+fn while_blocks_cannot_be_written_memory_fills_up_to_its_limit_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreOptions {
+        memtable_bytes: 2_000,
+        memory_limit_bytes: 20_000,
+        ..options(dir.path())
+    };
+    let (store, disk) = open(limits);
+    disk.set(Fault::Full("blocks"));
+    let mut stored = 0;
+    let refused = loop {
+        match store.append(batch(vec![span(1, stored + 1)])).wait() {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(stored > 3 && refused.is_retryable(), "{stored} {refused}");
+    let failed = store.flush().unwrap_err();
+    assert!(failed.reason.contains("block"), "{failed}");
+    assert!(store.stats().flush_problem.is_some());
+    let refused = store.append(batch(vec![span(2, 1)])).wait().unwrap_err();
+    assert!(matches!(refused, AppendError::DiskFull { .. }), "{refused}");
+
+    disk.set(Fault::Healthy);
+    store.flush().unwrap();
+    append(&store, vec![span(2, 1)]);
+    assert_eq!(count(&store), stored + 1);
+    assert_eq!(store.stats().flush_problem, None);
+}
+
+#[test]
+fn a_failed_manifest_write_ends_all_acceptance_and_a_new_start_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::SyncFails("MANIFEST"));
+    store.flush().unwrap_err();
+    disk.set(Fault::Healthy);
+    let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+    assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("MANIFEST")));
+    drop(store);
+    assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_and_what_waits_is_stored_once_the_disk_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(StoreOptions {
+        queue_bytes: 300,
+        ..options(dir.path())
+    });
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::Stuck);
+    let mut waiting = Vec::new();
+    // The writer takes some of them at once; then the queue fills.
+    for number in 2..50 {
+        waiting.push(store.append(batch(vec![span(1, number)])));
+    }
+    let refused = store.stats().refused.full;
+    assert!(refused > 30, "{refused}");
+    disk.set(Fault::Healthy);
+    let (stored, full): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .map(|append| append.wait())
+        .partition(Result::is_ok);
+    assert_eq!(full.len() as u64, refused);
+    assert_eq!(count(&store), 1 + stored.len() as u64);
+}
+
+#[test]
+fn a_closed_store_refuses_appends_and_still_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    store.close();
+    let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+    assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("closed")));
+    assert!(store.flush().is_err());
+    assert_eq!(count(&store), 1);
+}

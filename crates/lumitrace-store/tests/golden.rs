@@ -1,0 +1,151 @@
+//! Folders written by each format version stay readable.
+//!
+//! To add the folder of a new version: raise the version, then run
+//! `cargo test -p lumitrace-store --test golden -- --ignored`, and commit what it wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lumitrace_model::{
+    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
+    Status, StatusCode, TraceId, Value,
+};
+use lumitrace_store::{SpanBatch, Store, StoreOptions};
+
+const NEWEST: &str = "v1";
+
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(version)
+}
+
+fn value_of_every_type() -> Vec<KeyValue> {
+    let nested = Value::Map(vec![
+        KeyValue::new("list", vec![Value::from(1), Value::Null, Value::from("x")]),
+        KeyValue::new("empty", Value::Map(Vec::new())),
+    ]);
+    vec![
+        KeyValue::new("null", Value::Null),
+        KeyValue::new("bool", true),
+        KeyValue::new("int", i64::MIN),
+        KeyValue::new("double", f64::NEG_INFINITY),
+        KeyValue::new("string", "Größe"),
+        KeyValue::new("bytes", vec![0_u8, 255]),
+        KeyValue::new("nested", nested),
+    ]
+}
+
+/// The spans of trace `trace`: what a folder of version 1 holds.
+fn resource_spans(trace: u8) -> Vec<ResourceSpans> {
+    let span = |number: u8| Span {
+        trace_id: TraceId::from_bytes([trace; 16]),
+        span_id: SpanId::from_bytes([number; 8]),
+        parent_span_id: (number > 1).then(|| SpanId::from_bytes([1; 8])),
+        trace_state: "vendor=1".into(),
+        flags: 257,
+        name: "batch_processing".into(),
+        kind: SpanKind::Consumer,
+        start_unix_nano: 1_700_000_000_000_000_000 + u64::from(number),
+        end_unix_nano: 1_700_000_000_000_000_000,
+        attributes: value_of_every_type(),
+        dropped_attributes_count: 1,
+        events: vec![Event {
+            time_unix_nano: 5,
+            name: "exception".into(),
+            attributes: value_of_every_type(),
+            dropped_attributes_count: 2,
+        }],
+        dropped_events_count: 3,
+        links: vec![Link {
+            trace_id: TraceId::from_bytes([9; 16]),
+            span_id: SpanId::from_bytes([9; 8]),
+            trace_state: "other=2".into(),
+            attributes: value_of_every_type(),
+            dropped_attributes_count: 4,
+            flags: 1,
+        }],
+        dropped_links_count: 5,
+        status: Status {
+            code: StatusCode::Error,
+            message: "NaN loss".into(),
+        },
+        pending: number == 3,
+    };
+    let mut attributes = value_of_every_type();
+    attributes.push(KeyValue::new("service.name", "trainer"));
+    let scope = Scope {
+        name: "train".into(),
+        version: "1.2".into(),
+        attributes: value_of_every_type(),
+        dropped_attributes_count: 6,
+    };
+    let schema_url = "https://opentelemetry.io/schemas/1.37.0";
+    vec![ResourceSpans {
+        resource: Resource {
+            attributes,
+            dropped_attributes_count: 7,
+        },
+        schema_url: schema_url.into(),
+        scope_spans: vec![ScopeSpans {
+            scope,
+            schema_url: schema_url.into(),
+            spans: (1..4).map(span).collect(),
+        }],
+    }]
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_into(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_version_1_is_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_into(&golden("v1"), dir.path());
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    assert_eq!(store.stats().blocks, 1);
+    // Trace 1 is in the block, trace 2 in the log.
+    for trace in [1, 2] {
+        let found = store.trace(TraceId::from_bytes([trace; 16])).unwrap();
+        let expected = &resource_spans(trace)[0];
+        let spans: Vec<_> = found.iter().map(|record| record.span.clone()).collect();
+        assert_eq!(spans, expected.scope_spans[0].spans);
+        for record in &found {
+            assert_eq!(*record.resource, expected.resource);
+            assert_eq!(*record.scope, expected.scope_spans[0].scope);
+            assert_eq!(record.resource_schema_url, expected.schema_url);
+            assert_eq!(record.scope_schema_url, expected.scope_spans[0].schema_url);
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes the golden folder of the newest version, once per version"]
+fn write_the_golden_folder_of_the_newest_version() {
+    let dir = golden(NEWEST);
+    assert!(
+        !dir.exists(),
+        "{} is there: a version's folder never changes",
+        dir.display()
+    );
+    let store = Store::open(StoreOptions::new(&dir)).unwrap();
+    for trace in [1, 2] {
+        let batch = SpanBatch::from_resource_spans(resource_spans(trace));
+        store.append(batch).wait().unwrap();
+        if trace == 1 {
+            store.flush().unwrap();
+        }
+    }
+    drop(store);
+    fs::remove_file(dir.join("LOCK")).unwrap();
+}

@@ -1,0 +1,229 @@
+//! The store as its users see it: stored, found, told, counted.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use lumitrace_model::{
+    KeyValue, Resource, ResourceSpans, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode,
+    TraceId,
+};
+use lumitrace_store::{Durability, ScanRequest, SpanBatch, SpanParts, Store, StoreOptions};
+
+fn span(trace: u8, number: u64, name: &'static str) -> Span {
+    Span {
+        trace_id: TraceId::from_bytes([trace; 16]),
+        span_id: SpanId::from_bytes(number.to_be_bytes()),
+        name: name.into(),
+        start_unix_nano: 1_700_000_000_000_000_000 + number * 1_000_000_000,
+        end_unix_nano: 1_700_000_000_500_000_000 + number * 1_000_000_000,
+        attributes: vec![KeyValue::new("batch_index", number)],
+        ..Span::default()
+    }
+}
+
+fn batch(service: &'static str, spans: Vec<Span>) -> SpanBatch {
+    let attributes = vec![KeyValue::new("service.name", service)];
+    SpanBatch::from_resource_spans(vec![ResourceSpans {
+        resource: Resource {
+            attributes,
+            ..Resource::default()
+        },
+        scope_spans: vec![ScopeSpans {
+            spans,
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    }])
+}
+
+#[test]
+fn what_is_acknowledged_is_found_at_once_and_after_every_kind_of_end() {
+    for durability in [
+        Durability::Fsync,
+        Durability::Interval(std::time::Duration::from_millis(5)),
+        Durability::None,
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            durability,
+            ..StoreOptions::new(dir.path())
+        };
+        let store = Store::open(options.clone()).unwrap();
+        for number in 1..20 {
+            let receipt = store
+                .append(batch("trainer", vec![span(1, number, "step")]))
+                .wait();
+            assert_eq!(receipt.unwrap().first_seq, number);
+            let trace = store.trace(TraceId::from_bytes([1; 16])).unwrap();
+            assert_eq!(trace.len() as u64, number);
+            if number == 10 {
+                store.flush().unwrap();
+            }
+        }
+        drop(store);
+        let store = Store::open(options).unwrap();
+        let trace = store.trace(TraceId::from_bytes([1; 16])).unwrap();
+        assert_eq!(trace.len(), 19);
+        assert!(trace.is_sorted_by_key(|record| record.span.start_unix_nano));
+        assert_eq!(store.stats().spans, 19);
+        assert_eq!(store.trace(TraceId::from_bytes([2; 16])).unwrap(), []);
+    }
+}
+
+#[test]
+fn concurrent_senders_are_all_acknowledged_with_fewer_syncs_than_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let appends: Vec<_> = (1..500)
+        .map(|number| store.append(batch("trainer", vec![span(1, number, "step")])))
+        .collect();
+    for append in appends {
+        append.wait().unwrap();
+    }
+    let stats = store.stats();
+    assert_eq!(
+        (stats.appended_batches, stats.appended_spans, stats.spans),
+        (499, 499, 499)
+    );
+    assert!(stats.syncs < 499, "{}", stats.syncs);
+}
+
+#[test]
+fn subscribers_see_every_batch_after_it_is_searchable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let mut live = store.subscribe();
+    let watcher = std::thread::spawn({
+        let store = store.clone();
+        move || {
+            let batch: Arc<[_]> = live.blocking_recv().unwrap();
+            (
+                batch.len(),
+                store.trace(batch[0].span.trace_id).unwrap().len(),
+            )
+        }
+    });
+    store
+        .append(batch("trainer", vec![span(1, 1, "a"), span(1, 2, "b")]))
+        .wait()
+        .unwrap();
+    assert_eq!(watcher.join().unwrap(), (2, 2));
+}
+
+#[test]
+fn services_and_operations_are_told_from_memory_and_blocks_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let mut failed = span(1, 2, "validation");
+    failed.kind = SpanKind::Server;
+    failed.status = Status {
+        code: StatusCode::Error,
+        message: "no data".into(),
+    };
+    store
+        .append(batch("trainer", vec![span(1, 1, "validation"), failed]))
+        .wait()
+        .unwrap();
+    store.flush().unwrap();
+    store
+        .append(batch("trainer", vec![span(1, 3, "validation")]))
+        .wait()
+        .unwrap();
+    store
+        .append(batch("", vec![span(2, 1, "other")]))
+        .wait()
+        .unwrap();
+
+    let services = store.services();
+    let names: Vec<_> = services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    assert_eq!(names, ["trainer", "unknown_service"]);
+    assert_eq!((services[0].span_count, services[0].error_count), (3, 1));
+    assert_eq!(
+        services[0].last_start_unix_nano,
+        span(1, 3, "").start_unix_nano
+    );
+
+    let operations = store.operations("trainer");
+    let counts: Vec<_> = operations
+        .iter()
+        .map(|it| (it.name.as_str(), it.kind, it.span_count))
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            ("validation", SpanKind::Internal, 2),
+            ("validation", SpanKind::Server, 1)
+        ]
+    );
+    assert_eq!(store.operations("nobody"), []);
+}
+
+#[test]
+fn parts_that_are_not_asked_for_are_not_read_from_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    store
+        .append(batch("trainer", vec![span(1, 7, "step")]))
+        .wait()
+        .unwrap();
+    store.flush().unwrap();
+    let attributes_of = |request: &ScanRequest| {
+        let mut attributes = None;
+        let mut visit = |record: Arc<lumitrace_store::SpanRecord>| {
+            attributes = Some(record.span.attributes.len());
+            ControlFlow::Continue(())
+        };
+        store.scan(request, &mut visit).unwrap();
+        attributes
+    };
+    let bare = ScanRequest {
+        parts: SpanParts::NONE,
+        ..ScanRequest::default()
+    };
+    assert_eq!(attributes_of(&bare), Some(0));
+    assert_eq!(attributes_of(&ScanRequest::default()), Some(1));
+    let by_attribute = ScanRequest {
+        attributes: vec![("batch_index".to_owned(), "7".to_owned())],
+        ..bare
+    };
+    assert_eq!(
+        attributes_of(&by_attribute),
+        Some(1),
+        "the condition needs them"
+    );
+}
+
+#[test]
+fn old_spans_are_written_out_without_being_asked_and_small_blocks_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        flush_after: std::time::Duration::ZERO,
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Store::open(options).unwrap();
+    let mut number = 0;
+    // Ends because merging is what bounds the number of blocks; a store that never merged would
+    // run into the assertion.
+    while store.stats().compactions == 0 {
+        number += 1;
+        assert!(number < 100_000, "{:?}", store.stats());
+        store
+            .append(batch("trainer", vec![span(1, number, "step")]))
+            .wait()
+            .unwrap();
+    }
+    let trace = store.trace(TraceId::from_bytes([1; 16])).unwrap();
+    assert_eq!(trace.len() as u64, number);
+}
+
+#[test]
+fn an_empty_batch_is_acknowledged_without_touching_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let receipt = store.append(SpanBatch::default()).wait().unwrap();
+    assert_eq!(receipt.span_count, 0);
+    assert_eq!(store.stats().log_bytes, 0);
+}
