@@ -64,7 +64,8 @@ describe('counts and sizes', () => {
   it('uses binary units for bytes', () => {
     expect([812, 3_565_158, 0].map(formatBytes)).toEqual(['812 B', '3.4 MiB', '0 B']);
   });
-  it('adds the plural s except for one', () => {
+  it('adds the plural except for one', () => {
+    expect(formatPlural(2, 'batch', 'batches')).toBe('2 batches');
     expect([0, 1, 2].map((count) => formatPlural(count, 'span'))).toEqual([
       '0 spans',
       '1 span',

@@ -94,6 +94,6 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `1 span`, `2 spans`: a count with its noun. */
-export function formatPlural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+export function formatPlural(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : plural}`;
 }

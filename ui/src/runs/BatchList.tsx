@@ -46,7 +46,7 @@ export function BatchList({ runId, epoch }: { runId: string; epoch: Epoch }) {
       ref={scroller}
       className="batches"
       role="region"
-      aria-label={`${formatPlural(total, 'batch').replace('batchs', 'batches')} of epoch ${epoch.label}`}
+      aria-label={`${formatPlural(total, 'batch', 'batches')} of epoch ${epoch.label}`}
       // The list scrolls by keyboard too.
       // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
       tabIndex={0}

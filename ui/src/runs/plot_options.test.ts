@@ -52,6 +52,7 @@ it('the y range has air, and stays positive on a logarithmic axis', () => {
 it('a logarithmic axis names one, two and five, or what there is on a short one', () => {
   expect(logTexts([0.1, 0.2, 0.3, 0.4, 0.5])).toEqual(['0.1', '0.2', '', '', '0.5']);
   expect(logTexts([0.3, 0.4, 0.5])).toEqual(['0.3', '', '0.5']);
+  expect(logTexts([0.1, null, 1])).toEqual(['0.1', '', '1']);
 });
 
 it('marks are thinned evenly when there are too many', () => {

@@ -165,15 +165,18 @@ function plainText(value: number): string {
  * The texts of a logarithmic axis: one, two and five of each decade, or every second line where
  * the axis is so short that fewer than two of these stand on it.
  */
-export function logTexts(splits: readonly number[]): string[] {
-  const isNamed = (value: number) => {
+export function logTexts(splits: readonly (number | null)[]): string[] {
+  const isNamed = (value: number | null) => {
+    // The plot strikes out places that lie too close together.
+    if (value === null) return false;
     const leading = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
     return [1, 2, 5].some((named) => Math.abs(leading - named) < 1e-6);
   };
   const enough = splits.filter(isNamed).length >= 2;
-  return splits.map((value, index) =>
-    (enough ? isNamed(value) : index % 2 === 0) ? plainText(value) : '',
-  );
+  return splits.map((value, index) => {
+    const isShown = enough ? isNamed(value) : index % 2 === 0;
+    return isShown && value !== null ? plainText(value) : '';
+  });
 }
 
 /** The y range with a little air; logarithmic ranges stay positive. */
