@@ -45,15 +45,27 @@ pub(super) async fn traces(
     Ok(events(Feed::new(&api), None, answer))
 }
 
-/// `GET /live/runs`: summaries of the runs that changed.
+/// `GET /live/runs`: summaries of the runs, at first of all and then of those that changed.
 pub(super) async fn runs(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<EventStream, ApiError> {
     let query = run_json::run_query(query.as_deref())?;
     let engine = api.engine.clone();
-    let answer = move |news: News| changed_runs(engine.clone(), query.clone(), news);
-    Ok(events(Feed::new(&api), None, answer))
+    let feed = Feed::new(&api);
+    // The engine tells of changes only once it was asked for the runs.
+    let first = changed_runs(engine.clone(), query.clone(), None).await;
+    let answer = move |news: News| {
+        let (engine, query) = (engine.clone(), query.clone());
+        async move {
+            let changed = (news.missed == 0).then_some(news.run_ids);
+            if changed.as_ref().is_some_and(HashSet::is_empty) {
+                return None;
+            }
+            changed_runs(engine, query, changed).await
+        }
+    };
+    Ok(events(feed, first, answer))
 }
 
 /// `GET /live/runs/{run_id}`: the revision of one run, at first and whenever it changed.
@@ -224,16 +236,17 @@ async fn changed_traces(engine: QueryEngine, query: TraceQuery, news: News) -> O
     })
 }
 
-async fn changed_runs(engine: QueryEngine, query: RunQuery, news: News) -> Option<Message> {
-    if news.run_ids.is_empty() && news.missed == 0 {
-        return None;
-    }
+/// Summaries of the runs in `changed`, or of all where that is not known.
+async fn changed_runs(
+    engine: QueryEngine,
+    query: RunQuery,
+    changed: Option<HashSet<RunId>>,
+) -> Option<Message> {
     let runs = blocking(move || {
         let runs = engine.runs(&query, now_unix_nano())?;
-        let changed = runs
-            .iter()
-            .filter(|run| news.missed > 0 || news.run_ids.contains(&run.run_id));
-        Ok(changed.map(run_json::summary).collect::<Value>())
+        let is_changed = |id: &RunId| changed.as_ref().is_none_or(|changed| changed.contains(id));
+        let runs = runs.iter().filter(|run| is_changed(&run.run_id));
+        Ok(runs.map(run_json::summary).collect::<Value>())
     });
     let runs = runs.await.filter(|runs| *runs != json!([]))?;
     Some(Message {

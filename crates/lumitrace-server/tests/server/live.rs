@@ -24,6 +24,7 @@ impl Events {
 
     /// The next event; `None` when the server ends the stream.
     async fn next(&mut self) -> Option<(String, Value)> {
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let field = |name: &str| {
@@ -38,9 +39,8 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk())
-                .await
-                .unwrap();
+            let chunk = tokio::time::timeout_at(until, self.response.chunk());
+            let chunk = chunk.await.expect("an event in time");
             self.buffer
                 .push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
         }
