@@ -49,6 +49,8 @@ export function Combo({ label, placeholder, choices, value, onChange, disabled }
       key={value}
       className="field"
       allowsCustomValue
+      // Suggestions that arrive after the first letters still appear.
+      allowsEmptyCollection
       menuTrigger="focus"
       isDisabled={disabled ?? false}
       defaultItems={choices}
