@@ -6,11 +6,12 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lumitrace_model::{SpanId, SpanKind, TraceId};
-use lumitrace_store::{ReadError, SpanRecord, Store};
+use lumitrace_model::{SpanId, SpanKind, TraceId, names};
+use lumitrace_store::{ReadError, SpanParts, SpanRecord, Store};
 
 use crate::assembly::{TraceTree, assemble};
 use crate::facts::{SpanState, service_name};
+use crate::search::cache::DigestCache;
 use crate::search::{
     SearchLimits, TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
 };
@@ -101,6 +102,7 @@ pub struct QueryEngine {
     store: Store,
     options: Arc<EngineOptions>,
     runs: Arc<LiveRuns>,
+    digests: Arc<DigestCache>,
 }
 
 impl QueryEngine {
@@ -116,10 +118,12 @@ impl QueryEngine {
             options.training_names.clone(),
             options.run_row_limit,
         );
+        let digests = DigestCache::new(options.training_names.clone());
         Self {
             store,
             options: Arc::new(options),
             runs: Arc::new(runs),
+            digests: Arc::new(digests),
         }
     }
 
@@ -157,17 +161,8 @@ impl QueryEngine {
         span_id: SpanId,
         now_unix_nano: u64,
     ) -> Result<Option<SpanDetail>, QueryError> {
-        let records = self.store.trace(trace_id)?;
-        let twins = records
-            .into_iter()
-            .filter(|record| record.span.span_id == span_id);
-        let record = twins.min_by_key(|record| {
-            (
-                record.span.kind != SpanKind::Client,
-                record.span.pending,
-                record.seq,
-            )
-        });
+        let twins = self.store.span(trace_id, span_id)?.into_iter();
+        let record = twins.min_by_key(|record| (record.span.kind != SpanKind::Client, record.seq));
         Ok(record.map(|record| SpanDetail {
             service_name: service_name(&record.resource, &record.span).to_owned(),
             state: SpanState::of(&record.span, now_unix_nano),
@@ -213,9 +208,35 @@ impl QueryEngine {
         query: &TraceQuery,
         now_unix_nano: u64,
     ) -> Result<Option<TraceSummary>, ReadError> {
-        let records = self.store.trace(trace_id)?;
-        let run_id = self.runs.run_of(&records);
-        Ok(TraceSummary::of(&records, query, run_id, now_unix_nano))
+        let digest = self
+            .digests
+            .digest(trace_id, query, || self.read_for_summary(trace_id, query))?;
+        let digest = digest.lock();
+        let run_id = self.runs.run_of(digest.stage());
+        Ok(digest.summary(run_id, now_unix_nano))
+    }
+
+    /// The spans of a trace, with attributes only if the summary depends on them.
+    fn read_for_summary(
+        &self,
+        trace_id: TraceId,
+        query: &TraceQuery,
+    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        let attributes = SpanParts {
+            attributes: true,
+            ..SpanParts::NONE
+        };
+        if query.needs_attributes() {
+            return self.store.trace_parts(trace_id, attributes);
+        }
+        let records = self.store.trace_parts(trace_id, SpanParts::NONE)?;
+        // Such spans may name their service themselves.
+        let is_nameless =
+            |record: &Arc<SpanRecord>| record.service_name().starts_with(names::UNKNOWN_SERVICE);
+        if records.iter().any(is_nameless) {
+            return self.store.trace_parts(trace_id, attributes);
+        }
+        Ok(records)
     }
 
     /// Traces with a span in `batch` that meets the conditions of `query`, each once: what a live
@@ -332,16 +353,18 @@ impl QueryEngine {
     /// Takes in a batch of new spans, as [`Store::subscribe`] gives them, and says what it changed.
     /// Runs are named only once [`QueryEngine::runs`] or a question about one was asked.
     pub fn absorb(&self, batch: &[Arc<SpanRecord>]) -> LiveChanges {
+        self.digests.absorb(batch);
         LiveChanges {
             trace_ids: distinct_traces(batch.iter()),
             run_ids: self.runs.absorb(batch),
         }
     }
 
-    /// Forgets what was cached of training runs, because batches were missed: the next question
-    /// reads them anew.
+    /// Forgets what was cached of training runs and large traces, because batches were missed: the
+    /// next question reads them anew.
     pub fn lagged(&self) {
         self.runs.forget();
+        self.digests.forget();
     }
 }
 

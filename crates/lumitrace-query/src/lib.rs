@@ -16,6 +16,7 @@ pub mod engine;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+mod recent;
 pub mod search;
 pub mod series;
 pub mod training;

@@ -1,5 +1,7 @@
 //! Finding traces, newest first, by what any of their spans says.
 
+pub(crate) mod cache;
+pub(crate) mod digest;
 mod matching;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,8 +14,7 @@ use std::time::Instant;
 use lumitrace_model::TraceId;
 use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, SpanRecord, Store};
 
-use crate::assembly::without_duplicates;
-use crate::facts::{SpanState, is_root, service_name};
+use crate::facts::SpanState;
 use crate::training::RunId;
 use matching::Matcher;
 
@@ -279,66 +280,14 @@ impl TraceSummary {
             trace_id: self.trace_id,
         }
     }
-
-    /// The summary of the spans of one trace, if any of them matches `query`. Looks at attributes
-    /// only if the query does.
-    pub fn of(
-        records: &[Arc<SpanRecord>],
-        query: &TraceQuery,
-        run_id: Option<RunId>,
-        now_unix_nano: u64,
-    ) -> Option<Self> {
-        let records = without_duplicates(records);
-        let matcher = Matcher::new(query);
-        let matched = records
-            .iter()
-            .filter(|record| matcher.matches(record))
-            .count() as u64;
-        let first = records.first().filter(|_| matched > 0)?;
-        let root = records.iter().find(|record| is_root(&record.span));
-        let shown = root.unwrap_or(first);
-        let start_unix_nano = first.span.start_unix_nano;
-        let end_unix_nano = records
-            .iter()
-            .map(|record| record.span.end_unix_nano)
-            .max()?;
-        let mut services: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        let mut state = SpanState::Complete;
-        for record in &records {
-            let service = service_name(&record.resource, &record.span);
-            let (spans, errors) = services.entry(service).or_default();
-            *spans += 1;
-            *errors += u64::from(record.span.is_error());
-            state = state.and(SpanState::of(&record.span, now_unix_nano));
-        }
-        Some(Self {
-            trace_id: first.span.trace_id,
-            root_service: service_name(&shown.resource, &shown.span).to_owned(),
-            root_name: shown.span.name.to_string(),
-            start_unix_nano,
-            duration_nano: end_unix_nano.saturating_sub(start_unix_nano),
-            span_count: records.len() as u64,
-            error_count: services.values().map(|(_, errors)| errors).sum(),
-            matched_span_count: matched,
-            services: services
-                .into_iter()
-                .map(|(name, (span_count, error_count))| ServiceCount {
-                    name: name.to_owned(),
-                    span_count,
-                    error_count,
-                })
-                .collect(),
-            state,
-            root_missing: root.is_none(),
-            run_id,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::digest::TraceDigest;
     use super::*;
     use crate::fixture::{SECOND, SpanBuilder, T0, append, span, store, trace_id};
+    use crate::training::recognition::TrainingNames;
     use proptest::prelude::*;
 
     const NOW: u64 = T0 + 1000 * SECOND;
@@ -351,7 +300,9 @@ mod tests {
     }
 
     fn search_with(store: &Store, query: &TraceQuery, limits: &SearchLimits) -> TracePage {
-        let mut summarize = |id| Ok(TraceSummary::of(&store.trace(id)?, query, None, NOW));
+        let names = TrainingNames::default();
+        let mut summarize =
+            |id| Ok(TraceDigest::of(id, &store.trace(id)?, query, &names).summary(None, NOW));
         search(store, query, limits, &mut summarize).unwrap()
     }
 

@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lumitrace_model::TraceId;
+use lumitrace_model::{SpanId, TraceId};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::append::AppendError;
+use crate::block::Block;
 use crate::compaction::{self, CompactionSignal};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
@@ -23,13 +24,14 @@ use crate::identity::{Identity, supersedes};
 use crate::log::frame::MAX_PAYLOAD_BYTES;
 use crate::log::queue::{NotQueued, WaitingBatch};
 use crate::log::writer::LogWriter;
+use crate::memtable::Memtable;
 use crate::recovery::{self, Recovered};
 use crate::scan::walk;
 use crate::summary::Summaries;
 use crate::{
     Append, AppendReceipt, FlushError, OpenError, OperationSummary, ReadError, ScanRequest,
-    ScanStats, ServiceSummary, SpanBatch, SpanRecord, StoreOptions, StoreStats, batch, flush,
-    ingest,
+    ScanStats, ServiceSummary, SpanBatch, SpanParts, SpanRecord, StoreOptions, StoreStats, batch,
+    flush, ingest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -142,6 +144,49 @@ impl Store {
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        self.trace_parts(trace_id, SpanParts::ALL)
+    }
+
+    /// Like [`trace`](Self::trace), but only these parts of each span: what a list of traces needs
+    /// of a trace of a million spans.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn trace_parts(
+        &self,
+        trace_id: TraceId,
+        parts: SpanParts,
+    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        self.spans_that_count(
+            |memtable| memtable.trace(trace_id),
+            |block| block.trace(trace_id, parts),
+        )
+    }
+
+    /// The spans of a trace that have this id: one for each kind, as Zipkin lets a client and a
+    /// server share an id. See [`trace`](Self::trace) for which record of a span counts.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn span(
+        &self,
+        trace_id: TraceId,
+        span_id: SpanId,
+    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        let in_memory = |memtable: &Memtable| {
+            let mut records = memtable.trace(trace_id);
+            records.retain(|record| record.span.span_id == span_id);
+            records
+        };
+        self.spans_that_count(in_memory, |block| block.span(trace_id, span_id))
+    }
+
+    /// Of the records that memtables and blocks have, those that count, by start.
+    fn spans_that_count(
+        &self,
+        in_memory: impl Fn(&Memtable) -> Vec<Arc<SpanRecord>>,
+        in_block: impl Fn(&Block) -> Result<Vec<SpanRecord>, ReadError>,
+    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
         let sources = self.handle.engine.snapshot();
         let mut spans: HashMap<Identity, Arc<SpanRecord>> = HashMap::new();
         let mut add = |record: Arc<SpanRecord>| match spans.entry(Identity::of(&record.span)) {
@@ -155,11 +200,10 @@ impl Store {
             }
         };
         for memtable in sources.memtables() {
-            memtable.trace(trace_id).into_iter().for_each(&mut add);
+            in_memory(&memtable).into_iter().for_each(&mut add);
         }
         for block in &sources.blocks {
-            block
-                .trace(trace_id)?
+            in_block(block)?
                 .into_iter()
                 .map(Arc::new)
                 .for_each(&mut add);

@@ -71,6 +71,37 @@ fn what_is_acknowledged_is_found_at_once_and_after_every_kind_of_end() {
 }
 
 #[test]
+fn one_span_is_found_among_many_and_a_trace_without_what_nobody_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let append = |spans| store.append(batch("trainer", spans)).wait().unwrap();
+    let server = |number| Span {
+        kind: SpanKind::Server,
+        ..span(1, number, "twin")
+    };
+    append((1..1000).map(|number| span(1, number, "step")).collect());
+    append(vec![span(2, 7, "step")]);
+    store.flush().unwrap();
+    append(vec![server(7), span(1, 1000, "step")]);
+
+    let trace_id = TraceId::from_bytes([1; 16]);
+    let names = |number: u64| -> Vec<_> {
+        let span_id = SpanId::from_bytes(number.to_be_bytes());
+        let records = store.span(trace_id, span_id).unwrap();
+        records
+            .iter()
+            .map(|record| record.span.name.to_string())
+            .collect()
+    };
+    assert_eq!(names(7), ["step", "twin"]);
+    assert_eq!(names(1000), ["step"]);
+    assert!(names(1001).is_empty());
+    let trace = store.trace_parts(trace_id, SpanParts::NONE).unwrap();
+    assert_eq!(trace.len(), 1001);
+    assert!(trace[0].span.attributes.is_empty(), "it is in a block");
+}
+
+#[test]
 fn concurrent_senders_are_all_acknowledged_with_fewer_syncs_than_batches() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();

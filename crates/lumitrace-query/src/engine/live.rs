@@ -110,11 +110,14 @@ impl LiveRuns {
             .collect())
     }
 
-    /// The run that the spans of one trace belong to, if they show that it trains.
-    pub(super) fn run_of(&self, records: &[Arc<SpanRecord>]) -> Option<RunId> {
-        let record = records.iter().find(|record| {
+    /// The run that the spans of one trace belong to, as far as the catalog was read.
+    pub(super) fn run_of<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a Arc<SpanRecord>>,
+    ) -> Option<RunId> {
+        let record = records.into_iter().find(|record| {
             let role = self.names.role(&record.span.name);
-            self.names.is_evidence(role, &record.span)
+            matches!(role, Role::Epoch | Role::Step | Role::Validation)
         })?;
         let mut state = self.state.lock();
         let catalog = state.catalog.as_mut()?;

@@ -81,6 +81,13 @@ impl<'a> Matcher<'a> {
     }
 }
 
+impl TraceQuery {
+    /// Whether its conditions look at attributes.
+    pub(crate) fn needs_attributes(&self) -> bool {
+        self.text.is_some() || !self.tags.is_empty()
+    }
+}
+
 fn has_tag(record: &SpanRecord, TagFilter { key, value }: &TagFilter) -> bool {
     let span = &record.span;
     let is_intrinsic = match key.as_str() {

@@ -1,18 +1,19 @@
 //! All runs that are known, in digests that new spans keep up to date.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lumitrace_model::{Resource, TraceId, names};
 use lumitrace_store::SpanRecord;
 
 use super::RunId;
-use super::digest::{Observed, RunDigest, SpanKey};
+use super::digest::{Observed, RunDigest};
 use super::identity::{
     Identity, SILENCE_NANO, given_run_id, identify_process, silence_run_id, split_silence_run_id,
 };
 use super::recognition::{Role, TrainingNames};
 use crate::facts::{is_root, service_name};
+use crate::recent::RecentSpans;
 
 /// Most processes without a training span so far that are kept, in case one follows.
 const OTHER_PROCESSES: usize = 4096;
@@ -24,7 +25,6 @@ const RECENT_SPANS: usize = 65_536;
 pub(crate) type AssignedTraces = HashMap<TraceId, RunId>;
 
 /// See [the module](self).
-#[derive(Default)]
 pub(crate) struct RunCatalog {
     names: TrainingNames,
     runs: HashMap<RunId, RunDigest>,
@@ -43,8 +43,13 @@ impl RunCatalog {
     pub(crate) fn new(names: TrainingNames, assigned: AssignedTraces) -> Self {
         Self {
             names,
+            runs: HashMap::new(),
+            stretches: HashMap::new(),
             assigned,
-            ..Self::default()
+            is_stale: false,
+            recent: RecentSpans::new(RECENT_SPANS),
+            last_process: None,
+            process_limit: OTHER_PROCESSES,
         }
     }
 
@@ -229,32 +234,6 @@ fn stretch_of(stretches: &mut Vec<RunDigest>, start: u64, end: u64) -> &mut RunD
 fn is_near(digest: &RunDigest, start: u64, end: u64) -> bool {
     start <= digest.last_seen_unix_nano().saturating_add(SILENCE_NANO)
         && end.saturating_add(SILENCE_NANO) >= digest.start_unix_nano()
-}
-
-/// Final spans seen lately.
-#[derive(Default)]
-struct RecentSpans {
-    known: HashSet<SpanKey>,
-    in_order: VecDeque<SpanKey>,
-}
-
-impl RecentSpans {
-    /// Whether the final form of this span came before; remembers it if this is it.
-    fn has_seen(&mut self, key: SpanKey, pending: bool) -> bool {
-        if pending {
-            return self.known.contains(&key);
-        }
-        if !self.known.insert(key) {
-            return true;
-        }
-        self.in_order.push_back(key);
-        if self.in_order.len() > RECENT_SPANS
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        false
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 //! A digest has a fixed size, takes spans in any order, and two of them merge into one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use lumitrace_model::{Resource, SpanId, TraceId, names};
+use lumitrace_model::{Resource, TraceId, names};
 use lumitrace_store::SpanRecord;
 
 use super::RunId;
@@ -16,6 +15,7 @@ use super::metrics::{EPOCH_VAL_LOSS, LOSS, TRAIN_LOSS, VAL_LOSS, VAL_METRIC, met
 use super::recognition::{Indices, Role, TrainingNames};
 use super::view::{RunState, RunSummary};
 use crate::facts::{INTERRUPTED_AFTER_NANO, is_root, resource_text, service_name};
+use crate::recent::SpanKey;
 
 /// How long a run of a program that does not announce its open spans may be silent, at least,
 /// before it counts as over: two minutes, or twice its longest epoch or batch if that is more.
@@ -47,17 +47,6 @@ impl<'a> Observed<'a> {
             indices,
             key,
         }
-    }
-}
-
-/// Trace and span id in 64 bits, for maps of millions of spans within this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SpanKey(u64);
-
-impl SpanKey {
-    pub(crate) fn of(trace_id: TraceId, span_id: SpanId) -> Self {
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(HASHER.hash_one((trace_id, span_id)))
     }
 }
 

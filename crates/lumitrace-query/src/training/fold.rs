@@ -9,11 +9,12 @@ use std::sync::Arc;
 use lumitrace_model::{Event, Span, SpanId, StatusCode, TraceId, names};
 use lumitrace_store::SpanRecord;
 
-use super::digest::{Observed, RunDigest, SpanKey};
+use super::digest::{Observed, RunDigest};
 use super::identity::process_hash;
 use super::metrics::{Column, losses_at_steps, metrics_of};
 use super::recognition::{Indices, Role, TrainingNames};
 use crate::facts::{SpanState, is_root};
+use crate::recent::SpanKey;
 
 const PHASES: usize = 1000;
 const ERRORS: usize = 1000;

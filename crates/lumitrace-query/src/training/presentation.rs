@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use lumitrace_model::SpanId;
 
 use super::RunId;
-use super::digest::SpanKey;
 use super::fold::{Failure, Row, RunFold, Table};
 use super::metrics::{BATCH_SIZE, EPOCH_VAL_LOSS, LOSS, TRAIN_LOSS, VAL_LOSS, VAL_METRIC};
 use super::recognition::Role;
@@ -14,6 +13,7 @@ use super::view::{
     StepTime, ValidationView,
 };
 use crate::facts::SpanState;
+use crate::recent::SpanKey;
 
 /// Over how many of the newest batches the throughput is taken.
 const THROUGHPUT_BATCHES: usize = 1000;

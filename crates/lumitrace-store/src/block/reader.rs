@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
-use lumitrace_model::TraceId;
+use arrow::array::{FixedSizeBinaryArray, RecordBatch};
+use lumitrace_model::{SpanId, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -78,15 +78,46 @@ impl Block {
         self.replaced.store(true, Ordering::Release);
     }
 
-    /// All records of a trace, in the order of the block.
-    pub(crate) fn trace(&self, trace_id: TraceId) -> Result<Vec<SpanRecord>, ReadError> {
+    /// These parts of all records of a trace, in the order of the block.
+    pub(crate) fn trace(
+        &self,
+        trace_id: TraceId,
+        parts: SpanParts,
+    ) -> Result<Vec<SpanRecord>, ReadError> {
         let rows = self.index.trace_rows(trace_id)?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.open_data()?
-            .records(&rows, SpanParts::ALL)?
-            .collect_all()
+        self.open_data()?.records(&rows, parts)?.collect_all()
+    }
+
+    /// All records of one span of a trace. Of the others only the ids are read.
+    pub(crate) fn span(
+        &self,
+        trace_id: TraceId,
+        span_id: SpanId,
+    ) -> Result<Vec<SpanRecord>, ReadError> {
+        let rows = self.index.trace_rows(trace_id)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let data = self.open_data()?;
+        let mut batches = data.batches(&rows, &[schema::SPAN_ID])?;
+        let mut numbers = rows.iter().cloned().flatten();
+        let mut found = Vec::new();
+        while let Some(batch) = batches.next()? {
+            let ids: &FixedSizeBinaryArray = rows::column(&batch, schema::SPAN_ID)
+                .ok_or_else(|| self.malformed("a column is not of its type"))?;
+            for (index, row) in numbers.by_ref().take(batch.num_rows()).enumerate() {
+                if ids.value(index) == span_id.as_bytes() {
+                    found.push(row..row + 1);
+                }
+            }
+        }
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        data.records(&found, SpanParts::ALL)?.collect_all()
     }
 
     /// The error of a block whose checksums fit, but whose content does not make sense.
