@@ -64,6 +64,8 @@ export function useIsDark(): boolean {
 /** The computed colour of tokens such as `--accent`, for canvases, which know no variables. */
 export function resolveColors<Name extends string>(tokens: readonly Name[]): Record<Name, string> {
   const probe = document.createElement('span');
+  // A transition, however short, would answer with the colour before.
+  probe.style.setProperty('transition', 'none', 'important');
   document.body.append(probe);
   const colors = {} as Record<Name, string>;
   for (const token of tokens) {

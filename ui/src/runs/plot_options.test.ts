@@ -45,6 +45,7 @@ describe('the columns of a plot', () => {
 it('the y range has air, and stays positive on a logarithmic axis', () => {
   expect(yRange(0, 1, false)).toEqual([-0.06, 1.06]);
   expect(yRange(2, 2, false)[0]).toBeLessThan(2);
+  expect(yRange(32, 32 + 1e-13, false)[1]).toBeCloseTo(33.92);
   expect(yRange(0.001, 1, true)[0]).toBeGreaterThan(0);
   expect(yRange(null, null, true)).toEqual([0.1, 1]);
 });

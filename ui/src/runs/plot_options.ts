@@ -183,7 +183,9 @@ export function logTexts(splits: readonly (number | null)[]): string[] {
 export function yRange(low: number | null, high: number | null, logY: boolean): [number, number] {
   if (low === null || high === null) return logY ? [0.1, 1] : [0, 1];
   if (logY) return [low / 1.15, high * 1.15];
-  const air = (high - low || Math.abs(high) || 1) * 0.06;
+  // What differs only by rounding is one value.
+  const isFlat = high - low <= Math.abs(high) * 1e-9;
+  const air = ((isFlat ? Math.abs(high) : high - low) || 1) * 0.06;
   return [low - air, high + air];
 }
 

@@ -238,7 +238,8 @@ const ResultRow = memo(function ResultRow(props: RowProps) {
         )}
       </span>
       <span className="result-count number muted">
-        {formatCount(trace.span_count)} <span className="faint">spans</span>
+        {formatCount(trace.span_count)}{' '}
+        <span className="faint">{trace.span_count === 1 ? 'span' : 'spans'}</span>
       </span>
       <span className="result-duration number">
         <span className="share-bar">
