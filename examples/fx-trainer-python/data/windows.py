@@ -17,9 +17,13 @@ Batch = tuple[Tensor, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """Bars per window, and the shares of the bars for training and validation (test: the rest)."""
+    """Bars per window, from one to the next, and the shares of training and validation.
+
+    The rest of the bars is the test part.
+    """
 
     t_in: int = 120
+    stride: int = 4
     train_ratio: float = 0.70
     val_ratio: float = 0.15
 
@@ -47,7 +51,9 @@ def split_by_time(
     starts = {"train": first_row, "val": train_end, "test": val_end}
     ends = {"train": train_end, "val": val_end, "test": bar_count}
     parts = {
-        name: np.arange(starts[name] + reach_back, ends[name] - horizon, dtype=np.int64)
+        name: np.arange(
+            starts[name] + reach_back, ends[name] - horizon, settings.stride, dtype=np.int64
+        )
         for name in starts
     }
     empty = [name for name, anchors in parts.items() if len(anchors) == 0]

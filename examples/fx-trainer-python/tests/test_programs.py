@@ -339,7 +339,7 @@ def test_every_documented_flag_is_accepted_by_the_programs(tmp_path: Path) -> No
         "--microstructure-windows 3,6 --directional-change 0.002 --learning-rate 1e-2 "
         "--weight-decay 0.01 --grad-clip 0.5 --patience 2 --top-n-checkpoints 1 --seed 3 "
         "--vol-min-change 1e-6 --vol-regime-cut 1e-5 --max-batches 1 --disable-risk "
-        "--skip-bad-rows --no-tracing"
+        "--skip-bad-rows --no-tracing --stride 2"
     ).split()
     keys = (
         "direction volatility trend vol-regime candle-pattern return next-close max-return "

@@ -35,7 +35,7 @@ class Setup:
     def __init__(self, folder: Path, tasks: tuple[Task, ...], bars: int = 500) -> None:
         self.settings = DatasetSettings(
             source=BarSource(input_root=folder / "bars", bars=bars),
-            windows=WindowSettings(t_in=16),
+            windows=WindowSettings(t_in=16, stride=1),
             labels=LabelSettings(),
         )
         self.folder = folder

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from features.agent_features import FeatureSettings, compute_features
 from models.tasks import multitask
 
 TASKS = multitask(top_k=3, predict_sell_now=True)
-SETTINGS = WindowSettings(t_in=12, train_ratio=0.6, val_ratio=0.2)
+SETTINGS = WindowSettings(t_in=12, stride=1, train_ratio=0.6, val_ratio=0.2)
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def test_windows_and_their_labels_stay_within_their_part_and_fill_it() -> None:
         assert anchors[0] - 11 == start
         assert anchors[-1] + 7 == end - 1
         assert (np.diff(anchors) == 1).all()
+
+
+def test_the_stride_is_the_distance_from_one_window_to_the_next() -> None:
+    every = split_by_time(1000, 50, 10, 7, SETTINGS)
+    third = split_by_time(1000, 50, 10, 7, replace(SETTINGS, stride=3))
+    for part in ("train", "val", "test"):
+        assert (getattr(third, part) == getattr(every, part)[::3]).all()
 
 
 def test_too_few_bars_are_a_clear_error() -> None:

@@ -126,6 +126,7 @@ def _add_window_and_label_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("windows and labels")
     add = group.add_argument
     add("--t-in", type=positive_int, default=windows.t_in, help="bars of a window")
+    add("--stride", type=positive_int, default=windows.stride, help="bars to the next window")
     add("--t-out", type=positive_int, default=labels.t_out, help="bars of the horizon")
     add("--lookahead-window", type=positive_int, help="as --t-out if not given")
     add("--top-k", type=positive_int, default=labels.top_k, help="how many of the largest")
