@@ -3,6 +3,11 @@
 //! To add the folder of a new version: raise the version, then run
 //! `cargo test -p lumitrace-store --test golden -- --ignored`, and commit what it wrote.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

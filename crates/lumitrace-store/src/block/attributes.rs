@@ -152,17 +152,17 @@ fn as_bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// A column of attribute lists that was read.
+/// A column of attribute lists that was read, or those of its parts that were asked for.
 #[derive(Debug)]
 pub(crate) struct AttributesColumn<'a> {
     offsets: &'a OffsetBuffer<i32>,
-    keys: &'a StringArray,
-    types: &'a UInt8Array,
-    strings: &'a StringArray,
-    ints: &'a Int64Array,
-    doubles: &'a Float64Array,
-    bools: &'a BooleanArray,
-    bytes: &'a BinaryArray,
+    keys: Option<&'a StringArray>,
+    types: Option<&'a UInt8Array>,
+    strings: Option<&'a StringArray>,
+    ints: Option<&'a Int64Array>,
+    doubles: Option<&'a Float64Array>,
+    bools: Option<&'a BooleanArray>,
+    bytes: Option<&'a BinaryArray>,
 }
 
 impl<'a> AttributesColumn<'a> {
@@ -172,20 +172,21 @@ impl<'a> AttributesColumn<'a> {
         let values = list.values().as_any().downcast_ref::<StructArray>()?;
         Some(Self {
             offsets: list.offsets(),
-            keys: field(values, 0)?,
-            types: field(values, 1)?,
-            strings: field(values, 2)?,
-            ints: field(values, 3)?,
-            doubles: field(values, 4)?,
-            bools: field(values, 5)?,
-            bytes: field(values, 6)?,
+            keys: part(values, "key"),
+            types: part(values, "type"),
+            strings: part(values, "string"),
+            ints: part(values, "int"),
+            doubles: part(values, "double"),
+            bools: part(values, "bool"),
+            bytes: part(values, "bytes"),
         })
     }
 
-    /// The attributes of row `row`; none if a value cannot be what was written.
+    /// The attributes of row `row`; none if a value cannot be what was written, or a part is
+    /// missing.
     pub(crate) fn get(&self, row: usize) -> Option<Vec<KeyValue>> {
         let attribute = |index| {
-            let key = Cow::Owned(self.keys.value(index).to_owned());
+            let key = Cow::Owned(self.keys?.value(index).to_owned());
             Some(KeyValue {
                 key,
                 value: self.value(index)?,
@@ -194,12 +195,38 @@ impl<'a> AttributesColumn<'a> {
         self.indices(row).map(attribute).collect()
     }
 
-    /// Whether an attribute of row `row` named `key` has a value for which `matches` says yes.
-    /// The texts of other attributes are not even copied.
+    fn value(&self, index: usize) -> Option<Value> {
+        Some(match self.types?.value(index) {
+            value_type::NULL => Value::Null,
+            value_type::ARRAY | value_type::MAP => {
+                let wrapped = self.bytes?.value(index);
+                let mut list = protobuf::decode_attributes(wrapped, &STORED_LIMITS).ok()?;
+                list.pop()?.value
+            }
+            value_type::BYTES => Value::Bytes(self.bytes?.value(index).to_owned()),
+            _ => self.scalar(index)?,
+        })
+    }
+
+    /// Whether an attribute of row `row` named `key` has a scalar value, out of the parts that were
+    /// read, for which `matches` says yes.
     pub(crate) fn any(&self, row: usize, key: &str, matches: impl Fn(&Value) -> bool) -> bool {
+        let Some(keys) = self.keys else { return false };
         self.indices(row)
-            .filter(|index| self.keys.value(*index) == key)
-            .any(|index| self.value(index).is_some_and(|value| matches(&value)))
+            .filter(|index| keys.value(*index) == key)
+            .any(|index| self.scalar(index).is_some_and(|value| matches(&value)))
+    }
+
+    /// Whether a text in row `row` may be one for which `matches` says yes: certain for values that
+    /// are texts, possible for texts in nested values, which are not looked into.
+    pub(crate) fn any_text(&self, row: usize, matches: impl Fn(&str) -> bool) -> bool {
+        let valid_text =
+            |strings: &StringArray, index| strings.is_valid(index) && matches(strings.value(index));
+        self.indices(row).any(|index| {
+            self.strings
+                .is_some_and(|strings| valid_text(strings, index))
+                || self.bytes.is_some_and(|bytes| bytes.is_valid(index))
+        })
     }
 
     fn indices(&self, row: usize) -> std::ops::Range<usize> {
@@ -207,22 +234,21 @@ impl<'a> AttributesColumn<'a> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
     }
 
-    fn value(&self, index: usize) -> Option<Value> {
-        Some(match self.types.value(index) {
-            value_type::NULL => Value::Null,
-            value_type::STRING => Value::String(Cow::Owned(self.strings.value(index).to_owned())),
-            value_type::BOOL => Value::Bool(self.bools.value(index)),
-            value_type::INT => Value::Int(self.ints.value(index)),
-            value_type::DOUBLE => Value::Double(self.doubles.value(index)),
-            value_type::BYTES => Value::Bytes(self.bytes.value(index).to_owned()),
-            value_type::ARRAY | value_type::MAP => {
-                let wrapped = self.bytes.value(index);
-                let mut list = protobuf::decode_attributes(wrapped, &STORED_LIMITS).ok()?;
-                list.pop()?.value
-            }
-            _ => return None,
-        })
+    fn scalar(&self, index: usize) -> Option<Value> {
+        fn valid<T: Array>(column: Option<&T>, index: usize) -> Option<&T> {
+            column.filter(|column| column.is_valid(index))
+        }
+        let string = valid(self.strings, index)
+            .map(|strings| Value::String(Cow::Owned(strings.value(index).to_owned())));
+        string
+            .or_else(|| valid(self.ints, index).map(|ints| Value::Int(ints.value(index))))
+            .or_else(|| valid(self.doubles, index).map(|it| Value::Double(it.value(index))))
+            .or_else(|| valid(self.bools, index).map(|bools| Value::Bool(bools.value(index))))
     }
+}
+
+fn part<'a, T: 'static>(values: &'a StructArray, name: &str) -> Option<&'a T> {
+    values.column_by_name(name)?.as_any().downcast_ref()
 }
 
 /// Field `index` of a struct column, if it has the expected type.

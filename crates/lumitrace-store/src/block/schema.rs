@@ -31,6 +31,14 @@ pub(crate) const ATTRIBUTES: &str = "attributes";
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const LINKS: &str = "links";
 
+/// Parts of the attributes of spans, as Parquet names them.
+pub(crate) const ATTRIBUTE_KEY: &str = "attributes.list.element.key";
+pub(crate) const ATTRIBUTE_STRING: &str = "attributes.list.element.string";
+pub(crate) const ATTRIBUTE_INT: &str = "attributes.list.element.int";
+pub(crate) const ATTRIBUTE_DOUBLE: &str = "attributes.list.element.double";
+pub(crate) const ATTRIBUTE_BOOL: &str = "attributes.list.element.bool";
+pub(crate) const ATTRIBUTE_BYTES: &str = "attributes.list.element.bytes";
+
 /// Columns by which a search can rule out row groups and pages.
 const PRUNABLE: [&str; 5] = [START, DURATION, SERVICE, NAME, STATUS_CODE];
 

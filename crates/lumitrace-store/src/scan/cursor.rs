@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array,
-};
+use arrow::array::{Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array};
 use lumitrace_model::StatusCode;
 
-use super::predicate::{Predicate, has_attribute, value_matches};
+use super::predicate::{Predicate, contains_ignoring_case, has_attribute, value_matches};
 use super::pruning::{candidate_rows, condition_columns, start_bounds};
 use crate::SpanRecord;
 use crate::block::attributes::AttributesColumn;
+use crate::block::index::Resources;
 use crate::block::reader::{Block, BlockData};
 use crate::block::rows::column;
 use crate::block::schema;
@@ -159,8 +158,8 @@ impl<'a> BlockCursor<'a> {
         stats.row_groups_read += 1;
         stats.examined_spans += rows.iter().map(ExactSizeIterator::len).sum::<usize>() as u64;
         let mut candidates = self.filter_by_columns(&rows)?;
-        if !self.predicate.request().attributes.is_empty() {
-            candidates = self.filter_by_attributes(candidates)?;
+        if !content_columns(self.predicate).is_empty() {
+            candidates = self.filter_by_content(candidates)?;
         }
         if self.predicate.request().newest_first {
             candidates.reverse();
@@ -188,36 +187,19 @@ impl<'a> BlockCursor<'a> {
         Ok(candidates)
     }
 
-    fn filter_by_attributes(
-        &self,
-        candidates: Vec<Candidate>,
-    ) -> Result<Vec<Candidate>, ReadError> {
-        let request = self.predicate.request();
+    /// Keeps those that fulfil the conditions on attributes and may hold the text: without making
+    /// the others whole, which would take several times longer.
+    fn filter_by_content(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, ReadError> {
         let resources = self.block.index().resources()?;
-        let on_resource = |resource: usize, key: &str, text: &str| {
-            let stored = resources.get(resource);
-            stored.is_some_and(|stored| has_attribute(&stored.resource.attributes, key, text))
-        };
         let rows = ranges_of(candidates.iter().map(|candidate| candidate.row));
-        let mut batches = self
-            .data
-            .batches(&rows, &[schema::ATTRIBUTES, schema::RESOURCE_ID])?;
+        let mut batches = self.data.batches(&rows, &content_columns(self.predicate))?;
         let mut rest = candidates.into_iter();
         let mut kept = Vec::new();
         while let Some(batch) = batches.next()? {
-            let malformed = || self.block.malformed("a column is not of its type");
-            let list: &dyn Array = batch
-                .column_by_name(schema::ATTRIBUTES)
-                .ok_or_else(malformed)?;
-            let attributes = AttributesColumn::new(list).ok_or_else(malformed)?;
-            let resource: &UInt32Array =
-                column(&batch, schema::RESOURCE_ID).ok_or_else(malformed)?;
+            let conditions = ContentConditions::new(&batch, self.predicate, &resources)
+                .ok_or_else(|| self.block.malformed("a column is not of its type"))?;
             for (index, candidate) in rest.by_ref().take(batch.num_rows()).enumerate() {
-                let matches = request.attributes.iter().all(|(key, text)| {
-                    attributes.any(index, key, |value| value_matches(value, text))
-                        || on_resource(resource.value(index) as usize, key, text)
-                });
-                kept.extend(matches.then_some(candidate));
+                kept.extend(conditions.may_hold(index).then_some(candidate));
             }
         }
         Ok(kept)
@@ -323,6 +305,82 @@ impl<'a> ColumnConditions<'a> {
                 .name
                 .is_none_or(|column| predicate.name_matches(column.value(row)));
         matches.then_some(start / SCAN_WINDOW_NANO)
+    }
+}
+
+/// The columns that [`ContentConditions`] needs.
+fn content_columns(predicate: &Predicate<'_>) -> Vec<&'static str> {
+    let mut columns = Vec::new();
+    let conditions = &predicate.request().attributes;
+    if !conditions.is_empty() {
+        // The types of value that one of the texts can spell.
+        columns.extend([
+            schema::RESOURCE_ID,
+            schema::ATTRIBUTE_KEY,
+            schema::ATTRIBUTE_STRING,
+        ]);
+        let spells = |value: fn(&str) -> bool| conditions.iter().any(|(_, text)| value(text));
+        columns.extend(spells(|text| text.parse::<i64>().is_ok()).then_some(schema::ATTRIBUTE_INT));
+        columns
+            .extend(spells(|text| text.parse::<f64>().is_ok()).then_some(schema::ATTRIBUTE_DOUBLE));
+        columns
+            .extend(spells(|text| text.parse::<bool>().is_ok()).then_some(schema::ATTRIBUTE_BOOL));
+    }
+    if predicate.text().is_some() {
+        columns.extend([schema::NAME, schema::STATUS_MESSAGE]);
+        columns.extend([schema::ATTRIBUTE_STRING, schema::ATTRIBUTE_BYTES]);
+    }
+    columns
+}
+
+/// The conditions on attributes and on text anywhere, asked of a batch of columns.
+struct ContentConditions<'a> {
+    predicate: &'a Predicate<'a>,
+    resources: &'a Resources,
+    attributes: AttributesColumn<'a>,
+    resource_id: Option<&'a UInt32Array>,
+    name: Option<&'a StringArray>,
+    status_message: Option<&'a StringArray>,
+}
+
+impl<'a> ContentConditions<'a> {
+    fn new(
+        batch: &'a RecordBatch,
+        predicate: &'a Predicate<'a>,
+        resources: &'a Resources,
+    ) -> Option<Self> {
+        Some(Self {
+            predicate,
+            resources,
+            attributes: AttributesColumn::new(batch.column_by_name(schema::ATTRIBUTES)?)?,
+            resource_id: column(batch, schema::RESOURCE_ID),
+            name: column(batch, schema::NAME),
+            status_message: column(batch, schema::STATUS_MESSAGE),
+        })
+    }
+
+    /// Whether row `row` may fulfil the conditions.
+    fn may_hold(&self, row: usize) -> bool {
+        let mut conditions = self.predicate.request().attributes.iter();
+        conditions.all(|(key, text)| {
+            self.attributes
+                .any(row, key, |value| value_matches(value, text))
+                || self.resource_has(row, key, text)
+        }) && self.predicate.text().is_none_or(|text| {
+            let contains = |string: &str| contains_ignoring_case(string, text);
+            let in_column = |column: Option<&StringArray>| {
+                column.is_some_and(|column| contains(column.value(row)))
+            };
+            in_column(self.name)
+                || in_column(self.status_message)
+                || self.attributes.any_text(row, contains)
+        })
+    }
+
+    fn resource_has(&self, row: usize, key: &str, text: &str) -> bool {
+        let number = self.resource_id.map(|column| column.value(row) as usize);
+        let stored = number.and_then(|number| self.resources.get(number));
+        stored.is_some_and(|stored| has_attribute(&stored.resource.attributes, key, text))
     }
 }
 

@@ -96,6 +96,11 @@ impl<'a> Predicate<'a> {
                 .is_none_or(|text| contains_text(record, text))
     }
 
+    /// The text that is looked for, in lower case.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
     pub(crate) fn start_matches(&self, start_unix_nano: u64) -> bool {
         let request = self.request;
         (request.start_unix_nano..=request.end_unix_nano).contains(&start_unix_nano)
@@ -145,7 +150,7 @@ fn value_contains(value: &Value, text: &str) -> bool {
     }
 }
 
-fn contains_ignoring_case(string: &str, lower_case: &str) -> bool {
+pub(crate) fn contains_ignoring_case(string: &str, lower_case: &str) -> bool {
     if string.is_ascii() {
         let (string, wanted) = (string.as_bytes(), lower_case.as_bytes());
         return string
