@@ -79,7 +79,7 @@ struct DataArguments {
     #[arg(long, value_delimiter = ',')]
     years: Vec<i16>,
     /// Use the newest so many bars, 0 for all; where there are none, generate so many per year.
-    #[arg(long, default_value_t = 30_000)]
+    #[arg(long, default_value_t = 60_000)]
     bars: usize,
     /// Seed of generated bars and of the training.
     #[arg(long, default_value_t = 7)]
@@ -100,7 +100,7 @@ struct WindowArguments {
     t_out: usize,
     /// Bars from one window to the next. Neighbours are nearly the same, so time is better spent on
     /// more bars than on every one of them.
-    #[arg(long, default_value_t = 4, value_parser = count)]
+    #[arg(long, default_value_t = 8, value_parser = count)]
     stride: usize,
     /// Bars in which the largest returns are looked for [default: --t-out].
     #[arg(long, value_parser = count)]

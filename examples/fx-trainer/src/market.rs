@@ -22,8 +22,8 @@ const DRIFT_SHARE: f64 = 0.6;
 /// Share of the minutes without a trade, which real files leave out.
 const MISSING_MINUTES: f64 = 0.004;
 
-/// Makes `count` bars of `pair` from the first open minute of `year` on. The same arguments make
-/// the same bars.
+/// Makes `count` bars of `pair` from the first trading day of `year` on, fewer if the year is over
+/// before. The same arguments make the same bars.
 ///
 /// # Errors
 /// If `year` is outside the calendar.
@@ -38,9 +38,12 @@ pub fn simulate(
     let mut market = Market::new(start_price(pair));
     let mut time = zone.to_timestamp(civil::date(year, 1, 2).at(0, 0, 0, 0))?;
     let precision = 10f64.powi(decimals(pair) as i32);
-    let mut bars = Vec::with_capacity(count);
+    let mut bars = Vec::new();
     while bars.len() < count {
         let local = time.to_zoned(zone.clone()).datetime();
+        if local.year() > year {
+            break;
+        }
         if is_open(local) {
             let bar = market.minute(time, &mut random, precision);
             if random.random::<f64>() >= MISSING_MINUTES {
@@ -180,6 +183,21 @@ mod tests {
             .windows(2)
             .map(|pair| pair[1].time.as_second() - pair[0].time.as_second());
         assert!(gaps.max().unwrap() >= 48 * 3600, "the weekend is a gap");
+    }
+
+    #[test]
+    fn a_year_ends_with_the_year() {
+        let bars = bars("gbpusd", usize::MAX, 7);
+        assert!(
+            (350_000..380_000).contains(&bars.len()),
+            "{} bars",
+            bars.len()
+        );
+        let last = bars[bars.len() - 1].time.to_string();
+        assert!(
+            last.starts_with("2025-01-01T05:5"),
+            "{last} is New Year's Eve in Central time"
+        );
     }
 
     #[test]

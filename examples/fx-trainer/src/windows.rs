@@ -33,7 +33,7 @@ impl Default for WindowSettings {
     fn default() -> Self {
         Self {
             t_in: 120,
-            stride: 4,
+            stride: 8,
             train_ratio: 0.70,
             validation_ratio: 0.15,
         }
