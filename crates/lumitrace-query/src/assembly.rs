@@ -129,28 +129,37 @@ pub fn assemble(
 /// final one beats an announcement, of two announcements the later counts, of two final ones the
 /// first that was stored.
 pub fn without_duplicates(records: &[Arc<SpanRecord>]) -> Vec<&SpanRecord> {
-    let mut records: Vec<&SpanRecord> = records.iter().map(Arc::as_ref).collect();
-    let rank = |record: &SpanRecord| {
-        let span = &record.span;
-        let announced = if span.pending {
-            Reverse(span.end_unix_nano)
-        } else {
-            Reverse(0)
-        };
-        (span.pending, announced, record.seq)
-    };
-    records.sort_unstable_by_key(|record| {
-        (record.span.span_id, record.span.kind.code(), rank(record))
-    });
-    records.dedup_by_key(|record| (record.span.span_id, record.span.kind));
-    records.sort_unstable_by_key(|record| {
-        (
-            record.span.start_unix_nano,
-            record.span.span_id,
-            record.span.kind.code(),
-        )
-    });
-    records
+    // Records lie all over memory, and there may be a million of them: what is sorted is small
+    // and close together.
+    let identity = |record: &SpanRecord| (record.span.span_id, record.span.kind.code());
+    let mut by_identity: Vec<_> = records
+        .iter()
+        .zip(0_u32..)
+        .map(|(record, index)| (identity(record), index))
+        .collect();
+    by_identity.sort_unstable();
+    let same_span = by_identity.chunk_by(|(one, _), (other, _)| one == other);
+    let mut by_start: Vec<_> = same_span
+        .filter_map(|same| {
+            same.iter().map(|&(_, index)| index).min_by_key(|&index| {
+                let SpanRecord { span, seq, .. } = &*records[index as usize];
+                (
+                    span.pending,
+                    span.pending.then_some(Reverse(span.end_unix_nano)),
+                    *seq,
+                )
+            })
+        })
+        .map(|index| {
+            let record = &records[index as usize];
+            (record.span.start_unix_nano, identity(record), index)
+        })
+        .collect();
+    by_start.sort_unstable();
+    by_start
+        .into_iter()
+        .map(|(.., index)| &*records[index as usize])
+        .collect()
 }
 
 /// Parents and children as indices into the records.

@@ -141,7 +141,11 @@ impl QueryEngine {
         trace_id: TraceId,
         now_unix_nano: u64,
     ) -> Result<Option<TraceTree>, QueryError> {
-        let records = self.store.trace(trace_id)?;
+        let parts = SpanParts {
+            links: false,
+            ..SpanParts::ALL
+        };
+        let records = self.store.trace_parts(trace_id, parts)?;
         let run_id = self.runs.run_of(&records);
         Ok(assemble(
             &records,
