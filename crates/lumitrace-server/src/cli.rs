@@ -25,6 +25,11 @@ in the environment and --listen-ui as a flag. Flags win over the environment, wh
 file, which wins over the defaults. The file is the one named by --config or LUMITRACE_CONFIG, or \
 lumitrace.yaml in the current folder or in the data folder.";
 
+const DOCTOR_HELP: &str = "\
+It checks whether the server's ports answer and who has them otherwise, how fast, what has arrived \
+and what was refused, the data folder, the Python package, and the OTEL_ variables of this shell. \
+Give it the settings that the server was started with. It exits with 1 where it found a problem.";
+
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = command().get_matches_from(arguments);
@@ -41,6 +46,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(("show", matches)) => configure(matches).and_then(|config| run::show(&config)),
             _ => Ok(()),
         },
+        Some(("doctor", matches)) => configure(matches).and_then(|config| {
+            let python = matches
+                .get_one::<String>("python")
+                .map_or("python3", String::as_str);
+            run::doctor(&config, python)
+        }),
         Some(("version", _)) => run::version(),
         _ => Ok(()),
     };
@@ -87,6 +98,18 @@ fn command() -> Command {
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(with_settings(show)),
+        )
+        .subcommand(
+            with_settings(Command::new("doctor"))
+                .about("Find out why traces do not show up, and say what to do")
+                .after_help(DOCTOR_HELP)
+                .arg(
+                    Arg::new("python")
+                        .long("python")
+                        .value_name("PROGRAM")
+                        .default_value("python3")
+                        .help("Python interpreter to check for the lumitrace package"),
+                ),
         )
         .subcommand(Command::new("version").about("Print the version"))
 }

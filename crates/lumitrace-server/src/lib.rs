@@ -10,12 +10,13 @@
 //! [`serve`] puts everything together, [`listen`] accepts connections, [`receive`] takes OTLP in,
 //! [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
-//! how it goes.
+//! how it goes, and [`doctor`] finds out why it does not.
 
 pub mod admit;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod listen;
 pub mod live;
 pub mod metrics;

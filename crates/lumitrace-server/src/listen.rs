@@ -80,6 +80,11 @@ pub enum BindError {
     },
 }
 
+/// The program that listens on TCP `port`, for people, where that can be found out.
+pub(crate) fn owner_of(port: u16) -> Option<String> {
+    port_owner::find(port).map(|owner| owner.to_string())
+}
+
 /// Opens `port` at `address`.
 ///
 /// # Errors
@@ -88,7 +93,7 @@ pub async fn bind(port: Port, address: &Address) -> Result<TcpListener, BindErro
     let bound = TcpListener::bind((address.host.as_str(), address.port)).await;
     bound.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => {
-            let owner = port_owner::find(address.port).map(|owner| owner.to_string());
+            let owner = owner_of(address.port);
             BindError::Taken {
                 port,
                 address: address.clone(),

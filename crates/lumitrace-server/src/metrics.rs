@@ -2,17 +2,19 @@
 //!
 //! Labels take only values that this program spells out, so that no sender can widen them.
 
+mod store_collector;
+
 use crate::admit::Budget;
 use lumitrace_store::Store;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::time::Duration;
+use store_collector::StoreCollector;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -312,142 +314,5 @@ impl GaugeGuard {
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.gauge.dec();
-    }
-}
-
-/// Asks the store and the budget when someone scrapes.
-struct StoreCollector {
-    store: Store,
-    budget: Budget,
-}
-
-impl fmt::Debug for StoreCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreCollector")
-    }
-}
-
-impl Collector for StoreCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let stats = self.store.stats();
-        let gauges = [
-            (
-                "ingest_in_flight_bytes",
-                "Bytes of requests in work",
-                self.budget.used_bytes(),
-            ),
-            (
-                "store_spans",
-                "Spans stored, in memory and in blocks",
-                stats.spans,
-            ),
-            ("store_blocks", "Blocks", stats.blocks),
-            ("store_block_bytes", "Size of all blocks", stats.block_bytes),
-            (
-                "store_log_bytes",
-                "Size of the write-ahead log",
-                stats.log_bytes,
-            ),
-            (
-                "store_disk_bytes",
-                "Size of the data folder's files",
-                stats.disk_bytes,
-            ),
-            (
-                "store_memtable_spans",
-                "Spans in memory that no block holds yet",
-                stats.memtable_spans,
-            ),
-            (
-                "store_memtable_bytes",
-                "Their size in memory",
-                stats.memtable_bytes,
-            ),
-            (
-                "store_queue_bytes",
-                "Bytes waiting for the log",
-                stats.queue_bytes,
-            ),
-            (
-                "store_healthy",
-                "1 unless the store refuses spans or cannot write blocks",
-                u64::from(stats.failure.is_none() && stats.flush_problem.is_none()),
-            ),
-        ];
-        for (name, help, value) in gauges {
-            // Gauges are signed; no size of ours comes near the difference.
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        let counters = [
-            (
-                "store_appended_batches",
-                "Batches acknowledged",
-                stats.appended_batches,
-            ),
-            (
-                "store_appended_spans",
-                "Spans acknowledged",
-                stats.appended_spans,
-            ),
-            ("store_syncs", "Times the log was synced", stats.syncs),
-            (
-                "store_flushes",
-                "Memtables written out as blocks",
-                stats.flushes,
-            ),
-            (
-                "store_flush_failures",
-                "Failed attempts to write a block",
-                stats.flush_failures,
-            ),
-            ("store_compactions", "Merges of blocks", stats.compactions),
-            (
-                "store_replayed_spans",
-                "Spans replayed at the start",
-                stats.replayed_spans,
-            ),
-            (
-                "store_refused_full",
-                "Batches refused: queue full",
-                stats.refused.full,
-            ),
-            (
-                "store_refused_disk_full",
-                "Batches refused: disk full",
-                stats.refused.disk_full,
-            ),
-            (
-                "store_refused_read_only",
-                "Batches refused: read-only",
-                stats.refused.read_only,
-            ),
-            (
-                "store_refused_too_large",
-                "Batches refused: too large",
-                stats.refused.too_large,
-            ),
-            (
-                "store_refused_failed",
-                "Batches refused: store failed",
-                stats.refused.failed,
-            ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        let seconds = ConstCounter::new(stats.sync_time.as_secs_f64());
-        seconds.encode(encoder.encode_descriptor(
-            "store_sync",
-            "Time spent syncing the log",
-            Some(&Unit::Seconds),
-            seconds.metric_type(),
-        )?)
     }
 }

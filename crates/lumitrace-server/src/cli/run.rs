@@ -1,6 +1,7 @@
 //! What the subcommands do.
 
 use crate::config::{Config, Log, LogFormat};
+use crate::doctor;
 use crate::serve::{Server, write_ready_file};
 use anyhow::Context;
 use std::io::Write;
@@ -40,6 +41,14 @@ pub(super) fn serve(config: &Config, ready_file: Option<&Path>) -> anyhow::Resul
 /// `lumitrace config show`.
 pub(super) fn show(config: &Config) -> anyhow::Result<()> {
     Ok(std::io::stdout().write_all(config.to_yaml()?.as_bytes())?)
+}
+
+/// `lumitrace doctor`.
+pub(super) fn doctor(config: &Config, python: &str) -> anyhow::Result<()> {
+    if doctor::run(config, python)? {
+        return Ok(());
+    }
+    anyhow::bail!("there are problems, see above")
 }
 
 /// `lumitrace version`.

@@ -339,67 +339,41 @@ fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
     [&[flag][..], &length.to_be_bytes(), message].concat()
 }
 
+/// Name, `grpc-encoding`, body and the code expected.
+type Call = (&'static str, Option<&'static str>, Vec<u8>, Code);
+
+fn broken_calls() -> Vec<Call> {
+    use Code::{InvalidArgument as Invalid, ResourceExhausted as TooLarge, Unimplemented};
+    let gzip_header = Some("gzip");
+    let cut = frame(0, &valid())[..30].to_vec();
+    let large = frame(0, &vec![0; LIMIT + 1]);
+    let bomb = frame(1, &gzip(&vec![0; LIMIT * 8]));
+    vec![
+        ("truncated message", None, frame(0, &truncated()), Invalid),
+        ("truncated frame", None, cut, Invalid),
+        ("no frame", None, Vec::new(), Invalid),
+        ("unknown flag", None, frame(9, &valid()), Invalid),
+        ("flag without encoding", None, frame(1, &valid()), Invalid),
+        ("no gzip", gzip_header, frame(1, &valid()), Invalid),
+        ("nested too deep", None, frame(0, &deep_protobuf()), Invalid),
+        (
+            "unknown encoding",
+            Some("br"),
+            frame(1, &valid()),
+            Unimplemented,
+        ),
+        ("oversized", None, large, TooLarge),
+        ("gzip bomb", gzip_header, bomb, TooLarge),
+    ]
+}
+
 #[tokio::test]
 async fn every_kind_of_broken_call_gets_its_grpc_status_on_both_ports() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start_with(dir.path(), &LIMIT_FLAG).await;
     store_one(&server).await;
-    let bomb = gzip(&vec![0; LIMIT * 8]);
-    let mut cut = frame(0, &valid());
-    cut.truncate(30);
     for port in server.otlp_ports() {
-        for (name, encoding, body, code) in [
-            (
-                "truncated message",
-                None,
-                frame(0, &truncated()),
-                Code::InvalidArgument,
-            ),
-            ("truncated frame", None, cut.clone(), Code::InvalidArgument),
-            ("no frame", None, Vec::new(), Code::InvalidArgument),
-            (
-                "unknown flag",
-                None,
-                frame(9, &valid()),
-                Code::InvalidArgument,
-            ),
-            (
-                "flag without encoding",
-                None,
-                frame(1, &valid()),
-                Code::InvalidArgument,
-            ),
-            (
-                "no gzip",
-                Some("gzip"),
-                frame(1, &valid()),
-                Code::InvalidArgument,
-            ),
-            (
-                "nested too deep",
-                None,
-                frame(0, &deep_protobuf()),
-                Code::InvalidArgument,
-            ),
-            (
-                "unknown encoding",
-                Some("br"),
-                frame(1, &valid()),
-                Code::Unimplemented,
-            ),
-            (
-                "oversized",
-                None,
-                frame(0, &vec![0; LIMIT + 1]),
-                Code::ResourceExhausted,
-            ),
-            (
-                "gzip bomb",
-                Some("gzip"),
-                frame(1, &bomb),
-                Code::ResourceExhausted,
-            ),
-        ] {
+        for (name, encoding, body, code) in broken_calls() {
             let answer = grpc_call(port, encoding, body).await;
             assert_eq!(answer.status, 200, "{name}: gRPC says it in grpc-status");
             assert_eq!(

@@ -1,7 +1,10 @@
 //! The server as its users meet it: the real binary, on free ports, over real connections.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod bad_input;
 mod configuration;
+mod doctor;
 mod faults;
 mod harness;
 mod jaeger;
