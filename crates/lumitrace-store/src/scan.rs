@@ -1,8 +1,8 @@
 //! Searching: what to look for, and the walk over memtables and blocks.
 //!
-//! In reading order: [`request`] is what is asked for, [`predicate`] whether a span is it,
-//! [`pruning`] what need not be read, [`cursor`] reads one memtable or block in windows, and
-//! [`walk`] merges them.
+//! In reading order: `request` is what is asked for, `predicate` whether a span is it,
+//! `pruning` what need not be read, `cursor` reads one memtable or block in windows, and
+//! `walk` merges them.
 
 mod cursor;
 pub(crate) mod predicate;
