@@ -1,8 +1,8 @@
 //! Answers queries: Lumitrace's own API, Jaeger's, and the web interface, on one port.
 //!
-//! Modules in reading order: [`params`] reads what was asked, [`traces`], [`runs`], [`live`] and
-//! [`status`] answer for our own pages, [`jaeger`] answers tools that speak to Jaeger, [`json`]
-//! spells values, [`error`] says what went wrong.
+//! Modules in reading order: `params` reads what was asked, `traces`, `runs`, `live` and
+//! `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
+//! spells values, `error` says what went wrong.
 
 mod duration_text;
 mod error;

@@ -1,7 +1,7 @@
 //! `lumitrace doctor`: finds out why traces do not show up, and says what to do.
 //!
-//! It looks at the way of a span from its program to the page: [`environment`] at the variables
-//! that the program's SDK would read, [`server`] at the server's ports and at what it counted, and
+//! It looks at the way of a span from its program to the page: `environment` at the variables
+//! that the program's SDK would read, `server` at the server's ports and at what it counted, and
 //! here at the data folder and at Python's package.
 
 mod environment;

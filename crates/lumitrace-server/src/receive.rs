@@ -1,8 +1,8 @@
 //! Takes OTLP requests in, over HTTP and gRPC, and answers each in the sender's own protocol.
 //!
 //! Both OTLP ports run the same service: a sender on the wrong port, or with a doubled path, is
-//! served all the same. On the way of a request: [`route`] tells what it wants, [`body`] reads and
-//! decompresses it within the limits, [`ingest`] decodes and stores it, [`http`] and [`grpc`] say
+//! served all the same. On the way of a request: `route` tells what it wants, `body` reads and
+//! decompresses it within the limits, `ingest` decodes and stores it, `http` and `grpc` say
 //! the outcome.
 
 mod body;

@@ -129,17 +129,16 @@ fn judge_status(status: &Value) -> Vec<Finding> {
         findings.push(Finding::problem(problem, "see the server's log"));
     }
     let otlp = |name: &str| status["otlp"][name].as_u64().unwrap_or(0);
-    let (requests, spans) = (otlp("requests"), otlp("spans"));
-    findings.push(if requests == 0 {
-        Finding::notice(
-            "no program has sent anything since the server started",
+    // Requests say nothing: the doctor's own are among them.
+    findings.push(match otlp("spans") {
+        0 => Finding::notice(
+            "no spans have arrived since the server started",
             "let a program send: export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318; spans \
              are sent in batches, every 5 s and when the program ends in order",
-        )
-    } else {
-        Finding::good(format!(
-            "{spans} spans arrived in {requests} requests since the start"
-        ))
+        ),
+        spans => Finding::good(format!(
+            "spans that arrived since the server started: {spans}"
+        )),
     });
     let refused = otlp("refused_requests");
     if refused > 0 {
@@ -215,15 +214,15 @@ mod tests {
 
     #[test]
     fn the_servers_figures_explain_missing_traces() {
-        let quiet = json!({"problem": null, "otlp": {"requests": 0}});
-        assert!(texts(&judge_status(&quiet)).contains("no program has sent anything"));
+        let quiet = json!({"problem": null, "otlp": {"spans": 0}});
+        assert!(texts(&judge_status(&quiet)).contains("no spans have arrived"));
         let busy = json!({"problem": "the disk is full", "otlp": {
             "requests": 9, "spans": 7, "refused_requests": 3, "rejected_spans": 2, "posts_to_root": 1,
         }});
         let found = texts(&judge_status(&busy));
         for part in [
             "the disk is full",
-            "7 spans",
+            "started: 7",
             "3 requests were refused",
             "2 spans",
             "posted to /",

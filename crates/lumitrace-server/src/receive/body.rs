@@ -109,17 +109,8 @@ async fn collect(
 
 /// Reads on without keeping anything, so that a refused sender gets to read the answer instead of
 /// seeing its connection reset while it still sends.
-pub(super) async fn discard(mut body: Body, max_bytes: u64) {
-    let drain = async {
-        let mut left = max_bytes;
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => break,
-            }
-        }
-    };
+pub(super) async fn discard(mut body: Body) {
+    let drain = async { while let Some(Ok(_)) = body.frame().await {} };
     // Past the time the connection is simply closed.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, drain).await;
 }

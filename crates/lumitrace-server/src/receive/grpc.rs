@@ -53,7 +53,7 @@ pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
         Ok(message) => succeed(&message),
         Err(refusal) => {
             receiver.refused(&refusal);
-            body::discard(body, receiver.body_limits.max_bytes).await;
+            body::discard(body).await;
             refuse(&refusal)
         }
     }

@@ -37,7 +37,7 @@ pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
         Ok(partial) => accepted(format.unwrap_or(Format::Protobuf), partial.as_ref()),
         Err(refusal) => {
             receiver.refused(&refusal);
-            body::discard(body, receiver.body_limits.max_bytes).await;
+            body::discard(body).await;
             refused(&refusal, format.ok())
         }
     }

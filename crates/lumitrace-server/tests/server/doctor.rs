@@ -22,7 +22,7 @@ async fn it_finds_a_healthy_server_and_says_what_arrived() {
     for part in [
         &*format!("a server answers at {}", server.otlp_grpc),
         "an empty OTLP request is answered in",
-        "1 spans arrived",
+        "spans that arrived since the server started: 1",
         "posted to /",
         "can be written",
         "no-such-python cannot be run",
