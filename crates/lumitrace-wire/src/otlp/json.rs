@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod fields;
 
 pub use decode::decode_traces;
 pub use encode::encode_traces;

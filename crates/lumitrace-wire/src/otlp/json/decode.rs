@@ -1,16 +1,12 @@
 //! From JSON text to spans.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use lumitrace_model::{
     Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
-    Status, StatusCode, Text, TraceId, Value,
+    Status, StatusCode, TraceId, Value,
 };
-use serde::Deserialize as _;
-use serde_json::{Map, Value as Json};
+use serde::{Deserialize, Deserializer};
 
+use super::fields::{self, Enumeration, Int64, List, Text, Uint32, Uint64};
 use crate::otlp::{DecodedTraces, INVALID_IDS, has_valid_ids, take_pending_marker};
 use crate::{DecodeError, DecodeLimits};
 
@@ -24,28 +20,58 @@ const JSON_LEVELS_OF_REQUEST: usize = 16;
 /// Spans with invalid ids are left out and counted; everything else is kept as it is.
 ///
 /// # Errors
-/// The bytes are no JSON object of this form, or nest deeper than the limit.
+/// The bytes are no JSON object of this form, nest deeper than the limit, or would expand in
+/// memory beyond the limit.
 pub fn decode_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedTraces, DecodeError> {
-    let DecodeLimits { max_depth, .. } = *limits;
-    let levels = max_depth.saturating_mul(JSON_LEVELS_PER_VALUE) + JSON_LEVELS_OF_REQUEST;
-    if nesting(bytes) > levels {
+    let DecodeLimits {
+        max_depth,
+        max_expansion,
+    } = *limits;
+    let nesting = nesting(bytes);
+    let levels = max_depth.saturating_mul(JSON_LEVELS_PER_VALUE);
+    if nesting > levels.saturating_add(JSON_LEVELS_OF_REQUEST) {
         return Err(DecodeError::TooDeep { max_depth });
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    // Safe: the nesting was just bounded.
-    deserializer.disable_recursion_limit();
-    let malformed = |error: serde_json::Error| DecodeError::Json(error.to_string());
-    let request = Json::deserialize(&mut deserializer).map_err(malformed)?;
-    deserializer.end().map_err(malformed)?;
-
+    let budget = bytes.len().saturating_mul(max_expansion);
+    let request = fields::with_budget(budget, || parse(bytes)).map_err(|error| match error {
+        fields::Error::OverBudget => DecodeError::TooManyItems {
+            ratio: max_expansion,
+        },
+        fields::Error::Malformed(reason) => DecodeError::Json(reason),
+    })?;
     let mut traces = DecodedTraces::default();
-    let request = Object::new(&request, "the request")?;
-    let decoder = Decoder { max_depth };
-    traces.resource_spans = request
-        .list("resourceSpans")?
-        .map(|each| decoder.resource_spans(each?, &mut traces))
-        .collect::<Result<_, _>>()?;
+    let groups = request
+        .resource_spans
+        .into_iter()
+        .map(|group| group.decode(&mut traces));
+    let groups: Vec<ResourceSpans> = groups.collect();
+    traces.resource_spans = groups;
+    // Values are only looked through where they might be too deep.
+    if nesting > max_depth && fields::deepest(&traces.resource_spans) > max_depth {
+        return Err(DecodeError::TooDeep { max_depth });
+    }
     Ok(traces)
+}
+
+fn parse(bytes: &[u8]) -> Result<Request, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    // The nesting was bounded before, so the stack is.
+    deserializer.disable_recursion_limit();
+    let request = <Request as Deserialize>::deserialize(&mut deserializer);
+    request
+        .and_then(|request| deserializer.end().map(|()| request))
+        .map_err(|_| explain(bytes))
+}
+
+/// What is wrong with a request and where: a second pass that keeps track of the path, which the
+/// first one does not pay for.
+fn explain(bytes: &[u8]) -> String {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    deserializer.disable_recursion_limit();
+    match serde_path_to_error::deserialize::<_, Request>(&mut deserializer) {
+        Err(error) => format!("{}: {}", error.path(), error.inner()),
+        Ok(_) => "there is more text after the end of the request".to_owned(),
+    }
 }
 
 /// How deep arrays and objects nest in a JSON text, without parsing it.
@@ -68,290 +94,219 @@ fn nesting(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// A JSON object whose fields are read by the rules of OTLP.
-struct Object<'a> {
-    fields: &'a Map<String, Json>,
-}
-
-impl<'a> Object<'a> {
-    fn new(json: &'a Json, what: &str) -> Result<Self, DecodeError> {
-        let fields = json
-            .as_object()
-            .ok_or_else(|| wrong_type(what, "an object"))?;
-        Ok(Self { fields })
-    }
-
-    /// The field, unless absent or null.
-    fn get(&self, key: &str) -> Option<&'a Json> {
-        self.fields.get(key).filter(|value| !value.is_null())
-    }
-
-    fn object(&self, key: &str) -> Result<Option<Object<'a>>, DecodeError> {
-        self.get(key)
-            .map(|value| Object::new(value, key))
-            .transpose()
-    }
-
-    fn list(
-        &self,
-        key: &'static str,
-    ) -> Result<impl Iterator<Item = Result<Object<'a>, DecodeError>> + use<'a>, DecodeError> {
-        let items: &'a [Json] = match self.get(key) {
-            None => &[],
-            Some(Json::Array(items)) => items,
-            Some(_) => return Err(wrong_type(key, "an array")),
-        };
-        Ok(items.iter().map(move |item| Object::new(item, key)))
-    }
-
-    fn text(&self, key: &str) -> Result<Text, DecodeError> {
-        match self.get(key) {
-            None => Ok(Text::default()),
-            Some(Json::String(text)) => Ok(Cow::Owned(text.clone())),
-            Some(_) => Err(wrong_type(key, "text")),
-        }
-    }
-
-    fn u64(&self, key: &str) -> Result<u64, DecodeError> {
-        self.get(key).map_or(Ok(0), |value| integer(value, key))
-    }
-
-    fn u32(&self, key: &str) -> Result<u32, DecodeError> {
-        self.get(key).map_or(Ok(0), |value| integer(value, key))
-    }
-
-    fn trace_id(&self, key: &str) -> Result<TraceId, DecodeError> {
-        Ok(self.text(key)?.parse().unwrap_or_default())
-    }
-
-    fn span_id(&self, key: &str) -> Result<SpanId, DecodeError> {
-        Ok(self.text(key)?.parse().unwrap_or_default())
-    }
-
-    /// An enum: its number, or the end of its name (`SPAN_KIND_SERVER`) as proto3 JSON spells it.
-    fn enumeration(&self, key: &str, names: &[&str]) -> Result<i64, DecodeError> {
-        match self.get(key) {
-            None => Ok(0),
-            Some(Json::String(name)) if name.parse::<i64>().is_err() => {
-                let number = names.iter().position(|known| name.ends_with(known));
-                number
-                    .map(|number| number as i64)
-                    .ok_or_else(|| wrong_type(key, "a number or a known name"))
+/// Declares the JSON form of a message: every field may be absent or null, unknown ones are skipped.
+macro_rules! message {
+    ($(struct $name:ident { $($field:ident: $type:ty,)* })*) => {
+        $(
+            // `remote` makes the derived code a function and leaves the trait to us.
+            #[derive(Deserialize, Default)]
+            #[serde(remote = "Self", default, rename_all = "camelCase")]
+            struct $name {
+                $(#[serde(deserialize_with = "fields::nullable")]
+                $field: $type,)*
             }
-            Some(value) => integer(value, key),
-        }
+
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    fields::message(deserializer)
+                }
+            }
+
+            impl fields::Message for $name {
+                fn from_fields<'de, D: Deserializer<'de>>(fields: D) -> Result<Self, D::Error> {
+                    $name::deserialize(fields)
+                }
+            }
+        )*
+    };
+}
+
+message! {
+    struct Request { resource_spans: List<ResourceSpansJson>, }
+    struct ResourceSpansJson {
+        resource: ResourceJson,
+        scope_spans: List<ScopeSpansJson>,
+        schema_url: Text,
     }
+    struct ResourceJson { attributes: List<KeyValueJson>, dropped_attributes_count: Uint32, }
+    struct ScopeSpansJson { scope: ScopeJson, spans: List<SpanJson>, schema_url: Text, }
+    struct ScopeJson {
+        name: Text,
+        version: Text,
+        attributes: List<KeyValueJson>,
+        dropped_attributes_count: Uint32,
+    }
+    struct SpanJson {
+        trace_id: Text,
+        span_id: Text,
+        parent_span_id: Text,
+        trace_state: Text,
+        flags: Uint32,
+        name: Text,
+        kind: Enumeration<fields::SpanKinds>,
+        start_time_unix_nano: Uint64,
+        end_time_unix_nano: Uint64,
+        attributes: List<KeyValueJson>,
+        dropped_attributes_count: Uint32,
+        events: List<EventJson>,
+        dropped_events_count: Uint32,
+        links: List<LinkJson>,
+        dropped_links_count: Uint32,
+        status: StatusJson,
+    }
+    struct EventJson {
+        time_unix_nano: Uint64,
+        name: Text,
+        attributes: List<KeyValueJson>,
+        dropped_attributes_count: Uint32,
+    }
+    struct LinkJson {
+        trace_id: Text,
+        span_id: Text,
+        trace_state: Text,
+        attributes: List<KeyValueJson>,
+        dropped_attributes_count: Uint32,
+        flags: Uint32,
+    }
+    struct StatusJson { message: Text, code: Enumeration<fields::StatusCodes>, }
+    struct KeyValueJson { key: Text, value: AnyValueJson, }
+    struct AnyValueJson {
+        string_value: Option<Text>,
+        bool_value: Option<bool>,
+        int_value: Option<Int64>,
+        double_value: Option<fields::Double>,
+        array_value: Option<Box<ArrayJson>>,
+        kvlist_value: Option<Box<KeyValueListJson>>,
+        bytes_value: Option<fields::Base64>,
+    }
+    struct ArrayJson { values: List<AnyValueJson>, }
+    struct KeyValueListJson { values: List<KeyValueJson>, }
 }
 
-struct Decoder {
-    max_depth: usize,
-}
-
-impl Decoder {
-    fn resource_spans(
-        &self,
-        json: Object<'_>,
-        traces: &mut DecodedTraces,
-    ) -> Result<ResourceSpans, DecodeError> {
-        let mut resource = Resource::default();
-        if let Some(json) = json.object("resource")? {
-            resource.attributes = self.attributes(&json)?;
-            resource.dropped_attributes_count = json.u32("droppedAttributesCount")?;
-        }
-        let scope_spans = json
-            .list("scopeSpans")?
-            .map(|each| self.scope_spans(each?, traces))
-            .collect::<Result<_, _>>()?;
-        Ok(ResourceSpans {
+impl ResourceSpansJson {
+    fn decode(self, traces: &mut DecodedTraces) -> ResourceSpans {
+        let resource = Resource {
+            attributes: attributes(self.resource.attributes),
+            dropped_attributes_count: self.resource.dropped_attributes_count.0,
+        };
+        let scope_spans = self
+            .scope_spans
+            .into_iter()
+            .map(|group| group.decode(traces))
+            .collect();
+        ResourceSpans {
             resource,
-            schema_url: json.text("schemaUrl")?,
+            schema_url: self.schema_url.0,
             scope_spans,
-        })
-    }
-
-    fn scope_spans(
-        &self,
-        json: Object<'_>,
-        traces: &mut DecodedTraces,
-    ) -> Result<ScopeSpans, DecodeError> {
-        let mut scope = Scope::default();
-        if let Some(json) = json.object("scope")? {
-            scope.name = json.text("name")?;
-            scope.version = json.text("version")?;
-            scope.attributes = self.attributes(&json)?;
-            scope.dropped_attributes_count = json.u32("droppedAttributesCount")?;
         }
-        let mut spans = Vec::new();
-        for each in json.list("spans")? {
-            let span = self.span(&each?)?;
+    }
+}
+
+impl ScopeSpansJson {
+    fn decode(self, traces: &mut DecodedTraces) -> ScopeSpans {
+        let scope = Scope {
+            name: self.scope.name.0,
+            version: self.scope.version.0,
+            attributes: attributes(self.scope.attributes),
+            dropped_attributes_count: self.scope.dropped_attributes_count.0,
+        };
+        let mut spans = Vec::with_capacity(self.spans.len());
+        for span in self.spans {
+            let span = span.decode();
             if has_valid_ids(&span) {
                 spans.push(span);
             } else {
                 traces.reject(INVALID_IDS);
             }
         }
-        Ok(ScopeSpans {
+        ScopeSpans {
             scope,
-            schema_url: json.text("schemaUrl")?,
+            schema_url: self.schema_url.0,
             spans,
-        })
+        }
     }
+}
 
-    fn span(&self, json: &Object<'_>) -> Result<Span, DecodeError> {
-        let kinds = [
-            "UNSPECIFIED",
-            "INTERNAL",
-            "SERVER",
-            "CLIENT",
-            "PRODUCER",
-            "CONSUMER",
-        ];
-        let events = json.list("events")?.map(|each| self.event(&each?));
-        let links = json.list("links")?.map(|each| self.link(&each?));
+impl SpanJson {
+    fn decode(self) -> Span {
+        let status = Status {
+            code: StatusCode::from_code(self.status.code.number()),
+            message: self.status.message.0,
+        };
         let mut span = Span {
-            trace_id: json.trace_id("traceId")?,
-            span_id: json.span_id("spanId")?,
-            parent_span_id: Some(json.span_id("parentSpanId")?).filter(SpanId::is_valid),
-            trace_state: json.text("traceState")?,
-            flags: json.u32("flags")?,
-            name: json.text("name")?,
-            kind: SpanKind::from_code(json.enumeration("kind", &kinds)?),
-            start_unix_nano: json.u64("startTimeUnixNano")?,
-            end_unix_nano: json.u64("endTimeUnixNano")?,
-            attributes: self.attributes(json)?,
-            dropped_attributes_count: json.u32("droppedAttributesCount")?,
-            events: events.collect::<Result<_, _>>()?,
-            dropped_events_count: json.u32("droppedEventsCount")?,
-            links: links.collect::<Result<_, _>>()?,
-            dropped_links_count: json.u32("droppedLinksCount")?,
-            status: status(json)?,
+            trace_id: self.trace_id.0.parse().unwrap_or(TraceId::INVALID),
+            span_id: self.span_id.0.parse().unwrap_or(SpanId::INVALID),
+            parent_span_id: self.parent_span_id.0.parse().ok(),
+            trace_state: self.trace_state.0,
+            flags: self.flags.0,
+            name: self.name.0,
+            kind: SpanKind::from_code(self.kind.number()),
+            start_unix_nano: self.start_time_unix_nano.0,
+            end_unix_nano: self.end_time_unix_nano.0,
+            attributes: attributes(self.attributes),
+            dropped_attributes_count: self.dropped_attributes_count.0,
+            events: self.events.into_iter().map(EventJson::decode).collect(),
+            dropped_events_count: self.dropped_events_count.0,
+            links: self.links.into_iter().map(LinkJson::decode).collect(),
+            dropped_links_count: self.dropped_links_count.0,
+            status,
             pending: false,
         };
         take_pending_marker(&mut span);
-        Ok(span)
-    }
-
-    fn event(&self, json: &Object<'_>) -> Result<Event, DecodeError> {
-        Ok(Event {
-            time_unix_nano: json.u64("timeUnixNano")?,
-            name: json.text("name")?,
-            attributes: self.attributes(json)?,
-            dropped_attributes_count: json.u32("droppedAttributesCount")?,
-        })
-    }
-
-    fn link(&self, json: &Object<'_>) -> Result<Link, DecodeError> {
-        Ok(Link {
-            trace_id: json.trace_id("traceId")?,
-            span_id: json.span_id("spanId")?,
-            trace_state: json.text("traceState")?,
-            attributes: self.attributes(json)?,
-            dropped_attributes_count: json.u32("droppedAttributesCount")?,
-            flags: json.u32("flags")?,
-        })
-    }
-
-    fn attributes(&self, json: &Object<'_>) -> Result<Vec<KeyValue>, DecodeError> {
-        self.key_values(json, "attributes", self.max_depth)
-    }
-
-    fn key_values(
-        &self,
-        json: &Object<'_>,
-        key: &'static str,
-        depth_left: usize,
-    ) -> Result<Vec<KeyValue>, DecodeError> {
-        let key_value = |json: Object<'_>| {
-            let value = json.object("value")?;
-            let value = value.map_or(Ok(Value::Null), |value| self.value(&value, depth_left))?;
-            Ok(KeyValue {
-                key: json.text("key")?,
-                value,
-            })
-        };
-        json.list(key)?.map(|each| key_value(each?)).collect()
-    }
-
-    fn value(&self, json: &Object<'_>, depth_left: usize) -> Result<Value, DecodeError> {
-        let deeper = depth_left.checked_sub(1).ok_or(DecodeError::TooDeep {
-            max_depth: self.max_depth,
-        })?;
-        if json.get("stringValue").is_some() {
-            return Ok(Value::String(json.text("stringValue")?));
-        }
-        if let Some(value) = json.get("boolValue") {
-            return value
-                .as_bool()
-                .map(Value::Bool)
-                .ok_or(wrong_type("boolValue", "a boolean"));
-        }
-        if let Some(value) = json.get("intValue") {
-            return integer(value, "intValue").map(Value::Int);
-        }
-        if let Some(value) = json.get("doubleValue") {
-            return double(value).map(Value::Double);
-        }
-        if let Some(array) = json.object("arrayValue")? {
-            let values = array.list("values")?.map(|each| self.value(&each?, deeper));
-            return values.collect::<Result<_, _>>().map(Value::Array);
-        }
-        if let Some(map) = json.object("kvlistValue")? {
-            return self.key_values(&map, "values", deeper).map(Value::Map);
-        }
-        if json.get("bytesValue").is_some() {
-            let text = json.text("bytesValue")?;
-            let bytes = STANDARD.decode(&*text).or_else(|_| URL_SAFE.decode(&*text));
-            return bytes
-                .map(Value::Bytes)
-                .map_err(|_| wrong_type("bytesValue", "base64"));
-        }
-        Ok(Value::Null)
+        span
     }
 }
 
-fn status(json: &Object<'_>) -> Result<Status, DecodeError> {
-    let Some(json) = json.object("status")? else {
-        return Ok(Status::default());
+impl EventJson {
+    fn decode(self) -> Event {
+        Event {
+            time_unix_nano: self.time_unix_nano.0,
+            name: self.name.0,
+            attributes: attributes(self.attributes),
+            dropped_attributes_count: self.dropped_attributes_count.0,
+        }
+    }
+}
+
+impl LinkJson {
+    fn decode(self) -> Link {
+        Link {
+            trace_id: self.trace_id.0.parse().unwrap_or(TraceId::INVALID),
+            span_id: self.span_id.0.parse().unwrap_or(SpanId::INVALID),
+            trace_state: self.trace_state.0,
+            attributes: attributes(self.attributes),
+            dropped_attributes_count: self.dropped_attributes_count.0,
+            flags: self.flags.0,
+        }
+    }
+}
+
+fn attributes(list: List<KeyValueJson>) -> Vec<KeyValue> {
+    let decode = |attribute: KeyValueJson| KeyValue {
+        key: attribute.key.0,
+        value: attribute.value.decode(),
     };
-    let code = json.enumeration("code", &["UNSET", "OK", "ERROR"])?;
-    Ok(Status {
-        code: StatusCode::from_code(code),
-        message: json.text("message")?,
-    })
+    list.into_iter().map(decode).collect()
 }
 
-/// A number, or text that spells one: proto3 JSON writes 64-bit integers as text.
-fn integer<N: TryFrom<i128>>(json: &Json, key: &str) -> Result<N, DecodeError> {
-    let number = match json {
-        Json::Number(number) => {
-            let int = number
-                .as_i64()
-                .map(i128::from)
-                .or(number.as_u64().map(i128::from));
-            int.or_else(|| {
-                number
-                    .as_f64()
-                    .filter(|float| float.fract() == 0.0)
-                    .map(|f| f as i128)
-            })
+impl AnyValueJson {
+    fn decode(self) -> Value {
+        if let Some(text) = self.string_value {
+            Value::String(text.0)
+        } else if let Some(bool) = self.bool_value {
+            Value::Bool(bool)
+        } else if let Some(int) = self.int_value {
+            Value::Int(int.0)
+        } else if let Some(double) = self.double_value {
+            Value::Double(double.0)
+        } else if let Some(array) = self.array_value {
+            Value::Array(array.values.into_iter().map(AnyValueJson::decode).collect())
+        } else if let Some(map) = self.kvlist_value {
+            Value::Map(attributes(map.values))
+        } else if let Some(bytes) = self.bytes_value {
+            Value::Bytes(bytes.0)
+        } else {
+            Value::Null
         }
-        Json::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    number
-        .and_then(|number| N::try_from(number).ok())
-        .ok_or_else(|| wrong_type(key, "an integer"))
-}
-
-fn double(json: &Json) -> Result<f64, DecodeError> {
-    let number = match json {
-        Json::Number(number) => number.as_f64(),
-        Json::String(text) => Value::String(Cow::Owned(text.clone())).as_f64(),
-        _ => None,
-    };
-    number.ok_or_else(|| wrong_type("doubleValue", "a number"))
-}
-
-fn wrong_type(key: &str, expected: &str) -> DecodeError {
-    DecodeError::Json(format!("{key} is not {expected}"))
+    }
 }

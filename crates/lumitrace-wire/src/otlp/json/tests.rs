@@ -61,27 +61,61 @@ fn what_clients_really_send_is_understood() {
 
 #[test]
 fn wrong_types_are_errors_that_name_the_field() {
-    for (text, field) in [
-        ("[]", "the request"),
-        (r#"{"resourceSpans":{}}"#, "resourceSpans"),
+    for (text, place) in [
+        ("[]", ".: invalid type"),
+        (r#"{"resourceSpans":{}}"#, "resourceSpans: "),
         (
             r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":5}]}]}]}"#,
-            "name",
+            "resourceSpans[0].scopeSpans[0].spans[0].name: ",
         ),
         (
             r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":[]}]}]}]}"#,
-            "kind",
+            "resourceSpans[0].scopeSpans[0].spans[0].kind: ",
         ),
         (
-            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"flags":-1}]}]}]}"#,
-            "flags",
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{},{"flags":-1}]}]}]}"#,
+            "resourceSpans[0].scopeSpans[0].spans[1].flags: ",
         ),
+        ("{} {}", "there is more text"),
     ] {
         let Err(DecodeError::Json(message)) = decode(text) else {
             panic!("{text} was accepted")
         };
-        assert!(message.starts_with(field), "{text}: {message}");
+        assert!(message.starts_with(place), "{text}: {message}");
     }
+}
+
+#[test]
+fn a_request_of_empty_items_is_refused_before_it_fills_memory() {
+    for (open, close) in [
+        (r#"{"resourceSpans":["#, "]}"),
+        (r#"{"resourceSpans":[{"scopeSpans":[{"spans":["#, "]}]}]}"),
+        (r#"{"resourceSpans":[{"resource":{"attributes":["#, "]}}]}"),
+    ] {
+        let text = format!("{open}{}{{}}{close}", "{},".repeat(100_000));
+        assert_eq!(
+            decode(&text),
+            Err(DecodeError::TooManyItems { ratio: 16 }),
+            "{open}"
+        );
+    }
+}
+
+#[test]
+fn values_nested_beyond_the_limit_are_refused_and_those_within_it_kept() {
+    let nested = |depth: usize| {
+        let value = (1..depth).fold(r#"{"intValue":1}"#.to_owned(), |inner, _| {
+            format!(r#"{{"arrayValue":{{"values":[{inner}]}}}}"#)
+        });
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"k","value":{value}}}]}}}}]}}"#
+        )
+    };
+    assert!(decode(&nested(64)).is_ok());
+    assert_eq!(
+        decode(&nested(65)),
+        Err(DecodeError::TooDeep { max_depth: 64 })
+    );
 }
 
 #[test]
