@@ -2,9 +2,10 @@
 //! driven through Debian's Chromium.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::node::Node;
 use crate::server::Server;
@@ -41,37 +42,63 @@ pub(crate) fn test() -> anyhow::Result<Tally> {
     test::count(playwright.args(["exec", "--no", "--", "playwright", "test"]))
 }
 
-/// Trains for a while and photographs every page for the README.
+/// Photographs every page for the README, the run page while a model trains.
 ///
 /// # Errors
 /// A program could not be built, or a page could not be photographed.
 pub(crate) fn screenshots() -> anyhow::Result<()> {
     let browser = chromium::find()?;
+    build()?;
+    let folder = fresh_folder("screenshots")?;
+    let binary = workspace::binary("debug", "lumitrace");
+    let server = Server::start_on_free_ports(&binary, &folder.join("data"))?;
+    feed_with_opentelemetry(&server)?;
+    let mut trainer = process::command(workspace::binary("debug", "run_training"));
+    process::run(small(trainer_in(&mut trainer, &server, &folder)))?;
+
+    let mut trainer = process::command(workspace::binary("debug", "run_training_multitask"));
+    trainer.args(["--pairs", "gbpusd", "--epochs", "5", "--batch-size", "32"]);
+    let mut training = trainer_in(&mut trainer, &server, &folder).spawn()?;
+    let photographed = wait_for_epoch(&server, &mut training, 3).and_then(|()| {
+        let node = Node::find()?;
+        let mut command = in_ui(node.command("node"), &server, &browser);
+        process::run(
+            command
+                .arg("e2e/screenshots.mjs")
+                .arg(workspace::root().join("docs/images")),
+        )
+    });
+    // Its pictures are taken; it may have ended by itself.
+    let _ = training.kill();
+    let _ = training.wait();
+    photographed
+}
+
+/// Waits until the newest run has come to an epoch.
+fn wait_for_epoch(server: &Server, training: &mut Child, epoch: u64) -> anyhow::Result<()> {
+    loop {
+        let runs = server.get("/runs?service=sequence-multitask-training")?;
+        if runs["runs"][0]["epoch"].as_u64() >= Some(epoch) {
+            return Ok(());
+        }
+        if let Some(status) = training.try_wait().context("cannot wait for the trainer")? {
+            bail!("the training ended before epoch {epoch} ({status})");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Builds what the browser looks at.
+fn build() -> anyhow::Result<()> {
     ui::build()?;
-    let build = [
+    let packages = [
         "build",
         "--package",
         "lumitrace-server",
         "--package",
         "fx-trainer",
     ];
-    process::run(process::cargo().args(build))?;
-    let folder = fresh_folder("screenshots")?;
-    let binary = workspace::binary("debug", "lumitrace");
-    let server = Server::start_on_free_ports(&binary, &folder.join("data"))?;
-    feed_with_opentelemetry(&server)?;
-    for program in ["run_training", "run_training_multitask"] {
-        let mut trainer = process::command(workspace::binary("debug", program));
-        trainer.args(["--pairs", "gbpusd", "--epochs", "5", "--batch-size", "32"]);
-        process::run(trainer_in(&mut trainer, &server, &folder))?;
-    }
-    let node = Node::find()?;
-    let mut command = in_ui(node.command("node"), &server, &browser);
-    process::run(
-        command
-            .arg("e2e/screenshots.mjs")
-            .arg(workspace::root().join("docs/images")),
-    )
+    process::run(process::cargo().args(packages))
 }
 
 fn fresh_folder(name: &str) -> anyhow::Result<std::path::PathBuf> {

@@ -1,14 +1,14 @@
 //! `cargo xtask demo`: from a bare clone to a training run in the browser.
 
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
-use crate::server::Server;
+use crate::server::{STOP_TIMEOUT, Server};
 use crate::{process, python, ui, workspace};
 
 /// Options of `cargo xtask demo`.
@@ -72,13 +72,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let known_runs = run_ids(&server);
     let mut training = train(options, &server)?;
     announce_run(&server, &known_runs, &mut training, &interrupted)?;
-    let finished = wait_for(&mut training, &mut server, &interrupted)?;
-    if finished && !options.exit_after_training {
-        process::say(&format!("\nServing {} until Ctrl-C.", server.ui));
-        while !interrupted.load(Ordering::SeqCst) && server.is_running() {
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    let status = wait_for(&mut training, &mut server, &interrupted)?;
+    if options.exit_after_training {
+        ensure!(
+            status.is_some_and(|status| status.success()),
+            "the training did not succeed"
+        );
+        return Ok(());
     }
+    if status.is_some() {
+        process::say(&format!("\nServing {} until Ctrl-C.", server.ui));
+    }
+    while !interrupted.load(Ordering::SeqCst) && server.is_running() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // The terminal told the server, too: a second signal would make it quit at once.
+    server.has_ended_within(STOP_TIMEOUT);
     Ok(())
 }
 
@@ -159,22 +168,25 @@ fn announce_run(
     Ok(())
 }
 
-/// Waits for the trainer; returns whether it ended by itself.
+/// Waits for the trainer; returns how it ended, unless the server or the user ended first.
 fn wait_for(
     training: &mut Child,
     server: &mut Server,
     interrupted: &AtomicBool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = training.try_wait().context("cannot wait for the trainer")? {
             process::say(&format!("The training ended ({status})."));
-            return Ok(true);
+            return Ok(Some(status));
         }
         if interrupted.load(Ordering::SeqCst) || !server.is_running() {
-            // Ctrl-C reaches the trainer too; it may already have ended.
-            let _ = training.kill();
-            let _ = training.wait();
-            return Ok(false);
+            // Ctrl-C reaches the trainer too, which sends its last spans and ends. A trainer whose
+            // server died goes on by design, but nobody would see it.
+            if !interrupted.load(Ordering::SeqCst) {
+                let _ = training.kill();
+            }
+            training.wait().context("cannot wait for the trainer")?;
+            return Ok(None);
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -12,7 +12,7 @@ use crate::process;
 /// How long a server may take to say that it is ready; opening a large store is part of it.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to end after SIGTERM before it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A running server.
 pub(crate) struct Server {
@@ -105,6 +105,18 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits for a server that was told to end, as Ctrl-C in a terminal tells every program.
+    pub(crate) fn has_ended_within(&mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        while self.is_running() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
     /// A JSON answer of the UI's API.
     ///
     /// # Errors
@@ -123,13 +135,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if !self.is_running() {
+            return;
+        }
         let asked = process::succeeds(Command::new("kill").arg(self.child.id().to_string()));
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while asked && Instant::now() < deadline {
-            if !self.is_running() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if asked && self.has_ended_within(STOP_TIMEOUT) {
+            return;
         }
         // Nothing is left to do for a process that does not want to end but to end it.
         let _ = self.child.kill();
