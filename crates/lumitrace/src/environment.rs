@@ -110,9 +110,13 @@ impl<L: Fn(&str) -> Option<String>> Variables<L> {
             .filter(|text| !text.is_empty())
     }
 
-    fn flag(&self, name: &str) -> bool {
-        self.text(name)
-            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    fn flag(&mut self, name: &str) -> bool {
+        let flag = self.value(name, |text| match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("it is true or false; false is used"),
+        });
+        flag.unwrap_or(false)
     }
 
     /// The value as `read` understands it; otherwise a notice.
@@ -344,6 +348,81 @@ mod tests {
         assert_eq!(batch.schedule_delay, Some(Duration::from_millis(100)));
         assert_eq!(batch.export_timeout, Duration::from_secs(86_400));
         assert_eq!((batch.max_queue_spans, batch.max_batch_spans), (32, 32));
+    }
+
+    /// Each variable with a value that changes something, and one that cannot be used, if there is.
+    const VARIABLES: [(&str, &str, Option<&str>); 28] = [
+        ("OTEL_SDK_DISABLED", "true", Some("1")),
+        ("OTEL_SERVICE_NAME", "train", None),
+        ("OTEL_RESOURCE_ATTRIBUTES", "run.id=7", Some("run.id")),
+        ("OTEL_TRACES_SAMPLER", "always_off", Some("sometimes")),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5", Some("half")),
+        ("OTEL_TRACES_EXPORTER", "console", Some("carrier-pigeon")),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://host",
+            Some("ftp://host"),
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://host",
+            Some("ftp://host"),
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", Some("smoke")),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc", Some("smoke")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "key=value", Some("key")),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "key=value",
+            Some("key"),
+        ),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "7", Some("soon")),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "7", Some("soon")),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", Some("zip")),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip", Some("zip")),
+        ("OTEL_BSP_SCHEDULE_DELAY", "7", Some("soon")),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "7", Some("soon")),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "7", Some("0")),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "7", Some("0")),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7", Some("-1")),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "7", Some("-1")),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7", Some("-1")),
+    ];
+    /// Without it, nobody asks for the sampler's argument.
+    const SAMPLER: (&str, &str) = ("OTEL_TRACES_SAMPLER", "traceidratio");
+
+    #[test]
+    fn t13_each_variable_that_is_read_has_an_effect_and_no_other_is_read() {
+        let before = environment(&[SAMPLER]);
+        for (variable, value, _) in VARIABLES {
+            let read = environment(&[(variable, value), SAMPLER]);
+            assert_ne!(read, before, "{variable}");
+            assert_eq!(read.notices, [], "{variable}");
+        }
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        Environment::from_lookup(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            (name == SAMPLER.0).then(|| SAMPLER.1.to_owned())
+        });
+        let known = VARIABLES.map(|(variable, ..)| variable.to_owned());
+        assert_eq!(*asked.borrow(), known.into());
+    }
+
+    #[test]
+    fn t13_a_value_that_cannot_be_used_is_told_by_the_name_of_its_variable() {
+        for (variable, _, invalid) in VARIABLES {
+            let Some(invalid) = invalid else { continue };
+            let read = environment(&[(variable, invalid), SAMPLER]);
+            let [Notice::Setting { problem }] = &read.notices[..] else {
+                panic!("{variable}: {:?}", read.notices);
+            };
+            assert!(problem.starts_with(variable), "{problem}");
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `recording` (what is kept of a span), [`limits`], `pipeline` (queue and
-//! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`
-//! and `lock` concern them all.
+//! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
+//! `lock` and `panics` concern them all.
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
 extern crate self as lumitrace;
@@ -37,6 +37,8 @@ extern crate self as lumitrace;
 pub mod batch_settings;
 mod clock;
 pub mod context;
+#[cfg(test)]
+mod documentation;
 pub mod environment;
 pub mod exporter;
 mod fork;
@@ -45,6 +47,7 @@ mod ids;
 pub mod limits;
 mod lock;
 pub mod notice;
+mod panics;
 mod pipeline;
 pub mod provider;
 mod recorder;
@@ -56,6 +59,14 @@ pub mod span;
 pub mod span_context;
 pub mod tracer;
 pub mod training;
+
+// The examples of the guides are compiled and run like those of the API.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tracing.md")]
+mod tracing_guide {}
 
 pub use lumitrace_macros::trace;
 /// The nouns: ids, values, spans as they are stored and sent.

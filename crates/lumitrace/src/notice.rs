@@ -5,6 +5,15 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// How much a notice matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Something does not work as it was asked for.
+    Warning,
+}
+
 /// Something worth telling. Printed, it is a sentence that says what happened and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,6 +46,8 @@ pub enum Notice {
     },
     /// Tracing has ended and spans were lost.
     SpansLost {
+        /// Whether a warning has already said that spans are being lost, and why.
+        is_expected: bool,
         /// Dropped because too many were waiting.
         queue_full: u64,
         /// Refused by a receiver.
@@ -51,14 +62,31 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// How much it matters. One trouble is one warning: what follows from it is information.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Notice::ExportRecovered { .. }
+            | Notice::SpansLost {
+                is_expected: true, ..
+            } => Severity::Info,
+            Notice::Setting { .. }
+            | Notice::ExportFails { .. }
+            | Notice::SpansRefused { .. }
+            | Notice::SpansLost { .. }
+            | Notice::NoWorker { .. } => Severity::Warning,
+        }
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::Setting { problem } => f.write_str(problem),
             Notice::ExportFails { exporter, reason } => write!(
                 f,
-                "{exporter} cannot send spans: {reason}. The program goes on; spans wait, and the \
-                 newest are dropped once the queue is full"
+                "{exporter} cannot send spans: {reason}. The program goes on; spans wait, the \
+                 newest are dropped once the queue is full, and what is lost is counted"
             ),
             Notice::ExportRecovered { exporter } => write!(f, "{exporter} sends spans again"),
             Notice::SpansRefused {
@@ -68,12 +96,13 @@ impl fmt::Display for Notice {
             } => write!(
                 f,
                 "{exporter}: the receiver refused {spans} spans: {reason}. Further refusals are \
-                 counted and told at the end"
+                 counted"
             ),
             Notice::SpansLost {
                 queue_full,
                 refused,
                 unsent,
+                ..
             } => write!(
                 f,
                 "tracing lost {} spans: {queue_full} because too many were waiting, {refused} \
@@ -90,7 +119,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Where notices go: the standard error, unless the program says otherwise.
+/// Where notices go: warnings to the standard error, unless the program says otherwise.
 #[derive(Clone)]
 pub(crate) struct NoticeHandler(Arc<dyn Fn(&Notice) + Send + Sync>);
 
@@ -109,6 +138,9 @@ impl NoticeHandler {
 impl Default for NoticeHandler {
     fn default() -> Self {
         Self::new(|notice| {
+            if notice.severity() < Severity::Warning {
+                return;
+            }
             // Where nobody reads the standard error there is nobody to tell.
             let _written = writeln!(std::io::stderr(), "lumitrace: {notice}");
         })

@@ -8,7 +8,7 @@ use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recording::{Beginning, Parent, Recording};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
 use crate::tracer::{Instrumentation, Tracers};
-use crate::{Span, SpanContext, Tracer, fork, ids};
+use crate::{Span, SpanContext, Tracer, fork, ids, panics};
 
 /// One per provider, kept for as long as the process lives: every span refers to it, and a plain
 /// reference costs nothing where a counter would be fought over by all threads.
@@ -24,6 +24,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new(sampler: Box<dyn Sampler>, settings: PipelineSettings) -> &'static Self {
         fork::watch();
+        panics::watch();
         let settings: &'static PipelineSettings = Box::leak(Box::new(settings));
         Box::leak(Box::new(Self {
             sampler,

@@ -155,7 +155,7 @@ impl Recording {
         self.change(|data, limits| data.set_attribute(attribute, limits));
     }
 
-    pub(crate) fn set_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+    pub(crate) fn set_attributes(&self, attributes: Vec<KeyValue>) {
         self.change(|data, limits| {
             for attribute in attributes {
                 data.set_attribute(attribute, limits);

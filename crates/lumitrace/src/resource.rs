@@ -31,6 +31,9 @@ pub(crate) struct ProcessFacts {
 
 /// Where nothing names the deployment environment.
 const DEFAULT_ENVIRONMENT: &str = "development";
+/// Where nothing names the version of the service: the SDK cannot know it, and a made-up number
+/// would be taken for one.
+const UNKNOWN_VERSION: &str = "unknown";
 
 impl ProcessFacts {
     pub(crate) fn detect() -> Self {
@@ -47,7 +50,8 @@ impl ProcessFacts {
 
 /// The resource of the process: arguments win over the environment, and that over defaults.
 ///
-/// A service always has a name, the program's if nobody gave one. The deployment environment is
+/// A service always has a name, the program's if nobody gave one, and a version, `unknown` if
+/// nobody gave one. The deployment environment is
 /// there under its present and its older name, since tools read one or the other.
 pub(crate) fn resolve(
     arguments: ResourceArguments,
@@ -86,6 +90,7 @@ pub(crate) fn resolve(
     let deployment = known.unwrap_or(DEFAULT_ENVIRONMENT).to_owned();
     resource.default(names::DEPLOYMENT_ENVIRONMENT_NAME, deployment.clone());
     resource.default(names::DEPLOYMENT_ENVIRONMENT, deployment);
+    resource.default(names::SERVICE_VERSION, UNKNOWN_VERSION);
     resource.default(names::SERVICE_INSTANCE_ID, facts.instance_id);
     resource.default(names::HOST_NAME, facts.host_name);
     resource.default(names::PROCESS_PID, facts.process_id);
@@ -144,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn t5_a_service_always_has_a_name_and_an_environment() {
+    fn t5_s2_a_service_always_has_a_name_a_version_and_an_environment() {
         let resource = resolved(ResourceArguments::default(), ResourceEnvironment::default());
         assert_eq!(resource.service_name(), "train");
+        assert_eq!(text(&resource, names::SERVICE_VERSION), "unknown");
         assert_eq!(
             text(&resource, names::DEPLOYMENT_ENVIRONMENT_NAME),
             "development"

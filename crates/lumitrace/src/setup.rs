@@ -112,7 +112,8 @@ impl TracingSetup {
         self
     }
 
-    /// The version of the service.
+    /// The version of the service, `env!("CARGO_PKG_VERSION")` for instance; `unknown` where
+    /// neither this nor `OTEL_RESOURCE_ATTRIBUTES` names it.
     pub fn service_version(self, version: impl Into<String>) -> Self {
         self.resource(names::SERVICE_VERSION, version.into())
     }

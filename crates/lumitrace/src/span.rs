@@ -10,12 +10,13 @@ use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, V
 
 use crate::context::{Context, ContextGuard};
 use crate::recording::Recording;
-use crate::{SpanContext, clock};
+use crate::{SpanContext, clock, panics};
 
 /// A piece of work that is being recorded.
 ///
 /// It ends when [`end`](Span::end) is called or when it is dropped; dropped by a panic, it ends
-/// with an error. All methods take `&self` and may be called from any thread. After the end,
+/// with an error: the innermost span with an exception event of the type `panic`, those around it
+/// with the status only. All methods take `&self` and may be called from any thread. After the end,
 /// changes are ignored and counted.
 ///
 /// ```
@@ -116,7 +117,8 @@ impl Span {
     /// Sets several attributes.
     pub fn set_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
         if let Some(recording) = self.recording() {
-            recording.set_attributes(attributes);
+            // Before the span is locked: the iterator may use the span itself.
+            recording.set_attributes(attributes.into_iter().collect());
         }
     }
 
@@ -174,7 +176,11 @@ impl Span {
     pub fn record_error<E: Display + ?Sized>(&self, error: &E) {
         if self.is_recording() {
             let type_name = std::any::type_name::<E>();
-            self.record_exception(type_name, error.to_string(), stack(Location::caller()));
+            self.record_exception(
+                type_name,
+                error.to_string(),
+                panics::stack(Location::caller()),
+            );
         }
     }
 
@@ -199,7 +205,7 @@ impl Span {
                 KeyValue::new(names::EXCEPTION_STACKTRACE, stacktrace.into()),
             ],
         );
-        recording.set_attributes([
+        recording.set_attributes(vec![
             KeyValue::new(names::ERROR_TYPE, type_name),
             KeyValue::new(names::ERROR_MESSAGE, message.clone()),
         ]);
@@ -207,6 +213,15 @@ impl Span {
             code: StatusCode::Error,
             message,
         });
+    }
+
+    /// Records the panic by which this thread unwinds: on the innermost span as an exception, on
+    /// those around it as a status.
+    fn record_panic(&self) {
+        match panics::take() {
+            Some(panic) => self.record_exception("panic", panic.message, panic.stacktrace),
+            None => self.set_status(StatusCode::Error, "a panic ended it"),
+        }
     }
 
     /// Records how fallible work ended, and hands the result on: `result.status` is `success` or
@@ -278,15 +293,7 @@ impl Drop for Span {
             && !recording.has_ended()
         {
             if std::thread::panicking() {
-                let message = "the thread panicked";
-                recording.set_attributes([
-                    KeyValue::new(names::ERROR_TYPE, "panic"),
-                    KeyValue::new(names::ERROR_MESSAGE, message),
-                ]);
-                recording.set_status(Status {
-                    code: StatusCode::Error,
-                    message: message.into(),
-                });
+                self.record_panic();
             }
             recording.end(None);
         }
@@ -331,13 +338,4 @@ pub(crate) fn link(to: &SpanContext, attributes: Vec<KeyValue>) -> Link {
 /// ```
 pub fn unix_nano_now() -> u64 {
     clock::monotonic_nano() + clock::offset_unix_nano()
-}
-
-fn stack(caller: &Location<'_>) -> String {
-    let backtrace = std::backtrace::Backtrace::capture();
-    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
-        format!("at {caller}\n{backtrace}")
-    } else {
-        format!("at {caller}")
-    }
 }

@@ -265,38 +265,118 @@ fn t20_an_error_gives_status_one_exception_event_and_error_attributes() {
 }
 
 #[test]
-fn t21_an_error_recorded_twice_is_one_event_and_none_on_the_parent_that_handled_it() {
+fn t21_an_error_recorded_twice_is_one_event() {
     let (provider, exporter) = in_memory();
-    let tracer = provider.tracer("t");
-    tracer.in_span("parent", |_| {
-        tracer.in_span("failing", |span| {
-            span.record_exception("ValueError", "bad", "line 1");
-            span.record_exception("ValueError", "bad", "line 1\nline 2");
-        });
+    provider.tracer("t").in_span("failing", |span| {
+        span.record_exception("ValueError", "bad", "line 1");
+        span.record_exception("ValueError", "bad", "line 1\nline 2");
     });
     let spans = flushed(provider, &exporter);
-    assert_eq!(exceptions(named(&spans, "failing")).len(), 1);
+    assert_eq!(exceptions(&spans[0]).len(), 1);
+}
+
+#[test]
+fn t21_a_parent_that_handles_the_error_of_its_child_has_neither_status_nor_event() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("t");
+    let epochs = tracer.in_span("parent", |_| {
+        let given = tracer.in_span("failing", |span| span.record_result("many".parse::<u32>()));
+        given.unwrap_or(3)
+    });
+    assert_eq!(epochs, 3, "the parent went on");
+    let spans = flushed(provider, &exporter);
+    let failing = named(&spans, "failing");
+    assert_eq!(failing.status.code, StatusCode::Error);
+    assert_eq!(exceptions(failing).len(), 1);
+    let parent = named(&spans, "parent");
+    assert_eq!(failing.parent_span_id, Some(parent.span_id));
+    assert_eq!(parent.status.code, StatusCode::Unset);
+    assert!(parent.events.is_empty() && parent.attributes.is_empty());
+}
+
+#[test]
+fn t20_t21_a_panic_is_an_exception_on_the_innermost_span_and_an_error_on_those_around_it() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("t");
+    let panicked = std::thread::spawn(move || {
+        let _outer = tracer.span("outer").enter();
+        let _inner = tracer.span("inner").enter();
+        panic!("on purpose, {}", "said the test");
+    });
+    assert!(panicked.join().is_err());
+    let spans = flushed(provider, &exporter);
+    let (inner, outer) = (named(&spans, "inner"), named(&spans, "outer"));
+    let events = exceptions(inner);
+    assert_eq!(events.len(), 1);
+    let fact = |key| {
+        lumitrace::model::value::find(&events[0].attributes, key)
+            .unwrap()
+            .as_str()
+            .unwrap()
+    };
+    assert_eq!(fact("exception.type"), "panic");
+    assert_eq!(fact("exception.message"), "on purpose, said the test");
+    assert!(fact("exception.stacktrace").contains("spans.rs:"));
+    assert_eq!(inner.attribute("error.type"), Some(&Value::from("panic")));
+    assert_eq!(
+        inner.attribute("error.message"),
+        Some(&Value::from("on purpose, said the test"))
+    );
+    for span in [inner, outer] {
+        assert_eq!(span.status.code, StatusCode::Error, "{}", span.name);
+    }
+    assert!(exceptions(outer).is_empty());
+}
+
+#[test]
+fn t21_a_panic_that_was_caught_leaves_the_parent_as_it_was_and_a_second_one_is_told_again() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("t");
+    let attempt = |name: &'static str| {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _span = tracer.span(name).enter();
+            panic!("in {name}");
+        }));
+        assert!(panicked.is_err());
+    };
+    tracer.in_span("parent", |_| {
+        attempt("first");
+        attempt("second");
+    });
+    let spans = flushed(provider, &exporter);
+    for name in ["first", "second"] {
+        let span = named(&spans, name);
+        assert_eq!(exceptions(span).len(), 1, "{name}");
+        assert_eq!(span.status.message, format!("in {name}"));
+    }
     let parent = named(&spans, "parent");
     assert_eq!(
-        (exceptions(parent).len(), parent.status.code),
-        (0, StatusCode::Unset)
+        (parent.status.code, parent.events.len()),
+        (StatusCode::Unset, 0)
     );
 }
 
 #[test]
-fn a_panic_ends_the_span_with_an_error() {
+fn several_attributes_may_be_computed_from_the_span_itself() {
     let (provider, exporter) = in_memory();
-    let tracer = provider.tracer("t");
-    let panicked = std::thread::spawn(move || {
-        let _span = tracer.span("work").enter();
-        panic!("on purpose");
-    });
-    assert!(panicked.join().is_err());
-    let spans = flushed(provider, &exporter);
-    assert_eq!(spans[0].status.code, StatusCode::Error);
+    let span = provider.tracer("t").span("work").start();
+    span.set_attributes((0..2).map(|index| {
+        span.add_event("computing", vec![]);
+        span.set_attribute("latest", index);
+        KeyValue::new(
+            format!("value.{index}"),
+            span.snapshot().unwrap().events.len(),
+        )
+    }));
+    span.end();
+    let span = &flushed(provider, &exporter)[0];
     assert_eq!(
-        spans[0].attribute("error.type"),
-        Some(&Value::from("panic"))
+        span.attributes,
+        [
+            KeyValue::new("latest", 1),
+            KeyValue::new("value.0", 1),
+            KeyValue::new("value.1", 2)
+        ]
     );
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Delivery {
     failures: u32,
     retry_at: Option<Instant>,
     has_told_refusal: bool,
+    has_told_failure: bool,
     /// What the receiver's last answer said about announcements; `None` before the first.
     takes_announcements: Option<bool>,
 }
@@ -37,6 +38,7 @@ impl Delivery {
             failures: 0,
             retry_at: None,
             has_told_refusal: false,
+            has_told_failure: false,
             takes_announcements,
         }
     }
@@ -52,6 +54,11 @@ impl Delivery {
 
     pub(crate) fn is_unreachable(&self) -> bool {
         self.failures > 0
+    }
+
+    /// Whether a notice has said why spans of this exporter may be lost.
+    pub(crate) fn has_warned(&self) -> bool {
+        self.has_told_refusal || self.has_told_failure
     }
 
     pub(crate) fn takes_announcements(&self) -> Option<bool> {
@@ -198,6 +205,7 @@ impl Delivery {
             .failed_exports
             .fetch_add(1, Ordering::Relaxed);
         if self.failures == 0 {
+            self.has_told_failure = true;
             let (exporter, reason) = (self.exporter.name(), reason.to_owned());
             self.pipeline
                 .settings

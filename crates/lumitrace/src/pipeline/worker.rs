@@ -216,6 +216,7 @@ impl Worker {
                 .settings
                 .notice_handler
                 .tell(&Notice::SpansLost {
+                    is_expected: self.deliveries.iter().any(Delivery::has_warned),
                     queue_full: stats.queue_full_spans,
                     refused: stats.refused_spans,
                     unsent: stats.unsent_spans,
@@ -229,9 +230,9 @@ impl Worker {
     }
 
     /// One that is ready is enough: the others keep their batches, and a single one that is not
-    /// leaves the spans in the queue. Without any, spans have nowhere to wait for.
+    /// leaves the spans in the queue.
     fn is_anybody_ready(&self) -> bool {
-        self.deliveries.is_empty() || self.deliveries.iter().any(Delivery::is_ready)
+        self.deliveries.iter().any(Delivery::is_ready)
     }
 
     fn wants_announcements(&self) -> bool {

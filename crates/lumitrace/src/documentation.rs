@@ -1,0 +1,189 @@
+//! That the guide says what the code does.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lumitrace_model::Span;
+
+use crate::environment::Environment;
+use crate::exporter::{Compression, Endpoint, InMemoryExporter, OtlpProtocol, OtlpSettings};
+use crate::provider::TracerProvider;
+use crate::training::{
+    TrainingSpan, batch_processing, data_loading, feature_engineering, training_epoch, validation,
+};
+use crate::{BatchSettings, SpanLimits, sampler, setup_tracing};
+
+const GUIDE: &str = include_str!("../../../docs/tracing.md");
+
+/// The cells of the rows of the table with this heading.
+fn table(first_heading: &str) -> Vec<Vec<&'static str>> {
+    let start = format!("| {first_heading} |");
+    let rows = GUIDE.lines().skip_while(|line| !line.starts_with(&start));
+    rows.take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn documented_defaults() -> BTreeMap<&'static str, &'static str> {
+    let rows = table("variable").into_iter();
+    rows.flat_map(|row| quoted(row[0]).map(move |name| (name, row[1].trim_matches('`'))))
+        .collect()
+}
+
+#[test]
+fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
+    let (batch, limits) = (BatchSettings::default(), SpanLimits::default());
+    let local = Endpoint::local(OtlpProtocol::HttpProtobuf);
+    let otlp = OtlpSettings::new(local.clone());
+    assert_eq!(otlp.compression, Compression::None);
+    assert!(sampler::by_name("parentbased_always_on", 1.0).is_some());
+    let ms = |duration: std::time::Duration| format!("{} ms", duration.as_millis());
+    let environment = Environment::default();
+    assert!(!environment.is_disabled && limits.value_length.is_none());
+    let resource = setup_tracing("named")
+        .with_environment(environment)
+        .build()
+        .resource();
+    let fact = |key| {
+        let value = lumitrace_model::value::find(&resource.attributes, key);
+        format!("{key}={}", value.unwrap().as_str().unwrap())
+    };
+    let in_code = BTreeMap::from([
+        ("OTEL_SDK_DISABLED", "false".to_owned()),
+        (
+            "OTEL_SERVICE_NAME",
+            "the program's name, `sequence` in Python".to_owned(),
+        ),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            [fact("deployment.environment.name"), fact("service.version")].join(","),
+        ),
+        ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            local.url().trim_end_matches("/v1/traces").to_owned(),
+        ),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "–".to_owned()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "–".to_owned()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", ms(otlp.timeout)),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none".to_owned()),
+        ("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned()),
+        ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned()),
+        (
+            "OTEL_BSP_SCHEDULE_DELAY",
+            format!(
+                "{}; {} towards a Lumitrace server",
+                ms(batch.delay(false)),
+                ms(batch.delay(true))
+            ),
+        ),
+        (
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+            batch.max_batch_spans.to_string(),
+        ),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", batch.max_queue_spans.to_string()),
+        ("OTEL_BSP_EXPORT_TIMEOUT", ms(batch.export_timeout)),
+        (
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            limits.attributes.to_string(),
+        ),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", limits.events.to_string()),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", limits.links.to_string()),
+        (
+            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+            limits.attributes_per_event.to_string(),
+        ),
+        (
+            "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+            limits.attributes_per_link.to_string(),
+        ),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "–".to_owned()),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "–".to_owned()),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "–".to_owned()),
+    ]);
+    let documented = documented_defaults();
+    for (variable, default) in &in_code {
+        assert_eq!(documented.get(variable), Some(&&**default), "{variable}");
+    }
+    assert_eq!(documented.len(), in_code.len());
+}
+
+#[test]
+fn t10_the_guide_lists_the_variables_that_are_read() {
+    let read = RefCell::new(BTreeSet::new());
+    Environment::from_lookup(|name| {
+        read.borrow_mut().insert(name.to_owned());
+        (name == "OTEL_TRACES_SAMPLER").then(|| "traceidratio".to_owned())
+    });
+    let documented = documented_defaults();
+    for variable in read.borrow().iter() {
+        // The guide says of these in a sentence that they exist.
+        let general = variable.replace("OTLP_TRACES_", "OTLP_");
+        assert!(
+            documented.contains_key(&**variable) || documented.contains_key(&*general),
+            "{variable}"
+        );
+    }
+    for variable in documented.keys() {
+        assert!(read.borrow().contains(*variable), "{variable}");
+    }
+}
+
+/// The spans of a program that uses everything in the module for training.
+fn spans_of_training() -> Vec<Span> {
+    let exporter = InMemoryExporter::default();
+    let provider = TracerProvider::builder().exporter(exporter.clone()).build();
+    let tracer = provider.tracer("train");
+    data_loading(&tracer, "gbpusd", Some(400)).start().end();
+    feature_engineering(&tracer, "gbpusd", Some(27))
+        .start()
+        .end();
+    {
+        let epoch = training_epoch(&tracer, 1, 3).enter();
+        let batch = batch_processing(&tracer, 1, 32).enter();
+        batch.record_loss(0.5);
+        batch.record_task_loss("name", 0.25);
+        drop(batch);
+        let check = validation(&tracer).enter();
+        check.record_validation(0.5, Some(0.6));
+        check.record_validation_metric("metric", 0.6);
+        epoch.record_step_loss(1, 0.5);
+        epoch.record_epoch(0.5, Some(0.5), Some(0.6));
+    }
+    provider
+        .force_flush(std::time::Duration::from_secs(20))
+        .unwrap();
+    let finished = exporter.finished_spans().into_iter();
+    finished.map(|finished| finished.span).collect()
+}
+
+#[test]
+fn t15_every_documented_helper_emits_its_span_with_the_documented_attributes() {
+    let spans = spans_of_training();
+    let rows = table("helper");
+    assert_eq!(rows.len(), spans.len());
+    for row in rows {
+        let name = quoted(row[1]).next().unwrap();
+        let span = spans.iter().find(|span| span.name == name).unwrap();
+        let mut documented: BTreeSet<String> = quoted(row[2])
+            .map(|key| key.replace("_N", "_1").replace(['<', '>'], ""))
+            .collect();
+        if name == "validation" {
+            // From the epoch around it.
+            documented.insert("epoch".to_owned());
+        }
+        let emitted: BTreeSet<String> = span
+            .attributes
+            .iter()
+            .map(|attribute| attribute.key.to_string())
+            .collect();
+        assert_eq!(emitted, documented, "{name}");
+    }
+}
