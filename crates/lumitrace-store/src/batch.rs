@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Text, Value,
+    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Value,
 };
 use lumitrace_wire::DecodedTraces;
 use lumitrace_wire::otlp::protobuf;
@@ -55,11 +55,11 @@ pub struct SpanRecord {
     /// Who produced it; shared among the spans of a request.
     pub resource: Arc<Resource>,
     /// Schema of the resource, or empty.
-    pub resource_schema_url: Text,
+    pub resource_schema_url: Arc<str>,
     /// What recorded it; shared among the spans of a request.
     pub scope: Arc<Scope>,
     /// Schema of the scope and its spans, or empty.
-    pub scope_schema_url: Text,
+    pub scope_schema_url: Arc<str>,
     /// Its place in the order in which the store received spans; unique within the store.
     pub seq: u64,
     /// When it was received, in nanoseconds since the Unix epoch.
@@ -85,21 +85,21 @@ pub(crate) fn into_records(
         scope_spans,
     } in resource_spans
     {
-        let resource = Arc::new(resource);
+        let (resource, resource_schema_url) = (Arc::new(resource), resource_schema_url.into());
         for ScopeSpans {
             scope,
             schema_url: scope_schema_url,
             spans,
         } in scope_spans
         {
-            let scope = Arc::new(scope);
+            let (scope, scope_schema_url) = (Arc::new(scope), scope_schema_url.into());
             let valid = |span: &Span| span.trace_id.is_valid() && span.span_id.is_valid();
             records.extend(spans.into_iter().filter(valid).map(|span| SpanRecord {
                 span,
                 resource: Arc::clone(&resource),
-                resource_schema_url: resource_schema_url.clone(),
+                resource_schema_url: Arc::clone(&resource_schema_url),
                 scope: Arc::clone(&scope),
-                scope_schema_url: scope_schema_url.clone(),
+                scope_schema_url: Arc::clone(&scope_schema_url),
                 seq: 0,
                 received_unix_nano,
             }));
@@ -117,7 +117,41 @@ pub(crate) fn number(records: Vec<SpanRecord>, first_seq: u64) -> Vec<Arc<SpanRe
     numbered.map(Arc::new).collect()
 }
 
-/// About how much memory a record takes, in bytes: what bounds of memory are counted in.
+/// Counts the memory of a batch's records, in bytes; about. What they share is charged once, to
+/// the first of them that is counted.
+#[derive(Debug, Default)]
+pub(crate) struct BatchMeter<'a> {
+    resource: Option<&'a Arc<Resource>>,
+    scope: Option<&'a Arc<Scope>>,
+}
+
+impl<'a> BatchMeter<'a> {
+    /// What `record` adds to the records that were counted before it.
+    pub(crate) fn bytes(&mut self, record: &'a SpanRecord) -> usize {
+        let mut bytes = memory_bytes(record);
+        if !is_same(self.resource.replace(&record.resource), &record.resource) {
+            bytes += size_of::<Resource>()
+                + record.resource_schema_url.len()
+                + attributes_bytes(&record.resource.attributes);
+        }
+        if !is_same(self.scope.replace(&record.scope), &record.scope) {
+            let scope = &record.scope;
+            bytes += size_of::<Scope>()
+                + record.scope_schema_url.len()
+                + scope.name.len()
+                + scope.version.len()
+                + attributes_bytes(&scope.attributes);
+        }
+        bytes
+    }
+}
+
+/// The records of a resource or scope follow each other, so that looking at the last one is enough.
+fn is_same<T>(last: Option<&Arc<T>>, own: &Arc<T>) -> bool {
+    last.is_some_and(|last| Arc::ptr_eq(last, own))
+}
+
+/// About how much memory a record takes by itself, in bytes.
 pub(crate) fn memory_bytes(record: &SpanRecord) -> usize {
     /// Entries in the memtable's maps, and the allocations' own overhead.
     const OVERHEAD: usize = 160;

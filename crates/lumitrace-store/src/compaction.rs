@@ -2,6 +2,7 @@
 
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -72,7 +73,9 @@ pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
             && engine.failure().is_none()
             && let Some(blocks) = next_merge(engine, &failed)
         {
-            match merge(engine, &blocks, signal) {
+            // Merging is a service to readers: a panic in it must not keep spans from being stored.
+            let merged = catch_unwind(AssertUnwindSafe(|| merge(engine, &blocks, signal)));
+            match merged.unwrap_or_else(|_| Err("merging them has panicked".to_owned())) {
                 Ok(true) => count(&engine.counters.compactions, 1),
                 Ok(false) => return,
                 Err(reason) => {

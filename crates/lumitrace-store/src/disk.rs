@@ -10,7 +10,7 @@ use crate::append::AppendError;
 /// Writes and syncs files. [`RealDisk`] asks the operating system; tests put faults in between.
 pub(crate) trait Disk: Send + Sync {
     /// Appends `bytes` to `file`, whose path is given so that a fault can choose its victim.
-    fn write_all(&self, path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         let _ = path;
         file.write_all(bytes)
     }

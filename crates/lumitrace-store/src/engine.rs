@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::broadcast;
 
 use crate::block::Block;
 use crate::disk::Disk;
@@ -17,6 +16,7 @@ use crate::manifest::Manifest;
 use crate::memtable::Memtable;
 use crate::options::StoreOptions;
 use crate::stats::Counters;
+use crate::subscription::Subscribers;
 use crate::{AppendError, SpanRecord};
 
 /// Where spans are, as of one moment. Each span is in one of them.
@@ -51,7 +51,7 @@ pub(crate) struct Engine {
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) queue: Queue,
     pub(crate) segments: Segments,
-    pub(crate) subscribers: broadcast::Sender<Arc<[Arc<SpanRecord>]>>,
+    pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) flush_signal: FlushSignal,
     /// Size of all memtables, in bytes.
@@ -82,7 +82,7 @@ impl Engine {
         let memtable_bytes = AtomicUsize::new(bytes_in_memory(&sources));
         Self {
             queue: Queue::new(options.queue_bytes),
-            subscribers: broadcast::Sender::new(options.subscriber_batches.max(1)),
+            subscribers: Arc::new(Subscribers::new(options.subscriber_bytes)),
             options,
             disk,
             blocks_dir,
@@ -107,6 +107,17 @@ impl Engine {
         // Of several failures the first one is the cause.
         let _ = self.failure.set(reason);
         self.queue.close();
+    }
+
+    /// Fails after `thread` has panicked, and answers everyone who waits for it: it will not.
+    pub(crate) fn fail_after_panic(&self, thread: &str) {
+        let reason = format!("the thread {thread} has panicked");
+        self.fail(reason.clone());
+        self.flush_signal.stop(&reason);
+        let refusal = self.refusal();
+        for batch in self.queue.take_all() {
+            batch.refuse(&self.counters, &refusal);
+        }
     }
 
     pub(crate) fn failure(&self) -> Option<String> {

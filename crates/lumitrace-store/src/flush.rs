@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::FlushError;
 use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
 use crate::memtable::Memtable;
+use crate::options::Durability;
 use crate::stats::count;
 
 /// How long to wait before a block that could not be written is tried again.
@@ -61,7 +62,8 @@ struct Requests {
     /// Why the last attempt failed, until one succeeds.
     problem: Option<FlushProblem>,
     woken: bool,
-    stopping: bool,
+    /// Why nothing is written out any more, if so.
+    stopped: Option<String>,
 }
 
 /// How others talk to the flushing thread.
@@ -88,8 +90,11 @@ impl FlushSignal {
         self.changed.notify_all();
     }
 
-    pub(crate) fn stop(&self) {
-        self.requests.lock().stopping = true;
+    /// Ends the thread, and the waiting of those who asked it for something. Of several reasons
+    /// the first one counts.
+    pub(crate) fn stop(&self, reason: &str) {
+        let mut requests = self.requests.lock();
+        requests.stopped.get_or_insert_with(|| reason.to_owned());
         self.changed.notify_all();
     }
 
@@ -119,10 +124,8 @@ impl FlushSignal {
                     reason: reason.clone(),
                 });
             }
-            if requests.stopping {
-                return Err(FlushError {
-                    reason: "the store is closed".to_owned(),
-                });
+            if let Some(reason) = requests.stopped.clone() {
+                return Err(FlushError { reason });
             }
             self.changed.wait(&mut requests);
         }
@@ -132,7 +135,7 @@ impl FlushSignal {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut requests = self.requests.lock();
         loop {
-            if requests.stopping {
+            if requests.stopped.is_some() {
                 return Task::Stop;
             }
             let answered = requests.failed.as_ref().map_or(0, |(failed, _)| *failed);
@@ -239,6 +242,7 @@ fn write_block(
     id: BlockId,
     memtable: &Memtable,
 ) -> Result<Arc<Block>, FlushProblem> {
+    sync_log(engine)?;
     let mut records = memtable.records();
     records.sort_by_cached_key(|record| sort_key(record));
     let write = || {
@@ -256,16 +260,40 @@ fn write_block(
     commit_block(engine, record)
 }
 
-/// Opens a written block and makes it count.
+/// Makes sure that the log reaches as far on the disk as a block that is about to be written:
+/// otherwise a power cut could leave a block of spans that the log no longer has, and recovery
+/// would have to take it for one whose record was lost.
+fn sync_log(engine: &Engine) -> Result<(), FlushProblem> {
+    if engine.options.durability == Durability::Fsync {
+        // What is in a memtable was synced before.
+        return Ok(());
+    }
+    engine.segments.sync(&*engine.disk).map_err(|reason| {
+        engine.fail(reason.clone());
+        FlushProblem::new(reason)
+    })
+}
+
+/// Opens a written block and makes it count. If it does not, its files are removed, unless the
+/// manifest may already name it.
 pub(crate) fn commit_block(
     engine: &Engine,
     record: BlockRecord,
 ) -> Result<Arc<Block>, FlushProblem> {
-    let block = Block::open(engine.blocks_dir.clone(), record)
-        .map_err(|error| FlushProblem::new(error.to_string()))?;
+    let give_up = |problem| {
+        // Space matters most when there is none; what stays, the next opening removes.
+        let _ = remove_files(&engine.blocks_dir, record.id);
+        Err(problem)
+    };
+    let block = match Block::open(engine.blocks_dir.clone(), record) {
+        Ok(block) => block,
+        Err(error) => return give_up(FlushProblem::new(error.to_string())),
+    };
     match engine.manifest.lock().add_block(record) {
         Ok(()) => Ok(Arc::new(block)),
-        Err(ManifestFailure::NoSpace(error)) => Err(FlushProblem::of_io("the manifest", &error)),
+        Err(ManifestFailure::NoSpace(error)) => {
+            give_up(FlushProblem::of_io("the manifest", &error))
+        }
         Err(ManifestFailure::Fatal(reason)) => {
             engine.fail(reason.clone());
             Err(FlushProblem::new(reason))

@@ -7,7 +7,6 @@ use crate::batch;
 use crate::engine::Engine;
 use crate::log::queue::{NextGroup, WaitingBatch};
 use crate::log::writer::{LogFailure, LogWriter};
-use crate::stats::count;
 
 /// Batches are written together up to this size; larger groups sync no faster.
 const GROUP_BYTES: usize = 1 << 20;
@@ -58,10 +57,8 @@ fn acknowledge(engine: &Engine, group: Vec<WaitingBatch>, mut first_seq: u64) {
         let span_count = batch.records.len();
         let records = batch::number(batch.records, first_seq);
         engine.insert(&records);
-        // Without subscribers there is nobody to tell.
-        let _ = engine.subscribers.send(records.into());
-        count(&engine.counters.appended_batches, 1);
-        count(&engine.counters.appended_spans, span_count as u64);
+        engine.subscribers.publish(records);
+        engine.counters.count_append(span_count as u64);
         // The sender may have stopped waiting.
         let _ = batch.answer.send(Ok(AppendReceipt {
             span_count,
@@ -73,8 +70,6 @@ fn acknowledge(engine: &Engine, group: Vec<WaitingBatch>, mut first_seq: u64) {
 
 fn refuse(engine: &Engine, group: Vec<WaitingBatch>, error: &AppendError) {
     for batch in group {
-        engine.counters.count_refusal(error);
-        // The sender may have stopped waiting.
-        let _ = batch.answer.send(Err(error.clone()));
+        batch.refuse(&engine.counters, error);
     }
 }

@@ -14,7 +14,7 @@
 //!    thread that does it.
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
-//!    merges them.
+//!    merges them. [`subscription`]: those who follow live are told.
 //! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share; [`store`]: the handle to
 //!    it; [`stats`] and `summary`: what it tells about itself and its content.
@@ -51,6 +51,7 @@ mod recovery;
 pub mod scan;
 pub mod stats;
 pub mod store;
+pub mod subscription;
 mod summary;
 
 pub use append::{Append, AppendError, AppendReceipt};
@@ -60,3 +61,4 @@ pub use options::{Durability, StoreOptions};
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, StoreStats};
 pub use store::Store;
+pub use subscription::Subscription;

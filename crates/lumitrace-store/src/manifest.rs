@@ -159,7 +159,7 @@ impl Manifest {
         self.cut_torn_tail()
             .map_err(|error| ManifestFailure::Fatal(error.to_string()))?;
         let bytes = encode_record(&block);
-        if let Err(error) = self.disk.write_all(&self.path, &mut self.file, &bytes) {
+        if let Err(error) = self.disk.write_all(&self.path, &self.file, &bytes) {
             return Err(self.undo_write(error));
         }
         self.disk
@@ -212,8 +212,8 @@ impl Manifest {
 /// Writes `bytes` to a new file and puts it at `path`, durably and at once.
 fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    disk.write_all(path, &mut file, bytes)?;
+    let file = File::create(&temporary)?;
+    disk.write_all(path, &file, bytes)?;
     disk.sync_data(path, &file)?;
     rename_durably(&temporary, path)?;
     File::options().append(true).open(path)

@@ -8,7 +8,7 @@ use lumitrace_model::TraceId;
 use parking_lot::RwLock;
 
 use crate::SpanRecord;
-use crate::batch::memory_bytes;
+use crate::batch::{BatchMeter, memory_bytes};
 use crate::identity::{Identity, supersedes};
 use crate::manifest::BlockId;
 use crate::scan::SCAN_WINDOW_NANO;
@@ -55,8 +55,9 @@ impl Memtable {
             first_seq,
             end_seq: last.seq + 1,
         });
+        let mut meter = BatchMeter::default();
         for record in records {
-            content.insert(record);
+            content.insert(record, &mut meter);
         }
     }
 
@@ -123,12 +124,13 @@ impl Memtable {
 }
 
 impl Content {
-    fn insert(&mut self, record: &Arc<SpanRecord>) {
+    fn insert<'a>(&mut self, record: &'a Arc<SpanRecord>, meter: &mut BatchMeter<'a>) {
         let identity = Identity::of(&record.span);
         let window = record.span.start_unix_nano / SCAN_WINDOW_NANO;
         if let Some(&index) = self.by_identity.get(&identity) {
             if supersedes(record, &self.records[index]) {
-                self.replace(index, record, window);
+                let bytes = meter.bytes(record);
+                self.replace(index, record, bytes, window);
             }
             return;
         }
@@ -141,12 +143,13 @@ impl Content {
             .push(index);
         self.by_window.entry(window).or_default().push(index);
         self.summaries.add_record(record);
-        self.bytes += memory_bytes(record);
+        self.bytes += meter.bytes(record);
     }
 
-    fn replace(&mut self, index: usize, record: &Arc<SpanRecord>, window: u64) {
+    fn replace(&mut self, index: usize, record: &Arc<SpanRecord>, bytes: usize, window: u64) {
         let old = std::mem::replace(&mut self.records[index], Arc::clone(record));
-        self.bytes = self.bytes + memory_bytes(record) - memory_bytes(&old);
+        // What the old record shared stays counted: others may still share it.
+        self.bytes = self.bytes + bytes - memory_bytes(&old);
         let old_window = old.span.start_unix_nano / SCAN_WINDOW_NANO;
         if old_window == window {
             return;

@@ -27,8 +27,10 @@ pub struct StoreOptions {
     pub memtable_bytes: usize,
     /// Age at which spans are written out as a block even when they are few.
     pub flush_after: Duration,
-    /// Most bytes of spans in memory, flushed and unflushed together, before appends are refused.
-    pub memory_limit_bytes: usize,
+    /// Most bytes of spans in memory, in memtables that take spans and that are being written out,
+    /// before appends are refused. If none, three times `memtable_bytes`; never less than
+    /// `memtable_bytes`, because appends would be refused before anything is written out.
+    pub memory_limit_bytes: Option<usize>,
     /// Most bytes of payload waiting for the log before appends are refused.
     pub queue_bytes: usize,
     /// Size at which a new log segment is begun, in bytes.
@@ -37,8 +39,9 @@ pub struct StoreOptions {
     pub row_group_rows: usize,
     /// Blocks of fewer bytes than this are merged with their neighbours. Zero switches merging off.
     pub compact_below_bytes: u64,
-    /// Batches kept for subscribers that fall behind.
-    pub subscriber_batches: usize,
+    /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
+    /// miss the oldest batches beyond it. One batch is kept however large it is.
+    pub subscriber_bytes: usize,
 }
 
 impl StoreOptions {
@@ -49,12 +52,21 @@ impl StoreOptions {
             durability: Durability::default(),
             memtable_bytes: 64 << 20,
             flush_after: Duration::from_secs(60),
-            memory_limit_bytes: 192 << 20,
+            memory_limit_bytes: None,
             queue_bytes: 64 << 20,
             log_segment_bytes: 64 << 20,
             row_group_rows: 131_072,
             compact_below_bytes: 64 << 20,
-            subscriber_batches: 256,
+            subscriber_bytes: 32 << 20,
         }
+    }
+
+    /// At how many bytes of spans in memory appends are refused.
+    pub(crate) fn memory_limit(&self) -> usize {
+        let limit = self
+            .memory_limit_bytes
+            .unwrap_or_else(|| self.memtable_bytes.saturating_mul(3));
+        // With less than a memtable nothing would be written out, with zero nothing taken.
+        limit.max(self.memtable_bytes).max(1)
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
     let durable_seq = manifest.durable_seq();
     let engine = Engine::new(EngineParts {
         options,
-        disk,
+        disk: Arc::clone(&disk),
         blocks_dir,
         sources: Sources {
             blocks,
@@ -57,12 +57,12 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
 
     let mut replayed_spans = 0;
     let log_dir = folder.log_dir();
-    let log = log_recovery::recover(&log_dir, durable_seq, &mut |records| {
+    let log = log_recovery::recover(&*disk, &log_dir, durable_seq, &mut |records| {
         replayed_spans += records.len() as u64;
         engine.insert(&records);
         write_frozen(&engine, &|| {}).or_else(|problem| {
             // On a full disk the spans stay in memory, as they did before, while there is room.
-            if engine.memtable_bytes.load(Ordering::Relaxed) < engine.options.memory_limit_bytes {
+            if engine.memtable_bytes.load(Ordering::Relaxed) < engine.options.memory_limit() {
                 return Ok(());
             }
             let source = io::Error::other(problem.to_string());
@@ -96,8 +96,8 @@ fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
         if extension == "tmp" {
             remove_if_present(&path).map_err(io_error("remove", &path))?;
         } else if !known && let Some(id) = id {
-            // A block is written from logged spans, so the log or other blocks reach as far. If
-            // they do not, this block counted, and the record that said so is lost.
+            // A block is written from spans in the synced log, so the log or other blocks reach as
+            // far. If they do not, this block counted, and the record that said so is lost.
             if id.end_seq > next_seq {
                 let reason = format!(
                     "no record names block {id}, which holds spans that the log no longer has: \

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lumitrace_model::SpanKind;
+use parking_lot::Mutex;
 
 use crate::append::AppendError;
 use crate::error::Corruption;
@@ -82,6 +83,9 @@ pub struct StoreStats {
     pub appended_spans: u64,
     /// Batches refused, by reason.
     pub refused: RefusedAppends,
+    /// Why the latest refused batch was refused, if the disk was full or read-only and no batch has
+    /// been stored since.
+    pub refusing: Option<String>,
     /// Times the log was synced.
     pub syncs: u64,
     /// Time spent in them.
@@ -108,13 +112,14 @@ pub struct StoreStats {
 /// Counts what happens, from any thread.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) appended_batches: AtomicU64,
-    pub(crate) appended_spans: AtomicU64,
+    appended_batches: AtomicU64,
+    appended_spans: AtomicU64,
     refused_full: AtomicU64,
     refused_disk_full: AtomicU64,
     refused_read_only: AtomicU64,
     refused_too_large: AtomicU64,
     refused_failed: AtomicU64,
+    refusing: Mutex<Option<String>>,
     syncs: AtomicU64,
     sync_nano: AtomicU64,
     sync_max_nano: AtomicU64,
@@ -136,6 +141,12 @@ impl Counters {
         self.sync_max_nano.fetch_max(nano, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_append(&self, spans: u64) {
+        count(&self.appended_batches, 1);
+        count(&self.appended_spans, spans);
+        *self.refusing.lock() = None;
+    }
+
     pub(crate) fn count_refusal(&self, error: &AppendError) {
         let counter = match error {
             AppendError::Full { .. } => &self.refused_full,
@@ -145,6 +156,12 @@ impl Counters {
             AppendError::Failed { .. } => &self.refused_failed,
         };
         count(counter, 1);
+        if matches!(
+            error,
+            AppendError::DiskFull { .. } | AppendError::ReadOnly { .. }
+        ) {
+            *self.refusing.lock() = Some(error.to_string());
+        }
     }
 
     /// The counters' part of the store's statistics.
@@ -160,6 +177,7 @@ impl Counters {
                 too_large: get(&self.refused_too_large),
                 failed: get(&self.refused_failed),
             },
+            refusing: self.refusing.lock().clone(),
             syncs: get(&self.syncs),
             sync_time: Duration::from_nanos(get(&self.sync_nano)),
             sync_time_max: Duration::from_nanos(get(&self.sync_max_nano)),

@@ -12,7 +12,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lumitrace_model::{SpanId, TraceId};
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
 
 use crate::append::AppendError;
 use crate::block::Block;
@@ -30,8 +29,8 @@ use crate::scan::walk;
 use crate::summary::Summaries;
 use crate::{
     Append, AppendReceipt, FlushError, OpenError, OperationSummary, ReadError, ScanRequest,
-    ScanStats, ServiceSummary, SpanBatch, SpanParts, SpanRecord, StoreOptions, StoreStats, batch,
-    flush, ingest,
+    ScanStats, ServiceSummary, SpanBatch, SpanParts, SpanRecord, StoreOptions, StoreStats,
+    Subscription, batch, flush, ingest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -129,9 +128,7 @@ impl Store {
                 },
                 NotQueued::Closed => engine.refusal(),
             };
-            engine.counters.count_refusal(&error);
-            // The receiver is right here, so the send cannot fail.
-            let _ = waiting.answer.send(Err(error));
+            waiting.refuse(&engine.counters, &error);
         }
         append
     }
@@ -232,6 +229,18 @@ impl Store {
         walk::scan(&sources.memtables(), &blocks, request, visit)
     }
 
+    /// The sequence number after the last: every span with a lower one is searchable.
+    ///
+    /// Together with [`ScanRequest::seqs`] it divides what a scan reads from what
+    /// [`subscribe`](Self::subscribe) brings, so that each span is taken in once.
+    pub fn end_seq(&self) -> u64 {
+        let sources = self.handle.engine.snapshot();
+        let memtables = sources.memtables();
+        let blocks = sources.blocks.iter().map(|block| block.record().id);
+        let ids = memtables.iter().filter_map(|memtable| memtable.block_id());
+        ids.chain(blocks).map(|id| id.end_seq).max().unwrap_or(0)
+    }
+
     /// The services of which spans are stored, by name.
     pub fn services(&self) -> Vec<ServiceSummary> {
         self.summaries().services()
@@ -256,10 +265,10 @@ impl Store {
         total
     }
 
-    /// Every batch from now on, as soon as it is durable and searchable. A receiver that falls
-    /// behind by more than [`StoreOptions::subscriber_batches`] is told how many it missed.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<[Arc<SpanRecord>]>> {
-        self.handle.engine.subscribers.subscribe()
+    /// Every batch from now on, as soon as it is durable and searchable. A subscriber that falls
+    /// behind by more than [`StoreOptions::subscriber_bytes`] is told how many it missed.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription::new(&self.handle.engine.subscribers)
     }
 
     /// The store in numbers.
@@ -324,8 +333,17 @@ impl fmt::Debug for Store {
 }
 
 impl Handle {
-    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+    fn spawn(
+        &self,
+        name: &'static str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), OpenError> {
         let dir = &self.engine.options.dir;
+        let engine = Arc::clone(&self.engine);
+        let run = move || {
+            let _guard = PanicGuard { engine, name };
+            run();
+        };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
         self.threads
             .lock()
@@ -335,14 +353,26 @@ impl Handle {
 
     fn close(&self) {
         self.engine.queue.close();
-        self.engine.flush_signal.stop();
+        self.engine.flush_signal.stop("the store is closed");
         self.compaction.stop();
         for thread in self.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                // The panic itself was reported when it happened.
-                self.engine
-                    .fail("one of its threads has panicked".to_owned());
-            }
+            // A panic was reported when it happened; see `PanicGuard`.
+            let _ = thread.join();
+        }
+        self.engine.subscribers.close();
+    }
+}
+
+/// Tells those who wait for a thread of the store when it panics.
+struct PanicGuard {
+    engine: Arc<Engine>,
+    name: &'static str,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.engine.fail_after_panic(self.name);
         }
     }
 }
@@ -361,7 +391,7 @@ fn refusal_before_queueing(engine: &Engine, bytes: usize) -> Option<AppendError>
             limit_bytes: MAX_PAYLOAD_BYTES,
         });
     }
-    let limit_bytes = engine.options.memory_limit_bytes;
+    let limit_bytes = engine.options.memory_limit();
     if engine.memtable_bytes.load(Ordering::Relaxed) < limit_bytes {
         return None;
     }

@@ -128,8 +128,11 @@ fn a_folder_of_version_1_is_read_whole() {
         for record in &found {
             assert_eq!(*record.resource, expected.resource);
             assert_eq!(*record.scope, expected.scope_spans[0].scope);
-            assert_eq!(record.resource_schema_url, expected.schema_url);
-            assert_eq!(record.scope_schema_url, expected.scope_spans[0].schema_url);
+            assert_eq!(*record.resource_schema_url, *expected.schema_url);
+            assert_eq!(
+                *record.scope_schema_url,
+                *expected.scope_spans[0].schema_url
+            );
         }
     }
 }

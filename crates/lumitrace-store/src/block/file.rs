@@ -54,8 +54,7 @@ impl ChecksummedWriter {
     fn write_buffer(&mut self) -> io::Result<()> {
         self.checksums
             .extend(self.buffer.chunks(CHUNK_BYTES).map(crc32c::crc32c));
-        self.disk
-            .write_all(&self.path, &mut self.file, &self.buffer)?;
+        self.disk.write_all(&self.path, &self.file, &self.buffer)?;
         self.len += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())

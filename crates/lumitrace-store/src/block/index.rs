@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use lumitrace_model::{Resource, Scope, Text, TraceId};
+use lumitrace_model::{Resource, Scope, TraceId};
 use lumitrace_wire::otlp::protobuf;
 
 use super::attributes::STORED_LIMITS;
@@ -40,14 +40,14 @@ const ENTRY_BYTES: usize = 24;
 #[derive(Debug, Clone)]
 pub(crate) struct StoredResource {
     pub(crate) resource: Arc<Resource>,
-    pub(crate) schema_url: Text,
+    pub(crate) schema_url: Arc<str>,
 }
 
 /// A scope, as the spans of a block share it.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredScope {
     pub(crate) scope: Arc<Scope>,
-    pub(crate) schema_url: Text,
+    pub(crate) schema_url: Arc<str>,
 }
 
 /// A block's resources by their number.
@@ -179,7 +179,7 @@ pub(crate) fn encode_resource(record: &SpanRecord) -> Vec<u8> {
 
 fn decode_resource(bytes: &[u8]) -> Option<StoredResource> {
     let mut fields = Fields::new(bytes);
-    let schema_url = Cow::Owned(fields.text()?.to_owned());
+    let schema_url = fields.text()?.into();
     let dropped_attributes_count = fields.u32()?;
     let attributes = protobuf::decode_attributes(fields.bytes()?, &STORED_LIMITS).ok()?;
     let resource = Arc::new(Resource {
@@ -205,7 +205,7 @@ pub(crate) fn encode_scope(record: &SpanRecord) -> Vec<u8> {
 
 fn decode_scope(bytes: &[u8]) -> Option<StoredScope> {
     let mut fields = Fields::new(bytes);
-    let schema_url = Cow::Owned(fields.text()?.to_owned());
+    let schema_url = fields.text()?.into();
     let name = Cow::Owned(fields.text()?.to_owned());
     let version = Cow::Owned(fields.text()?.to_owned());
     let dropped_attributes_count = fields.u32()?;
@@ -226,11 +226,12 @@ struct Section {
     crc: u32,
 }
 
-/// An open sidecar. In memory are its short parts; the trace table is read page by page.
+/// A sidecar. In memory are its short parts; the trace table is read page by page. The file is
+/// opened for each read, which costs little beside it: a store may have more blocks than a process
+/// may have open files.
 #[derive(Debug)]
 pub(crate) struct Index {
     path: PathBuf,
-    file: File,
     sections: [Section; SECTIONS],
     summaries: Summaries,
     checksums: Arc<[u32]>,
@@ -250,7 +251,6 @@ impl Index {
         };
         let mut index = Self {
             path,
-            file,
             sections,
             summaries: Summaries::default(),
             checksums: Arc::default(),
@@ -341,13 +341,13 @@ impl Index {
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
-        let file_len = self.file.metadata().map_err(read_error(&self.path))?.len();
+        let file = File::open(&self.path).map_err(read_error(&self.path))?;
+        let file_len = file.metadata().map_err(read_error(&self.path))?.len();
         if offset.saturating_add(len as u64) > file_len {
             return Err(Corruption::new(&self.path, offset, "the file is cut short").into());
         }
         let mut bytes = vec![0; len];
-        self.file
-            .read_exact_at(&mut bytes, offset)
+        file.read_exact_at(&mut bytes, offset)
             .map_err(read_error(&self.path))?;
         Ok(bytes)
     }

@@ -115,9 +115,9 @@ pub(crate) fn decode(
         Some(SpanRecord {
             span: columns.span(row)?,
             resource: Arc::clone(&resource.resource),
-            resource_schema_url: resource.schema_url.clone(),
+            resource_schema_url: Arc::clone(&resource.schema_url),
             scope: Arc::clone(&scope.scope),
-            scope_schema_url: scope.schema_url.clone(),
+            scope_schema_url: Arc::clone(&scope.schema_url),
             seq: columns.seq.value(row),
             received_unix_nano: columns.received.value(row),
         })

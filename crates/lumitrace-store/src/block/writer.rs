@@ -152,8 +152,8 @@ impl BlockWriter {
             index_path(&self.dir, self.record.id),
         );
         let index_tmp = index_path.with_extension("idx.tmp");
-        let mut file = File::create(&index_tmp)?;
-        self.disk.write_all(&index_tmp, &mut file, &index)?;
+        let file = File::create(&index_tmp)?;
+        self.disk.write_all(&index_tmp, &file, &index)?;
         self.disk.sync_data(&index_tmp, &file)?;
         fs::rename(index_tmp, index_path)?;
         fs::rename(data_path.with_extension("parquet.tmp"), data_path)?;

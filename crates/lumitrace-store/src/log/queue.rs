@@ -7,7 +7,8 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use crate::SpanRecord;
-use crate::append::Answer;
+use crate::append::{Answer, AppendError};
+use crate::stats::Counters;
 
 /// A batch on its way into the log.
 #[derive(Debug)]
@@ -16,6 +17,15 @@ pub(crate) struct WaitingBatch {
     pub(crate) payload: Bytes,
     pub(crate) received_unix_nano: u64,
     pub(crate) answer: Answer,
+}
+
+impl WaitingBatch {
+    /// Tells the sender that nothing of the batch was stored.
+    pub(crate) fn refuse(self, counters: &Counters, error: &AppendError) {
+        counters.count_refusal(error);
+        // The sender may have stopped waiting.
+        let _ = self.answer.send(Err(error.clone()));
+    }
 }
 
 /// Why a batch was not taken.
@@ -107,6 +117,13 @@ impl Queue {
         }
         state.bytes -= taken_bytes;
         NextGroup::Write(group)
+    }
+
+    /// Takes everything that waits, for when there is nobody left to write it.
+    pub(crate) fn take_all(&self) -> VecDeque<WaitingBatch> {
+        let mut state = self.state.lock();
+        state.bytes = 0;
+        std::mem::take(&mut state.batches)
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -10,7 +10,7 @@ use lumitrace_wire::otlp::protobuf;
 
 use crate::SpanRecord;
 use crate::batch;
-use crate::disk::sync_dir;
+use crate::disk::{Disk, sync_dir};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::log::frame::{self, BadHeader, FrameHeader};
 use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
@@ -35,6 +35,7 @@ pub(crate) struct RecoveredLog {
 /// A frame that a crash left half-written at the end of the log is cut off; damage anywhere else
 /// is an error, because what it hit had been acknowledged.
 pub(crate) fn recover(
+    disk: &dyn Disk,
     dir: &Path,
     durable_seq: u64,
     apply: &mut dyn FnMut(Vec<Arc<SpanRecord>>) -> Result<(), OpenError>,
@@ -58,6 +59,12 @@ pub(crate) fn recover(
             break;
         };
         reader.check_first_seq(expected_seq, durable_seq)?;
+        if is_last {
+            // A process that was killed may have left it to the operating system. It must not get
+            // lost once there are blocks of its spans, or a segment after it.
+            disk.sync_data(path, reader.file.get_ref())
+                .map_err(io_error("sync", path))?;
+        }
         while let Some(frame) = reader.next_frame()? {
             if frame.first_seq >= durable_seq {
                 apply(reader.decode(&frame)?)?;

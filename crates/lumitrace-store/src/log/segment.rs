@@ -71,10 +71,11 @@ impl SegmentHeader {
 }
 
 /// The segment that is being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenSegment {
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    /// Shared, because flushing syncs it too.
+    pub(crate) file: Arc<File>,
     /// Length of what counts, in bytes.
     pub(crate) len: u64,
 }
@@ -85,15 +86,15 @@ impl OpenSegment {
         let path = dir.join(file_name(header.id));
         let create = || {
             // Appending, so that after a failed write is cut off the next one begins right there.
-            let mut file = File::options().append(true).create_new(true).open(&path)?;
-            disk.write_all(&path, &mut file, &header.encode())?;
+            let file = File::options().append(true).create_new(true).open(&path)?;
+            disk.write_all(&path, &file, &header.encode())?;
             disk.sync_data(&path, &file)?;
             sync_dir(dir)?;
             Ok(file)
         };
         match create() {
             Ok(file) => {
-                let len = HEADER_BYTES as u64;
+                let (file, len) = (Arc::new(file), HEADER_BYTES as u64);
                 Ok(Self { path, file, len })
             }
             Err(error) => {
@@ -137,7 +138,7 @@ pub(crate) struct ClosedSegment {
 #[derive(Debug, Default)]
 struct SegmentSet {
     closed: Vec<ClosedSegment>,
-    open_len: u64,
+    open: Option<OpenSegment>,
 }
 
 /// The log's files: the writer adds to them, the flusher removes what blocks hold.
@@ -149,18 +150,29 @@ impl Segments {
         self.0.lock().closed.push(segment);
     }
 
-    pub(crate) fn set_open_len(&self, len: u64) {
-        self.0.lock().open_len = len;
+    /// Says what the segment that is being written has come to.
+    pub(crate) fn set_open(&self, segment: OpenSegment) {
+        self.0.lock().open = Some(segment);
+    }
+
+    /// Brings everything written so far to the disk; the segments before the open one were synced
+    /// when it was begun. A failure is final: the
+    /// kernel may have dropped what it could not write and call the file clean, so that a second
+    /// sync would succeed without the data being there.
+    pub(crate) fn sync(&self, disk: &dyn Disk) -> Result<(), String> {
+        let open = self.0.lock().open.clone();
+        open.map_or(Ok(()), |segment| {
+            disk.sync_data(&segment.path, &segment.file)
+                .map_err(|error| format!("could not sync {}: {error}", segment.path.display()))
+        })
     }
 
     /// Number of segments and their bytes.
     pub(crate) fn size(&self) -> (u64, u64) {
         let set = self.0.lock();
-        let closed_len: u64 = set.closed.iter().map(|segment| segment.len).sum();
-        (
-            set.closed.len() as u64 + u64::from(set.open_len > 0),
-            closed_len + set.open_len,
-        )
+        let closed = set.closed.iter().map(|segment| segment.len);
+        let lens = closed.chain(set.open.as_ref().map(|segment| segment.len));
+        (lens.clone().count() as u64, lens.sum())
     }
 
     /// Removes the closed segments of which every span is before `durable_seq`.

@@ -70,16 +70,13 @@ impl LogWriter {
         let mut segment = self.segment_with_room()?;
         let first_seq = self.position.next_seq;
         let (bytes, end_seq) = encode_group(group, first_seq, self.unsynced_since.is_none());
-        if let Err(error) = self
-            .disk
-            .write_all(&segment.path, &mut segment.file, &bytes)
-        {
+        if let Err(error) = self.disk.write_all(&segment.path, &segment.file, &bytes) {
             let failure = undo_write(&segment, &error);
             self.open = Some(segment);
             return Err(failure);
         }
         segment.len += bytes.len() as u64;
-        self.segments.set_open_len(segment.len);
+        self.segments.set_open(segment.clone());
         self.open = Some(segment);
         self.position.next_seq = end_seq;
         self.unsynced_since.get_or_insert_with(Instant::now);
@@ -103,23 +100,13 @@ impl LogWriter {
 
     /// Brings everything written to the disk.
     pub(crate) fn sync(&mut self) -> Result<(), LogFailure> {
-        let Some(segment) = &self.open else {
-            return Ok(());
-        };
         if self.unsynced_since.is_none() {
             return Ok(());
         }
         let start = Instant::now();
-        let synced = self.disk.sync_data(&segment.path, &segment.file);
+        let synced = self.segments.sync(&*self.disk);
         self.counters.count_sync(start.elapsed());
-        // After a failed sync the kernel may have dropped what it could not write and call the
-        // file clean: a second sync would succeed without the data being there.
-        synced.map_err(|error| {
-            LogFailure::Fatal(format!(
-                "could not sync {}: {error}",
-                segment.path.display()
-            ))
-        })?;
+        synced.map_err(LogFailure::Fatal)?;
         self.unsynced_since = None;
         Ok(())
     }
@@ -153,6 +140,7 @@ impl LogWriter {
                 end_seq: self.position.next_seq,
             });
         }
+        self.segments.set_open(created.clone());
         Ok(created)
     }
 }

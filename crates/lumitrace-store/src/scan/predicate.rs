@@ -79,6 +79,7 @@ impl<'a> Predicate<'a> {
     pub(crate) fn matches(&self, record: &SpanRecord) -> bool {
         let (request, span) = (self.request, &record.span);
         self.start_matches(span.start_unix_nano)
+            && request.seqs.contains(&record.seq)
             && self.duration_matches(stored_duration_nano(record))
             && (!request.only_errors || span.is_error())
             && self.name_matches(&span.name)

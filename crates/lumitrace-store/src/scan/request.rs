@@ -1,5 +1,8 @@
 //! What a search asks for, and what it cost.
 
+use std::ops::Range;
+use std::time::Instant;
+
 /// Length of the windows in which a scan goes through time, in nanoseconds: ten seconds.
 ///
 /// Spans come window by window, by their start divided by this length; within one window their
@@ -66,6 +69,11 @@ pub struct ScanRequest {
     /// This text, in any case, is part of the name, the status message, or a text among the values
     /// of the span's attributes.
     pub text: Option<String>,
+    /// The span was stored with a sequence number in this range: see
+    /// [`Store::end_seq`](crate::Store::end_seq).
+    pub seqs: Range<u64>,
+    /// When to give up, however much there is still to be looked at.
+    pub deadline: Option<Instant>,
     /// Whether newest windows come first, or oldest.
     pub newest_first: bool,
     /// What of each span the caller needs.
@@ -84,6 +92,8 @@ impl Default for ScanRequest {
             only_errors: false,
             attributes: Vec::new(),
             text: None,
+            seqs: 0..u64::MAX,
+            deadline: None,
             newest_first: true,
             parts: SpanParts::ALL,
         }
@@ -105,6 +115,8 @@ pub struct ScanStats {
     pub row_groups_read: u64,
     /// Row groups that their statistics ruled out.
     pub row_groups_pruned: u64,
-    /// Whether the caller stopped the scan.
+    /// Whether the caller, or the deadline, stopped the scan.
     pub stopped: bool,
+    /// Whether it was the deadline.
+    pub timed_out: bool,
 }

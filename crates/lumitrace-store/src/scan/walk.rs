@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::cursor::{BlockCursor, Cursor, MemtableCursor};
 use super::predicate::Predicate;
@@ -45,7 +46,7 @@ pub(crate) fn scan(
             stats.blocks_pruned += 1;
         }
     }
-    let visited = merge(cursors, memtables, request.newest_first, &mut stats, visit)?;
+    let visited = merge(cursors, memtables, request, &mut stats, visit)?;
     stats.stopped = visited.is_break();
     Ok(stats)
 }
@@ -53,7 +54,9 @@ pub(crate) fn scan(
 fn may_hold(block: &Block, request: &ScanRequest) -> bool {
     let record = block.record();
     let starts = request.start_unix_nano..=request.end_unix_nano;
-    record.first_start_unix_nano <= *starts.end()
+    record.id.first_seq < request.seqs.end
+        && record.id.end_seq > request.seqs.start
+        && record.first_start_unix_nano <= *starts.end()
         && record.last_start_unix_nano >= *starts.start()
         && block.summaries().may_hold(
             request.service.as_deref(),
@@ -66,12 +69,19 @@ fn may_hold(block: &Block, request: &ScanRequest) -> bool {
 fn merge(
     mut cursors: Vec<Box<dyn Cursor + '_>>,
     memtables: &[Arc<Memtable>],
-    newest_first: bool,
+    request: &ScanRequest,
     stats: &mut ScanStats,
     visit: &mut Visit<'_>,
 ) -> Result<ControlFlow<()>, ReadError> {
     // The greatest is next: the newest window, or the oldest, and of one window the newest source.
-    let rank = |window: u64| if newest_first { window } else { !window };
+    let rank = |window: u64| {
+        if request.newest_first {
+            window
+        } else {
+            !window
+        }
+    };
+    let is_late = || request.deadline.is_some_and(|at| Instant::now() >= at);
     let mut heap: BinaryHeap<(u64, Reverse<usize>)> = cursors
         .iter()
         .enumerate()
@@ -84,6 +94,11 @@ fn merge(
     };
     let mut current = None;
     while let Some((rank_of_window, Reverse(source))) = heap.pop() {
+        // Here also searches come by that find nothing.
+        if is_late() {
+            stats.timed_out = true;
+            return Ok(ControlFlow::Break(()));
+        }
         if current != Some(rank_of_window) {
             current = Some(rank_of_window);
             if window.end(stats, visit).is_break() {

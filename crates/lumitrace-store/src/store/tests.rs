@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod model;
+mod power;
 
 use std::fs;
 use std::path::Path;

@@ -1,16 +1,18 @@
 //! What happens when the disk fails, fills up, or is slow.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lumitrace_model::KeyValue;
 use parking_lot::{Condvar, Mutex};
 
 use super::{append, copy_of, options};
-use crate::batch::testing::{batch, span};
+use crate::batch::testing::{batch, resource_spans, span};
+use crate::compaction::{CompactionSignal, merge};
 use crate::disk::Disk;
-use crate::{AppendError, ScanRequest, Store, StoreOptions};
+use crate::{AppendError, ScanRequest, SpanBatch, Store, StoreOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -21,6 +23,8 @@ enum Fault {
     SyncFails(&'static str),
     /// Does not return from writing to the log.
     Stuck,
+    /// Panics when writing to files whose path contains this.
+    Panics(&'static str),
 }
 
 struct FaultyDisk {
@@ -47,7 +51,7 @@ impl FaultyDisk {
 }
 
 impl Disk for FaultyDisk {
-    fn write_all(&self, path: &Path, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         let mut fault = self.fault.lock();
         while *fault == Fault::Stuck {
             self.changed.wait(&mut fault);
@@ -57,6 +61,7 @@ impl Disk for FaultyDisk {
                 file.write_all(&bytes[..bytes.len() / 2])?;
                 Err(io::ErrorKind::StorageFull.into())
             }
+            Fault::Panics(part) if Self::hits(path, part) => panic!("a bug"),
             _ => file.write_all(bytes),
         }
     }
@@ -113,9 +118,12 @@ fn a_full_disk_is_a_retryable_refusal_that_leaves_no_trace_in_the_log() {
             "{error}"
         );
     }
+    let refusing = store.stats().refusing.unwrap();
+    assert!(refusing.contains("no space is left"), "{refusing}");
     disk.set(Fault::Healthy);
     append(&store, vec![span(1, 3)]);
     assert_eq!(store.stats().refused.disk_full, 2);
+    assert_eq!(store.stats().refusing, None);
 
     let crashed = copy_of(dir.path());
     let recovered = Store::open(options(crashed.path())).unwrap();
@@ -153,7 +161,7 @@ fn while_blocks_cannot_be_written_memory_fills_up_to_its_limit_and_nothing_is_lo
     let dir = tempfile::tempdir().unwrap();
     let limits = StoreOptions {
         memtable_bytes: 2_000,
-        memory_limit_bytes: 20_000,
+        memory_limit_bytes: Some(20_000),
         ..options(dir.path())
     };
     let (store, disk) = open(limits);
@@ -228,4 +236,137 @@ fn a_closed_store_refuses_appends_and_still_reads() {
     assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("closed")));
     assert!(store.flush().is_err());
     assert_eq!(count(&store), 1);
+}
+
+#[test]
+fn a_panic_while_writing_the_log_answers_everyone_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::Stuck);
+    let waiting: Vec<_> = (2..20)
+        .map(|number| store.append(batch(vec![span(1, number)])))
+        .collect();
+    disk.set(Fault::Panics("log"));
+    for append in waiting {
+        let error = append.wait().unwrap_err();
+        assert!(matches!(error, AppendError::Failed { .. }), "{error}");
+    }
+    let error = store.append(batch(vec![span(2, 1)])).wait().unwrap_err();
+    assert!(error.to_string().contains("lumitrace-log has panicked"));
+    let failed = store.flush().unwrap_err();
+    assert!(failed.reason.contains("has panicked"), "{failed}");
+    assert_eq!(count(&store), 1);
+    drop(store);
+    assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 1);
+}
+
+#[test]
+fn a_panic_while_writing_a_block_fails_the_store_and_a_new_start_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    append(&store, vec![span(1, 1)]);
+    disk.set(Fault::Panics("blocks"));
+    let failed = store.flush().unwrap_err();
+    assert!(failed.reason.contains("has panicked"), "{failed}");
+    let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+    assert!(error.to_string().contains("lumitrace-flush has panicked"));
+    assert!(store.stats().failure.unwrap().contains("lumitrace-flush"));
+    drop(store);
+    assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 1);
+}
+
+#[test]
+fn a_merge_that_cannot_be_committed_leaves_no_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    for number in 1..3 {
+        append(&store, vec![span(1, number)]);
+        store.flush().unwrap();
+    }
+    let files = || fs::read_dir(dir.path().join("blocks")).unwrap().count();
+    assert_eq!(files(), 4);
+    let engine = &store.handle.engine;
+    let blocks = engine.snapshot().blocks.clone();
+    disk.set(Fault::Full("MANIFEST"));
+    merge(engine, &blocks, &CompactionSignal::default()).unwrap_err();
+    assert_eq!((files(), count(&store)), (4, 2));
+    disk.set(Fault::Healthy);
+    assert!(merge(engine, &blocks, &CompactionSignal::default()).unwrap());
+    drop(blocks);
+    assert_eq!((files(), count(&store)), (2, 2));
+}
+
+#[test]
+fn memory_is_bounded_by_what_spans_share_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _disk) = open(options(dir.path()));
+    let mut resource_spans = resource_spans(vec![span(1, 1), span(1, 2)]);
+    resource_spans[0].schema_url = "u".repeat(500_000).into();
+    let large = KeyValue::new("large", "x".repeat(1_000_000));
+    resource_spans[0].resource.attributes.push(large);
+    let batch = SpanBatch::from_resource_spans(resource_spans);
+    store.append(batch).wait().unwrap();
+    let bytes = store.stats().memtable_bytes;
+    assert!((1_500_000..1_510_000).contains(&bytes), "once: {bytes}");
+}
+
+#[test]
+fn no_setting_of_memory_keeps_spans_from_being_stored() {
+    for (memtable_bytes, memory_limit_bytes) in [
+        (0, None),
+        (0, Some(0)),
+        (30_000, Some(1)),
+        (300, None),
+        (usize::MAX, None),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _disk) = open(StoreOptions {
+            memtable_bytes,
+            memory_limit_bytes,
+            ..options(dir.path())
+        });
+        for number in 1..200 {
+            // A refusal is fine as long as writing blocks ends it.
+            while let Err(error) = store.append(batch(vec![span(1, number)])).wait() {
+                assert!(matches!(error, AppendError::Full { .. }), "{error}");
+                store.flush().unwrap();
+            }
+        }
+        assert_eq!(
+            count(&store),
+            199,
+            "{memtable_bytes} {memory_limit_bytes:?}"
+        );
+    }
+    let limit = |memtable_bytes| {
+        let options = StoreOptions {
+            memtable_bytes,
+            ..options(Path::new(""))
+        };
+        options.memory_limit()
+    };
+    assert_eq!(
+        (limit(0), limit(64 << 20), limit(512 << 20)),
+        (1, 192 << 20, 1536 << 20)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn blocks_that_nobody_reads_take_no_open_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _disk) = open(options(dir.path()));
+    for number in 1..5 {
+        append(&store, vec![span(1, number)]);
+        store.flush().unwrap();
+    }
+    assert_eq!(store.trace(span(1, 1).trace_id).unwrap().len(), 4);
+    assert_eq!(count(&store), 4);
+    let blocks = dir.path().join("blocks");
+    let open_files = fs::read_dir("/proc/self/fd").unwrap();
+    let open_blocks = open_files
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .filter(|file| file.starts_with(&blocks));
+    assert_eq!(open_blocks.collect::<Vec<_>>(), Vec::<PathBuf>::new());
 }

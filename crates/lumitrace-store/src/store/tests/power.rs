@@ -1,0 +1,114 @@
+//! What a power cut leaves: of each file what was synced, and nothing after it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::{append, copy_of, options};
+use crate::batch::testing::span;
+use crate::disk::Disk;
+use crate::{Durability, Store, StoreOptions};
+
+/// Remembers how much of each file was synced, and can fail to sync the manifest.
+#[derive(Default)]
+struct PowerDisk {
+    synced: Mutex<HashMap<PathBuf, u64>>,
+    manifest_fails: Mutex<bool>,
+}
+
+impl Disk for PowerDisk {
+    fn sync_data(&self, path: &Path, file: &File) -> io::Result<()> {
+        if *self.manifest_fails.lock() && path.ends_with("MANIFEST") {
+            return Err(io::Error::other("the power fails"));
+        }
+        let len = file.metadata()?.len();
+        self.synced.lock().insert(path.to_owned(), len);
+        Ok(())
+    }
+}
+
+impl PowerDisk {
+    /// The folder as it is found after the power is back. Blocks are synced before they get their
+    /// names, so only the log and the manifest can lose their ends.
+    fn folder_after_cut(&self, dir: &Path) -> TempDir {
+        let copy = copy_of(dir);
+        let mut files = vec![PathBuf::from("MANIFEST")];
+        let segments = fs::read_dir(dir.join("log")).unwrap();
+        files.extend(segments.map(|entry| Path::new("log").join(entry.unwrap().file_name())));
+        for file in files {
+            let synced = self.synced.lock().get(&dir.join(&file)).copied();
+            let file = File::options().write(true).open(copy.path().join(&file));
+            file.unwrap().set_len(synced.unwrap_or(0)).unwrap();
+        }
+        copy
+    }
+}
+
+fn lazy(dir: &Path, durability: Durability) -> StoreOptions {
+    StoreOptions {
+        durability,
+        ..options(dir)
+    }
+}
+
+fn stored(dir: &Path) -> u64 {
+    Store::open(options(dir)).unwrap().stats().spans
+}
+
+const LAZY: [Durability; 2] = [
+    Durability::None,
+    Durability::Interval(Duration::from_secs(3600)),
+];
+
+#[test]
+fn a_power_cut_between_a_block_and_its_record_leaves_a_store_that_opens() {
+    for durability in LAZY {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(PowerDisk::default());
+        let store = Store::open_on(
+            lazy(dir.path(), durability),
+            Arc::clone(&disk) as Arc<dyn Disk>,
+        );
+        let store = store.unwrap();
+        append(&store, vec![span(1, 1), span(1, 2)]);
+        assert_eq!(stored(disk.folder_after_cut(dir.path()).path()), 0);
+        *disk.manifest_fails.lock() = true;
+        store.flush().unwrap_err();
+        let cut = disk.folder_after_cut(dir.path());
+        assert_eq!(fs::read_dir(cut.path().join("blocks")).unwrap().count(), 2);
+        assert_eq!(stored(cut.path()), 2);
+    }
+}
+
+#[test]
+fn a_power_cut_after_a_restart_loses_nothing_that_was_replayed() {
+    for durability in LAZY {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(PowerDisk::default());
+        let open = |dir: &Path| {
+            Store::open_on(lazy(dir, durability), Arc::clone(&disk) as Arc<dyn Disk>).unwrap()
+        };
+        let store = open(dir.path());
+        append(&store, vec![span(1, 1)]);
+        // Killed: the operating system still has what was written.
+        let killed = copy_of(dir.path());
+        disk.synced
+            .lock()
+            .insert(killed.path().join("MANIFEST"), 16);
+        let restarted = open(killed.path());
+        append(&restarted, vec![span(1, 2)]);
+        let cut = disk.folder_after_cut(killed.path());
+        assert_eq!(stored(cut.path()), 1);
+        *disk.manifest_fails.lock() = true;
+        restarted.flush().unwrap_err();
+        *disk.manifest_fails.lock() = false;
+        let cut = disk.folder_after_cut(killed.path());
+        assert_eq!(stored(cut.path()), 2);
+    }
+}
