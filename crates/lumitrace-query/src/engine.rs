@@ -271,9 +271,20 @@ impl QueryEngine {
             .collect()
     }
 
+    /// Reads what the first question about training runs would have to read: to be called in the
+    /// background after a start. Batches may be absorbed, and questions asked, meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read; the next question tries again.
+    pub fn warm_up(&self) -> Result<(), QueryError> {
+        Ok(self.runs.warm_up()?)
+    }
+
     /// Training runs, newest first.
     ///
-    /// The first call reads the spans of every service that trains; later ones read nothing.
+    /// The first call reads the spans of every service that trains, unless
+    /// [`QueryEngine::warm_up`] has; later ones read nothing, or after
+    /// [`QueryEngine::lagged`] what was missed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -294,9 +305,8 @@ impl QueryEngine {
     pub fn run(&self, run_id: RunId, now_unix_nano: u64) -> Result<Option<RunView>, QueryError> {
         let run = self.runs.open(run_id)?;
         Ok(run.map(|run| {
-            run.fold
-                .lock()
-                .view(run.run_id, run.revision(), now_unix_nano)
+            let (mut fold, revision) = run.fold();
+            fold.view(run.run_id, revision, now_unix_nano)
         }))
     }
 
@@ -324,7 +334,7 @@ impl QueryEngine {
             return Ok(None);
         };
         let mut series = Vec::new();
-        run.fold.lock().visit_curves(names, &mut |curve| {
+        run.fold().0.visit_curves(names, &mut |curve| {
             series.push(Series {
                 points: thin(&curve.points, max_points),
                 name: curve.name,
@@ -350,7 +360,7 @@ impl QueryEngine {
         let Some(run) = self.runs.open(run_id)? else {
             return Ok(None);
         };
-        let fold = run.fold.lock();
+        let (fold, _) = run.fold();
         Ok(fold.batch_page(epoch_span_id, (offset, limit), now_unix_nano))
     }
 
@@ -364,10 +374,10 @@ impl QueryEngine {
         }
     }
 
-    /// Forgets what was cached of training runs and large traces, because batches were missed: the
-    /// next question reads them anew.
+    /// Notes that batches were missed: the next question about training runs reads what was stored
+    /// since the last one absorbed, and one about a large trace reads that anew.
     pub fn lagged(&self) {
-        self.runs.forget();
+        self.runs.lagged();
         self.digests.forget();
     }
 }

@@ -65,6 +65,12 @@ impl SpanBuilder {
         self
     }
 
+    /// From and until these nanoseconds since the Unix epoch.
+    pub(crate) fn at_unix_nano(mut self, start: u64, end: u64) -> Self {
+        (self.span.start_unix_nano, self.span.end_unix_nano) = (start, end);
+        self
+    }
+
     pub(crate) fn kind(mut self, kind: SpanKind) -> Self {
         self.span.kind = kind;
         self

@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 
 use lumitrace_model::{SpanId, TraceId};
 
+/// How many final spans a run, or the list of runs, remembers.
+const RECENT_SPANS: usize = 65_536;
+
 /// Trace and span id in 64 bits, for maps of millions of spans within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SpanKey(u64);
@@ -24,6 +27,12 @@ pub(crate) struct RecentSpans {
     known: HashSet<SpanKey>,
     in_order: VecDeque<SpanKey>,
     limit: usize,
+}
+
+impl Default for RecentSpans {
+    fn default() -> Self {
+        Self::new(RECENT_SPANS)
+    }
 }
 
 impl RecentSpans {

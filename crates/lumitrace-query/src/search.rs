@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, SpanRecord, Store};
+use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, ScanRequest, SpanRecord, Store};
 
 use crate::facts::SpanState;
 use crate::training::RunId;
@@ -204,14 +204,17 @@ pub(crate) fn search(
     let mut seen = HashSet::new();
     let (mut visited, mut truncated, mut failure) = (0, false, None);
     let is_known = |service: &str| store.services().iter().any(|known| known.name == service);
-    let request = Matcher::new(query).scan_request(is_known);
-    store.scan(&request, &mut |record| {
+    let request = ScanRequest {
+        deadline: Some(limits.deadline),
+        ..Matcher::new(query).scan_request(is_known)
+    };
+    let scanned = store.scan(&request, &mut |record| {
         visited += 1;
         let window = record.span.start_unix_nano / SCAN_WINDOW_NANO;
         if newest.all_start_after((window + 1).saturating_mul(SCAN_WINDOW_NANO)) {
             return ControlFlow::Break(());
         }
-        truncated = visited > limits.spans || Instant::now() > limits.deadline;
+        truncated = visited > limits.spans || Instant::now() >= limits.deadline;
         if truncated {
             return ControlFlow::Break(());
         }
@@ -232,7 +235,7 @@ pub(crate) fn search(
     })?;
     match failure {
         Some(error) => Err(error),
-        None => Ok(newest.page(truncated)),
+        None => Ok(newest.page(truncated || scanned.timed_out)),
     }
 }
 
@@ -246,7 +249,7 @@ struct Newest {
 impl Newest {
     fn offer(&mut self, summary: TraceSummary) {
         self.kept.insert(summary.cursor(), summary);
-        if self.kept.len() > self.limit + 1 {
+        if self.kept.len() > self.limit.saturating_add(1) {
             self.kept.pop_first();
         }
     }

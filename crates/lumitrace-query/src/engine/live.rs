@@ -1,12 +1,15 @@
 //! Training runs kept up to date: the catalog of all, and the folds of those that were opened.
 //!
-//! Both are read from the store when first asked for, without holding up the arrival of new spans:
-//! what arrives meanwhile waits in a buffer and is folded in afterwards. Spans that come both ways
-//! count once.
+//! Both are read from the store when first asked for, without holding up the arrival of new spans.
+//! Sequence numbers divide the work, so that no span is lost and none counts twice: what was
+//! stored before a certain number is read, what comes from there on is absorbed. After a lag only
+//! the numbers that were missed are read.
+
+mod open_run;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,25 +20,13 @@ use crate::training::catalog::{AssignedTraces, RunCatalog};
 use crate::training::fold::RunFold;
 use crate::training::recognition::{Role, TrainingNames};
 use crate::training::{RunId, RunQuery, RunSummary};
+pub(super) use open_run::OpenRun;
 
 const DEFAULT_LIMIT: usize = 100;
-
-/// A run that was opened.
-#[derive(Clone)]
-pub(super) struct OpenRun {
-    pub(super) run_id: RunId,
-    pub(super) fold: Arc<Mutex<RunFold>>,
-    revision: Arc<AtomicU64>,
-    /// When it was last asked for, in questions.
-    used: u64,
-}
-
-impl OpenRun {
-    /// Grows with every change.
-    pub(super) fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
-    }
-}
+/// Most spans kept that arrive while the store is read: of more, the store is asked once again.
+const ARRIVING_SPANS: usize = 65_536;
+/// How often the catalog is made anew because an assignment came late, before it is taken as it is.
+const ATTEMPTS: u32 = 3;
 
 /// See [the module](self).
 pub(super) struct LiveRuns {
@@ -53,20 +44,81 @@ pub(super) struct LiveRuns {
 struct State {
     catalog: Option<RunCatalog>,
     open: HashMap<RunId, OpenRun>,
-    /// What arrived since the catalog, or a run, began to be read.
-    arrived: Option<Vec<Arc<SpanRecord>>>,
+    /// The catalog has taken in every span with a lower sequence number.
+    seen_until_seq: u64,
+    /// Whether later ones were missed: nothing is absorbed until they were read.
+    is_behind: bool,
+    /// What arrives while the catalog, or a run, is read.
+    arriving: Option<Arriving>,
     /// Counts how often everything was forgotten.
     generation: u64,
     assigned: AssignedTraces,
 }
 
-impl State {
-    fn forget(&mut self) {
-        if let Some(catalog) = self.catalog.take() {
-            self.assigned = catalog.into_assigned();
+/// Spans that arrive while the store is read.
+#[derive(Default)]
+struct Arriving {
+    records: Vec<Arc<SpanRecord>>,
+    /// Whether some are missing: the store has to be asked for them.
+    is_incomplete: bool,
+}
+
+impl Arriving {
+    fn absorb(&mut self, batch: &[Arc<SpanRecord>]) {
+        if self.is_incomplete || self.records.len() + batch.len() > ARRIVING_SPANS {
+            self.miss();
+        } else {
+            self.records.extend_from_slice(batch);
         }
+    }
+
+    fn miss(&mut self) {
+        self.records = Vec::new();
+        self.is_incomplete = true;
+    }
+}
+
+impl State {
+    fn is_current(&self) -> bool {
+        self.catalog.is_some() && !self.is_behind
+    }
+
+    /// Forgets everything but what `catalog` learned about assignments.
+    fn forget(&mut self, catalog: RunCatalog) {
+        self.assigned = catalog.into_assigned();
         self.open.clear();
+        self.is_behind = false;
         self.generation += 1;
+    }
+
+    /// Takes new spans of a batch into the catalog, and names the runs of all that it has.
+    fn absorb<'a>(
+        &mut self,
+        batch: &'a [Arc<SpanRecord>],
+    ) -> HashMap<RunId, Vec<&'a Arc<SpanRecord>>> {
+        let mut by_run: HashMap<RunId, Vec<&Arc<SpanRecord>>> = HashMap::new();
+        let Some(catalog) = &mut self.catalog else {
+            return by_run;
+        };
+        for record in batch {
+            if self.is_behind || record.seq < self.seen_until_seq {
+                // It was read already, or will be: whoever looks at the run is told all the same.
+                by_run.extend(catalog.run_of(record).map(|run_id| (run_id, Vec::new())));
+            }
+        }
+        if self.is_behind {
+            return by_run;
+        }
+        for record in batch
+            .iter()
+            .filter(|record| record.seq >= self.seen_until_seq)
+        {
+            if let Some(run_id) = catalog.observe(record) {
+                by_run.entry(run_id).or_default().push(record);
+            }
+        }
+        self.seen_until_seq = self.seen_until_seq.max(end_seq(batch));
+        by_run
     }
 }
 
@@ -80,6 +132,11 @@ impl LiveRuns {
             reading: Mutex::default(),
             clock: AtomicU64::new(1),
         }
+    }
+
+    /// Reads the catalog, if that was not done yet.
+    pub(super) fn warm_up(&self) -> Result<(), ReadError> {
+        self.with_catalog().map(|_| ())
     }
 
     /// Runs, newest first.
@@ -119,49 +176,38 @@ impl LiveRuns {
             let role = self.names.role(&record.span.name);
             matches!(role, Role::Epoch | Role::Step | Role::Validation)
         })?;
-        let mut state = self.state.lock();
-        let catalog = state.catalog.as_mut()?;
-        let identity = catalog.identify(record);
-        let run = catalog.resolve(identity, record.span.start_unix_nano);
-        run.map(|(run_id, _)| run_id)
+        self.state.lock().catalog.as_mut()?.run_of(record)
     }
 
     /// Takes in new spans, and names the runs that they changed, each once.
     pub(super) fn absorb(&self, batch: &[Arc<SpanRecord>]) -> Vec<RunId> {
         let mut state = self.state.lock();
-        if let Some(arrived) = &mut state.arrived {
-            arrived.extend_from_slice(batch);
+        if !state.is_behind
+            && let Some(arriving) = &mut state.arriving
+        {
+            arriving.absorb(batch);
         }
-        let Some(catalog) = &mut state.catalog else {
-            return Vec::new();
-        };
-        let mut by_run: HashMap<RunId, Vec<&Arc<SpanRecord>>> = HashMap::new();
-        for record in batch {
-            if let Some(run_id) = catalog.observe(record) {
-                by_run.entry(run_id).or_default().push(record);
-            }
-        }
-        if catalog.is_stale() {
-            state.forget();
+        let by_run = state.absorb(batch);
+        if let Some(catalog) = state.catalog.take_if(|catalog| catalog.is_stale()) {
+            state.forget(catalog);
             return by_run.into_keys().collect();
         }
-        let open: Vec<_> = by_run
-            .iter()
-            .filter_map(|(run_id, records)| Some((state.open.get(run_id)?.clone(), records)))
-            .collect();
-        // A run that is being shown is locked for a while: the others need not wait for that.
-        drop(state);
-        for (run, records) in open {
-            let mut fold = run.fold.lock();
-            records.iter().for_each(|record| fold.observe(record));
-            run.revision.store(self.tick(), Ordering::Release);
+        for (run_id, records) in by_run.iter().filter(|(_, records)| !records.is_empty()) {
+            if let Some(run) = state.open.get(run_id) {
+                run.absorb(records.iter().copied(), self.tick());
+            }
         }
         by_run.into_keys().collect()
     }
 
-    /// Forgets everything: batches were missed.
-    pub(super) fn forget(&self) {
-        self.state.lock().forget();
+    /// Notes that batches were missed.
+    pub(super) fn lagged(&self) {
+        let mut state = self.state.lock();
+        if state.catalog.is_some() {
+            state.is_behind = true;
+        } else if let Some(arriving) = &mut state.arriving {
+            arriving.miss();
+        }
     }
 
     /// The run with this id, read from the store unless it is open already.
@@ -177,55 +223,62 @@ impl LiveRuns {
             return Ok(Some(run));
         }
         let mut fold = RunFold::new(self.names.clone());
-        let mut state = self.state.lock();
-        let Some(requests) = state
-            .catalog
-            .as_ref()
-            .and_then(|catalog| requests(catalog, run_id))
-        else {
-            return Ok(None);
-        };
-        let generation = state.generation;
-        state.arrived = Some(Vec::new());
-        drop(state);
-        let mut read = Ok(());
-        for request in &requests {
-            read = self
-                .store
-                .scan(request, &mut |record| {
-                    if self.is_of(run_id, &record) {
-                        fold.observe(&record);
-                    }
-                    ControlFlow::Continue(())
-                })
-                .map(|_| ());
-            if read.is_err() {
-                break;
+        let mut from_seq = 0;
+        loop {
+            let mut state = self.state.lock();
+            let (until_seq, generation) = (state.seen_until_seq, state.generation);
+            let catalog = state.catalog.as_ref();
+            let Some(requests) =
+                catalog.and_then(|catalog| requests(catalog, run_id, from_seq..until_seq))
+            else {
+                return Ok(None);
+            };
+            state.arriving = Some(Arriving::default());
+            drop(state);
+            let read = self.read_run(run_id, &requests, &mut fold);
+            let mut state = self.state.lock();
+            let arriving = state.arriving.take().unwrap_or_default();
+            read?;
+            if arriving.is_incomplete {
+                from_seq = until_seq;
+                continue;
             }
-        }
-        let mut state = self.state.lock();
-        let arrived = state.arrived.take().unwrap_or_default();
-        read?;
-        if let Some(catalog) = &mut state.catalog {
-            for record in &arrived {
-                let identity = catalog.identify(record);
-                let run = catalog.resolve(identity, record.span.start_unix_nano);
-                if run.is_some_and(|(id, _)| id == run_id) {
-                    fold.observe(record);
+            if let Some(catalog) = &mut state.catalog {
+                let arrived = arriving.records.iter();
+                for record in arrived.filter(|record| record.seq >= until_seq) {
+                    if catalog.run_of(record) == Some(run_id) {
+                        fold.observe(record);
+                    }
                 }
             }
+            let run = OpenRun::new(run_id, fold, self.tick());
+            if state.generation == generation {
+                state.open.insert(run_id, run.clone());
+                self.close_unused(&mut state, run_id);
+            }
+            return Ok(Some(run));
         }
-        let run = OpenRun {
-            run_id,
-            fold: Arc::new(Mutex::new(fold)),
-            revision: Arc::new(AtomicU64::new(self.tick())),
-            used: self.tick(),
-        };
-        if state.generation == generation {
-            state.open.insert(run_id, run.clone());
-            self.close_unused(&mut state, run_id);
+    }
+
+    fn read_run(
+        &self,
+        run_id: RunId,
+        requests: &[ScanRequest],
+        fold: &mut RunFold,
+    ) -> Result<(), ReadError> {
+        for request in requests {
+            self.store.scan(request, &mut |record| {
+                let mut state = self.state.lock();
+                let catalog = state.catalog.as_mut();
+                let run = catalog.and_then(|catalog| catalog.run_of(&record));
+                drop(state);
+                if run == Some(run_id) {
+                    fold.observe(&record);
+                }
+                ControlFlow::Continue(())
+            })?;
         }
-        Ok(Some(run))
+        Ok(())
     }
 
     /// The id that the run has by now; `None` if there is no such run.
@@ -239,20 +292,9 @@ impl LiveRuns {
     }
 
     fn already_open(&self, run_id: RunId) -> Option<OpenRun> {
-        let mut state = self.state.lock();
-        let run = state.open.get_mut(&run_id)?;
-        run.used = self.tick();
-        Some(run.clone())
-    }
-
-    fn is_of(&self, run_id: RunId, record: &SpanRecord) -> bool {
-        let mut state = self.state.lock();
-        let Some(catalog) = &mut state.catalog else {
-            return false;
-        };
-        let identity = catalog.identify(record);
-        let run = catalog.resolve(identity, record.span.start_unix_nano);
-        run.is_some_and(|(id, _)| id == run_id)
+        let run = self.state.lock().open.get(&run_id)?.clone();
+        run.touch(self.tick());
+        Some(run)
     }
 
     /// Closes the runs that were not asked for the longest, until the rest is small enough.
@@ -261,7 +303,7 @@ impl LiveRuns {
             .open
             .values()
             .filter(|run| run.run_id != keep)
-            .filter_map(|run| Some((run.used, run.run_id, run.fold.try_lock()?.row_count())))
+            .filter_map(|run| Some((run.last_used(), run.run_id, run.row_count()?)))
             .collect();
         runs.sort_unstable();
         let mut rows: usize = runs.iter().map(|(_, _, rows)| rows).sum();
@@ -274,43 +316,89 @@ impl LiveRuns {
         }
     }
 
-    /// The state, with a catalog in it: read from the store if need be.
+    /// The state, with a catalog in it that has missed nothing: read from the store if need be.
     fn with_catalog(&self) -> Result<MutexGuard<'_, State>, ReadError> {
         let state = self.state.lock();
-        if state.catalog.is_some() {
+        if state.is_current() {
             return Ok(state);
         }
         drop(state);
         let _reading = self.reading.lock();
+        let mut attempt = 1;
         loop {
             let mut state = self.state.lock();
-            if state.catalog.is_some() {
+            if state.is_current() {
                 return Ok(state);
             }
-            let generation = state.generation;
-            let mut catalog =
-                RunCatalog::new(self.names.clone(), std::mem::take(&mut state.assigned));
-            state.arrived = Some(Vec::new());
-            drop(state);
-            let read = self.read_catalog(&mut catalog);
-            let mut state = self.state.lock();
-            let arrived = state.arrived.take().unwrap_or_default();
-            read?;
-            for record in &arrived {
-                catalog.observe(record);
-            }
-            if state.generation != generation || catalog.is_stale() {
+            let (mut catalog, from_seq) = match state.catalog.take() {
+                Some(catalog) => (catalog, state.seen_until_seq),
+                None => {
+                    let assigned = std::mem::take(&mut state.assigned);
+                    (RunCatalog::new(self.names.clone(), assigned), 0)
+                }
+            };
+            state.is_behind = false;
+            let read = self.catch_up(state, &mut catalog, from_seq);
+            let mut state = match read {
+                Ok(state) => state,
+                Err(error) => {
+                    self.state.lock().forget(catalog);
+                    return Err(error);
+                }
+            };
+            if catalog.is_stale() && attempt < ATTEMPTS {
                 // What was learned about assignments makes the next attempt succeed.
-                state.assigned = catalog.into_assigned();
+                attempt += 1;
+                state.forget(catalog);
                 continue;
             }
+            catalog.accept();
             state.catalog = Some(catalog);
             return Ok(state);
         }
     }
 
-    /// Shows the catalog every span of the services that train, oldest first.
-    fn read_catalog(&self, catalog: &mut RunCatalog) -> Result<(), ReadError> {
+    /// Shows `catalog`, which was taken out of `state`, and the runs that are open everything from
+    /// this sequence number on, until nothing is missing.
+    fn catch_up<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        catalog: &mut RunCatalog,
+        mut from_seq: u64,
+    ) -> Result<MutexGuard<'a, State>, ReadError> {
+        let open = state.open.clone();
+        let mut observe = |record: &Arc<SpanRecord>| {
+            let run = catalog.observe(record).and_then(|id| open.get(&id));
+            if let Some(run) = run {
+                run.observe(record, self.tick());
+            }
+        };
+        loop {
+            state.arriving = Some(Arriving::default());
+            drop(state);
+            let until_seq = self.store.end_seq();
+            let read = self.read_catalog(from_seq..until_seq, &mut observe);
+            state = self.state.lock();
+            let arriving = state.arriving.take().unwrap_or_default();
+            read?;
+            if !arriving.is_incomplete {
+                let arrived = arriving.records.iter();
+                arrived
+                    .filter(|record| record.seq >= until_seq)
+                    .for_each(&mut observe);
+                state.seen_until_seq = until_seq.max(end_seq(&arriving.records));
+                return Ok(state);
+            }
+            from_seq = until_seq;
+        }
+    }
+
+    /// Hands out the spans of the services that train with these sequence numbers, oldest first.
+    fn read_catalog(
+        &self,
+        seqs: Range<u64>,
+        observe: &mut dyn FnMut(&Arc<SpanRecord>),
+    ) -> Result<(), ReadError> {
         let trains = |service: &str| {
             let mut operations = self.store.operations(service).into_iter();
             operations.any(|operation| {
@@ -320,6 +408,12 @@ impl LiveRuns {
                 )
             })
         };
+        // Runs that are open show errors, which need events.
+        let parts = SpanParts {
+            attributes: true,
+            events: seqs.start > 0,
+            links: false,
+        };
         let services = self
             .store
             .services()
@@ -328,16 +422,13 @@ impl LiveRuns {
         for service in services.filter(|service| trains(service)) {
             let request = ScanRequest {
                 service: Some(service),
+                seqs: seqs.clone(),
                 newest_first: false,
-                parts: SpanParts {
-                    attributes: true,
-                    events: false,
-                    links: false,
-                },
+                parts,
                 ..ScanRequest::default()
             };
             self.store.scan(&request, &mut |record| {
-                catalog.observe(&record);
+                observe(&record);
                 ControlFlow::Continue(())
             })?;
         }
@@ -349,13 +440,20 @@ impl LiveRuns {
     }
 }
 
-/// What to ask the store for so as to read the whole of a run: a scan for each of its services.
-fn requests(catalog: &RunCatalog, run_id: RunId) -> Option<Vec<ScanRequest>> {
+/// The sequence number after the last of a batch.
+fn end_seq(batch: &[Arc<SpanRecord>]) -> u64 {
+    batch.last().map_or(0, |last| last.seq.saturating_add(1))
+}
+
+/// What to ask the store for so as to read the whole of a run, as far as it was stored with these
+/// sequence numbers: a scan for each of its services.
+fn requests(catalog: &RunCatalog, run_id: RunId, seqs: Range<u64>) -> Option<Vec<ScanRequest>> {
     let (_, digest) = catalog.run(run_id)?;
     let request = |service: &String| ScanRequest {
         start_unix_nano: digest.start_unix_nano(),
         end_unix_nano: digest.last_seen_unix_nano(),
         service: Some(service.clone()),
+        seqs: seqs.clone(),
         newest_first: false,
         parts: SpanParts {
             attributes: true,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lumitrace_store::SpanRecord;
+use lumitrace_store::{SpanRecord, Store};
 
-use super::QueryEngine;
+use super::{LiveChanges, QueryEngine};
 use crate::facts::SpanState;
 use crate::fixture::{SECOND, SpanBuilder, T0, append, span, span_id, store, trace_id};
 use crate::search::TraceQuery;
@@ -34,6 +34,13 @@ fn run(pid: i64, batches: u64) -> Vec<SpanBuilder> {
 
 fn records(spans: Vec<SpanBuilder>) -> Vec<Arc<SpanRecord>> {
     spans.into_iter().map(SpanBuilder::record).collect()
+}
+
+/// Stores these spans, and hands them to the engine the way the server does.
+fn arrive(engine: &QueryEngine, spans: Vec<SpanBuilder>) -> LiveChanges {
+    let mut stored = engine.store().subscribe();
+    append(engine.store(), spans);
+    engine.absorb(&stored.blocking_recv().unwrap())
 }
 
 /// The runs as pid and number of batches, newest first.
@@ -72,7 +79,7 @@ fn an_opened_run_follows_what_arrives() {
     let before = engine.run(run_id, NOW).unwrap().unwrap();
     assert_eq!(before.epochs[0].batch_count, 3);
 
-    let changes = engine.absorb(&records(run(1, 4)));
+    let changes = arrive(&engine, run(1, 4));
     assert_eq!(changes.run_ids, [run_id]);
     assert_eq!(changes.trace_ids.len(), 5);
     let after = engine.run(run_id, NOW).unwrap().unwrap();
@@ -107,8 +114,182 @@ fn what_was_missed_is_read_anew_after_a_lag() {
     append(&store, run(1, 7));
     assert_eq!(runs(&engine), [(Some(1), 1)], "nothing was absorbed");
     engine.lagged();
-    assert_eq!(runs(&engine), [(Some(1), 7)]);
-    assert!(engine.run_revision(run_id).unwrap().unwrap() > before);
+    let changes = arrive(&engine, run(1, 9));
+    assert_eq!(changes.run_ids, [run_id], "those who look are told");
+    assert_eq!(runs(&engine), [(Some(1), 9)]);
+    let view = engine.run(run_id, NOW).unwrap().unwrap();
+    assert!(view.revision > before);
+    assert_eq!(
+        (view.summary.batch_count, view.epochs[0].batch_count),
+        (9, 9)
+    );
+    arrive(&engine, run(1, 10));
+    assert_eq!(runs(&engine), [(Some(1), 10)]);
+}
+
+/// Stores and absorbs runs of 1 to 200 batches on a thread of its own, while `ask` is called.
+fn while_spans_arrive(store: &Store, engine: &QueryEngine, ask: impl Fn()) {
+    std::thread::scope(|scope| {
+        let arriving = scope.spawn(|| {
+            for batches in 1..=200 {
+                arrive(engine, run(2, batches));
+            }
+        });
+        while !arriving.is_finished() {
+            ask();
+        }
+    });
+    assert_eq!(store.stats().memtable_spans, 201);
+}
+
+#[test]
+fn nothing_that_arrives_during_the_first_reading_is_lost_or_counts_twice() {
+    let (_dir, store) = store();
+    let engine = QueryEngine::new(store.clone());
+    while_spans_arrive(&store, &engine, || engine.warm_up().unwrap());
+    assert_eq!(runs(&engine), [(Some(2), 200)]);
+}
+
+#[test]
+fn nothing_that_arrives_while_missed_spans_are_read_is_lost_or_counts_twice() {
+    let (_dir, store) = store();
+    let engine = QueryEngine::new(store.clone());
+    arrive(&engine, run(2, 1));
+    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
+    while_spans_arrive(&store, &engine, || {
+        engine.lagged();
+        engine.run(run_id, NOW).unwrap().unwrap();
+    });
+    let view = engine.run(run_id, NOW).unwrap().unwrap();
+    assert_eq!(runs(&engine), [(Some(2), 200)]);
+    assert_eq!(
+        (view.summary.batch_count, view.epochs[0].batch_count),
+        (200, 200)
+    );
+}
+
+/// Training spans of every role with the most extreme times and numbers there are.
+fn hostile_spans() -> Vec<SpanBuilder> {
+    let names = [
+        "train",
+        "epoch",
+        "batch_processing",
+        "validation",
+        "evaluation",
+        "save_checkpoint",
+        "batch_9223372036854775807",
+    ];
+    let times = [
+        (0, u64::MAX),
+        (u64::MAX, 0),
+        (u64::MAX, u64::MAX),
+        (0, 0),
+        (T0, u64::MAX),
+        (T0 + 1, 0),
+    ];
+    let steps = [i64::MAX, i64::MIN, 0];
+    let epochs = [
+        i64::from(i32::MAX),
+        i64::from(i32::MIN),
+        i64::MAX,
+        i64::MIN,
+        0,
+    ];
+    let keys = ["batch_index", "step", "global_step"];
+    let mut spans = Vec::new();
+    for (number, id) in (0..names.len() * times.len() * 3).zip(2_u64..) {
+        let name = names[number % names.len()];
+        let (start, end) = times[number % times.len()];
+        let built = span(name, id)
+            .trace(1 + id % 3)
+            .at_unix_nano(start, end)
+            .with(keys[number % keys.len()], steps[number % steps.len()])
+            .with("epoch", epochs[number % epochs.len()])
+            .with("total_epochs", epochs[(number + 1) % epochs.len()])
+            .with("loss", f64::MAX)
+            .with("batch_size", i64::MAX)
+            .with("loss_at_step_9223372036854775807", f64::INFINITY)
+            .with("loss_at_step_-9223372036854775808", f64::MIN);
+        let built = if number % 2 == 0 {
+            built.parent(id - 1)
+        } else {
+            built
+        };
+        spans.push(if number % 5 == 0 {
+            built.pending()
+        } else {
+            built
+        });
+    }
+    spans
+}
+
+#[test]
+fn the_most_extreme_times_and_numbers_break_no_page() {
+    let with_pid = |span: SpanBuilder| span.resource("process.pid", 1);
+    let by_silence = hostile_spans();
+    let by_process: Vec<_> = hostile_spans().into_iter().map(with_pid).collect();
+    for (spans, flushed) in [
+        (by_silence.clone(), false),
+        (by_silence, true),
+        (by_process.clone(), false),
+        (by_process, true),
+    ] {
+        let (_dir, store) = store();
+        append(&store, spans.clone());
+        if flushed {
+            store.flush().unwrap();
+        }
+        let engine = QueryEngine::new(store);
+        assert!(!engine.runs(&RunQuery::default(), NOW).unwrap().is_empty());
+        arrive(&engine, spans);
+        for now in [0, NOW, u64::MAX] {
+            ask_everything(&engine, now);
+        }
+    }
+}
+
+fn ask_everything(engine: &QueryEngine, now: u64) {
+    for summary in engine.runs(&RunQuery::default(), now).unwrap() {
+        let view = engine.run(summary.run_id, now).unwrap().unwrap();
+        assert!(!view.series.is_empty());
+        let series = engine.run_series(summary.run_id, &[], 4).unwrap().unwrap();
+        assert!(!series.is_empty());
+        for epoch in view.epochs {
+            for (offset, limit) in [(0, usize::MAX), (usize::MAX, 1)] {
+                engine
+                    .run_batches(summary.run_id, epoch.span_id, offset, limit, now)
+                    .unwrap();
+            }
+        }
+    }
+    for trace in 1..4 {
+        let tree = engine.trace(trace_id(trace), now).unwrap().unwrap();
+        for row in tree.rows {
+            engine.span(trace_id(trace), row.span_id, now).unwrap();
+        }
+    }
+    let extremes = [None, Some(0), Some(u64::MAX)];
+    for (limit, bound) in [1, usize::MAX]
+        .into_iter()
+        .flat_map(|l| extremes.map(|b| (l, b)))
+    {
+        let query = TraceQuery {
+            limit,
+            start_unix_nano: bound,
+            min_duration_nano: bound,
+            ..TraceQuery::default()
+        };
+        let page = engine.search(&query, now).unwrap();
+        assert!(!page.truncated);
+        let query = TraceQuery {
+            before: page.next,
+            end_unix_nano: bound,
+            max_duration_nano: bound,
+            ..query
+        };
+        engine.search(&query, now).unwrap();
+    }
 }
 
 #[test]
@@ -128,8 +309,7 @@ fn a_run_named_only_by_its_root_is_whole_however_late_the_root_comes() {
         process(batch(3)),
         process(span("train", 1).at(0.0, 9.0).with("run.id", "night")),
     ];
-    append(&store, late.clone());
-    engine.absorb(&records(late));
+    arrive(&engine, late);
     let listed = engine.runs(&RunQuery::default(), NOW).unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(

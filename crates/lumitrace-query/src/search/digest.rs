@@ -105,11 +105,7 @@ impl TraceDigest {
             failed: span.is_error(),
             matched: matcher.matches(record),
         };
-        let known = self.open.get(&(span.span_id, span.kind));
-        if span.pending && known.is_some_and(|open| open.announced_unix_nano >= span.end_unix_nano)
-        {
-            return;
-        }
+        // Spans come in the order in which they were stored: the later announcement counts.
         if let Some(announced) = self.open.remove(&(span.span_id, span.kind)) {
             self.count(&announced, u64::wrapping_sub);
         }

@@ -48,6 +48,7 @@ impl<'a> Matcher<'a> {
             text: query.text.clone(),
             newest_first: true,
             parts: SpanParts::NONE,
+            ..ScanRequest::default()
         };
         Self {
             service: query.service.as_deref(),

@@ -1,6 +1,6 @@
 //! All runs that are known, in digests that new spans keep up to date.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use lumitrace_model::{Resource, TraceId, names};
@@ -17,12 +17,37 @@ use crate::recent::RecentSpans;
 
 /// Most processes without a training span so far that are kept, in case one follows.
 const OTHER_PROCESSES: usize = 4096;
-/// How many final spans are remembered to recognise a repeated delivery.
-const RECENT_SPANS: usize = 65_536;
+/// Most traces of which the run is remembered that one of their spans names.
+const ASSIGNED_TRACES: usize = 100_000;
 
 /// Which traces the program assigned to a run by an attribute of one of their spans: the other
-/// spans of the trace follow.
-pub(crate) type AssignedTraces = HashMap<TraceId, RunId>;
+/// spans of the trace follow. Only the newest 100 000 are kept: spans that come later than that
+/// count for their process.
+#[derive(Debug, Default)]
+pub(crate) struct AssignedTraces {
+    run_ids: HashMap<TraceId, RunId>,
+    in_order: VecDeque<TraceId>,
+}
+
+impl AssignedTraces {
+    fn run_of(&self, trace_id: TraceId) -> Option<RunId> {
+        self.run_ids.get(&trace_id).copied()
+    }
+
+    /// Says whether the trace is new.
+    fn assign(&mut self, trace_id: TraceId, run_id: RunId) -> bool {
+        if self.run_ids.insert(trace_id, run_id).is_some() {
+            return false;
+        }
+        self.in_order.push_back(trace_id);
+        if self.in_order.len() > ASSIGNED_TRACES
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.run_ids.remove(&oldest);
+        }
+        true
+    }
+}
 
 /// See [the module](self).
 pub(crate) struct RunCatalog {
@@ -47,7 +72,7 @@ impl RunCatalog {
             stretches: HashMap::new(),
             assigned,
             is_stale: false,
-            recent: RecentSpans::new(RECENT_SPANS),
+            recent: RecentSpans::default(),
             last_process: None,
             process_limit: OTHER_PROCESSES,
         }
@@ -57,6 +82,12 @@ impl RunCatalog {
     /// with [`RunCatalog::into_assigned`].
     pub(crate) fn is_stale(&self) -> bool {
         self.is_stale
+    }
+
+    /// Takes the catalog as good enough: where assignments were forgotten, making it anew changes
+    /// nothing.
+    pub(crate) fn accept(&mut self) {
+        self.is_stale = false;
     }
 
     /// What it learned about which trace belongs to which run.
@@ -101,13 +132,20 @@ impl RunCatalog {
         is_training.then_some(run_id)
     }
 
+    /// The training run that a span belongs to, without taking it in.
+    pub(crate) fn run_of(&mut self, record: &SpanRecord) -> Option<RunId> {
+        let identity = self.identify(record);
+        let run = self.resolve(identity, record.span.start_unix_nano);
+        run.map(|(run_id, _)| run_id)
+    }
+
     /// What is known of the run of a span.
-    pub(crate) fn identify(&mut self, record: &SpanRecord) -> Identity {
+    fn identify(&mut self, record: &SpanRecord) -> Identity {
         if let Some(run_id) = given_run_id(&record.span.attributes) {
             return Identity::Run(run_id);
         }
-        if let Some(run_id) = self.assigned.get(&record.span.trace_id) {
-            return Identity::Run(*run_id);
+        if let Some(run_id) = self.assigned.run_of(record.span.trace_id) {
+            return Identity::Run(run_id);
         }
         if let Some((resource, identity)) = &self.last_process
             && Arc::ptr_eq(resource, &record.resource)
@@ -123,11 +161,7 @@ impl RunCatalog {
     }
 
     /// The training run that spans of this identity and start belong to.
-    pub(crate) fn resolve(
-        &self,
-        identity: Identity,
-        start_unix_nano: u64,
-    ) -> Option<(RunId, &RunDigest)> {
+    fn resolve(&self, identity: Identity, start_unix_nano: u64) -> Option<(RunId, &RunDigest)> {
         let (run_id, digest) = match identity {
             Identity::Run(run_id) => (run_id, self.runs.get(&run_id)?),
             Identity::Service(service) => {
@@ -170,7 +204,7 @@ impl RunCatalog {
     /// Notes that the trace of `record` belongs to `run_id`.
     fn assign(&mut self, record: &SpanRecord, run_id: RunId) {
         let trace_id = record.span.trace_id;
-        if self.assigned.insert(trace_id, run_id).is_some() {
+        if !self.assigned.assign(trace_id, run_id) {
             return;
         }
         let service = service_name(&record.resource, &record.span);
@@ -245,7 +279,7 @@ mod tests {
     const NOW: u64 = T0 + 100_000 * SECOND;
 
     fn catalog(spans: impl IntoIterator<Item = SpanBuilder>) -> RunCatalog {
-        let mut catalog = RunCatalog::new(TrainingNames::default(), AssignedTraces::new());
+        let mut catalog = RunCatalog::new(TrainingNames::default(), AssignedTraces::default());
         spans.into_iter().for_each(|span| {
             catalog.observe(&span.record());
         });
@@ -444,6 +478,17 @@ mod tests {
                 .collect();
             assert_eq!(of(spans, after), expected, "{after} s: {shown:#?}");
         }
+    }
+
+    #[test]
+    fn of_traces_that_name_their_run_the_newest_are_remembered() {
+        let mut assigned = AssignedTraces::default();
+        let count = ASSIGNED_TRACES as u64 + 1;
+        assert!((1..=count).all(|trace| assigned.assign(trace_id(trace), RunId(trace))));
+        assert!(!assigned.assign(trace_id(count), RunId(7)));
+        assert_eq!(assigned.run_of(trace_id(1)), None);
+        assert_eq!(assigned.run_of(trace_id(count)), Some(RunId(7)));
+        assert_eq!(assigned.run_ids.len(), ASSIGNED_TRACES);
     }
 
     #[test]

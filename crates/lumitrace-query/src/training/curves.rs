@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::fold::{Row, RunFold, Table};
-use super::metrics::{Column, LOSS_AT_STEP, SeriesGroup, SeriesInfo, XAxis, better, group};
+use super::metrics::{
+    Column, LOSS_AT_STEP, SeriesGroup, SeriesInfo, XAxis, better, group, is_curve,
+};
 use super::recognition::{Role, StepSource};
 use crate::series::Point;
 
@@ -55,7 +57,10 @@ struct Axis {
 
 impl Axis {
     fn points(&self, table: &Table, column: &Column) -> Vec<Point> {
-        let mut rows: Vec<(u32, f64)> = column.iter().collect();
+        let mut rows: Vec<(u32, f64)> = column
+            .iter()
+            .filter(|&(row, _)| !table.rows[row as usize].is_final_test())
+            .collect();
         rows.sort_by_key(|&(row, _)| self.places[row as usize]);
         let point = |(row, value): (u32, f64)| Point {
             step: self.values[row as usize],
@@ -68,12 +73,16 @@ impl Axis {
 
 impl RunFold {
     /// The curves there are, by chart and name.
-    pub(super) fn series_infos(&self) -> Vec<SeriesInfo> {
+    pub(super) fn series_infos(&mut self) -> Vec<SeriesInfo> {
+        if let Some(infos) = &self.series_infos {
+            return infos.clone();
+        }
         let mut infos = Vec::new();
         self.visit_curves(&[], &mut |curve| infos.extend(curve.info()));
         infos.sort_by(|one, other| {
             (one.group, &one.name, one.x).cmp(&(other.group, &other.name, other.x))
         });
+        self.series_infos = Some(infos.clone());
         infos
     }
 
@@ -82,8 +91,16 @@ impl RunFold {
     ///
     /// What validations tell under a name replaces what epochs tell under the same.
     pub(crate) fn visit_curves(&self, names: &[String], visit: &mut dyn FnMut(Curve)) {
-        let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-        let told_by_validations = |name: &str| self.validations.columns.contains_key(name);
+        let is_wanted = |name: &str| {
+            is_curve(name) && (names.is_empty() || names.iter().any(|wanted| wanted == name))
+        };
+        let told_by_validations = |name: &str| {
+            let column = self.validations.columns.get(name);
+            column.is_some_and(|column| {
+                let mut rows = column.iter().map(|(row, _)| row);
+                rows.any(|row| !self.validations.rows[row as usize].is_final_test())
+            })
+        };
         let tables = [
             (Role::Step, &self.steps, self.step_axis()),
             (Role::Epoch, &self.epochs, self.epoch_axis()),
@@ -92,11 +109,15 @@ impl RunFold {
         for (role, table, axis) in tables {
             for (name, column) in &table.columns {
                 if is_wanted(name) && !(role == Role::Epoch && told_by_validations(name)) {
+                    let points = axis.points(table, column);
+                    if points.is_empty() {
+                        continue;
+                    }
                     visit(Curve {
                         name: name.clone(),
                         group: group(name, role),
                         x: axis.x,
-                        points: axis.points(table, column),
+                        points,
                     });
                 }
             }
@@ -121,11 +142,11 @@ impl RunFold {
             content
                 .losses_at_steps
                 .last_key_value()
-                .map(|(&step, _)| step + 1)
+                .map(|(&step, _)| step.saturating_add(1))
         });
         let steps_per_epoch = self.steps_per_epoch().or(in_points.max())?;
         let points = order.into_iter().filter(has_losses).flat_map(|epoch| {
-            let offset = ordinals[epoch as usize] * steps_per_epoch;
+            let offset = ordinals[epoch as usize].saturating_mul(steps_per_epoch);
             let time_unix_nano = self.epochs.rows[epoch as usize].end_unix_nano;
             let losses = &self.epoch_contents[epoch as usize].losses_at_steps;
             losses.iter().map(move |(&step, &value)| Point {
@@ -207,9 +228,11 @@ impl RunFold {
         let mut distinct: Vec<_> = epochs.iter().flatten().collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let have_steps = rows.iter().all(|row| row.indices.step.is_some());
-        if have_steps && distinct.len() < rows.len() {
-            let values = rows.iter().filter_map(|row| row.indices.step).collect();
+        let shown = || rows.iter().filter(|row| !row.is_final_test());
+        let have_steps = shown().all(|row| row.indices.step.is_some());
+        if have_steps && distinct.len() < shown().count() {
+            let step = |row: &Row| row.indices.step.unwrap_or_default();
+            let values = rows.iter().map(step).collect();
             return Axis {
                 x: XAxis::Step,
                 values,
@@ -279,7 +302,10 @@ impl RunFold {
             let counted = ranges
                 .iter()
                 .filter(|&&(epoch, ..)| !only_finished || is_finished(epoch));
-            counted.map(|&(_, _, highest)| highest - first + 1).max()
+            let count = |&(_, _, highest): &(u32, i64, i64)| {
+                highest.saturating_sub(first).saturating_add(1)
+            };
+            counted.map(count).max()
         };
         longest(true).or(longest(false))
     }

@@ -160,7 +160,8 @@ impl RunDigest {
             self.start_unix_nano
                 .map_or(span.start_unix_nano, |at| at.min(span.start_unix_nano)),
         );
-        self.last_seen_unix_nano = self.last_seen_unix_nano.max(span.end_unix_nano);
+        let latest = span.start_unix_nano.max(span.end_unix_nano);
+        self.last_seen_unix_nano = self.last_seen_unix_nano.max(latest);
         self.recent_traces
             .offer(span.start_unix_nano, span.trace_id, RECENT_TRACES);
         if span.pending {
@@ -427,7 +428,9 @@ impl RunDigest {
                 _ => {}
             }
         }
-        if age(self.last_seen_unix_nano) <= QUIET_NANO.max(2 * self.longest_stage_nano) {
+        if age(self.last_seen_unix_nano)
+            <= QUIET_NANO.max(self.longest_stage_nano.saturating_mul(2))
+        {
             return RunState::Running;
         }
         let ended_between_epochs = ended_epoch.is_none() || is_last_stage;

@@ -11,10 +11,10 @@ use lumitrace_store::SpanRecord;
 
 use super::digest::{Observed, RunDigest};
 use super::identity::process_hash;
-use super::metrics::{Column, losses_at_steps, metrics_of};
+use super::metrics::{Column, SeriesInfo, losses_at_steps, metrics_of};
 use super::recognition::{Indices, Role, TrainingNames};
 use crate::facts::{SpanState, is_root};
-use crate::recent::SpanKey;
+use crate::recent::{RecentSpans, SpanKey};
 
 const PHASES: usize = 1000;
 const ERRORS: usize = 1000;
@@ -66,6 +66,13 @@ impl Row {
     pub(super) fn state(&self, now_unix_nano: u64) -> SpanState {
         let announced = self.pending.then_some(self.end_unix_nano);
         SpanState::from_announcement(announced, now_unix_nano)
+    }
+
+    /// Whether it evaluates the result rather than a stage of the training: its numbers are no
+    /// points of a curve.
+    pub(super) fn is_final_test(&self) -> bool {
+        let Indices { epoch, step, .. } = self.indices;
+        self.is_evaluation && self.epoch.is_none() && epoch.is_none() && step.is_none()
     }
 
     pub(super) fn is_error(&self) -> bool {
@@ -188,6 +195,10 @@ pub(crate) struct RunFold {
     pub(super) failures: BTreeMap<(u64, SpanKey), Failure>,
     roots: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
     processes: Vec<u64>,
+    /// Spans of which no row tells that they came before.
+    recent: RecentSpans,
+    /// The curves there are, until the next span.
+    pub(super) series_infos: Option<Vec<SeriesInfo>>,
 }
 
 impl RunFold {
@@ -206,9 +217,11 @@ impl RunFold {
             Role::Epoch => self.observe_epoch(&observed),
             Role::Step => self.observe_step(&observed),
             Role::Validation => self.observe_validation(&observed),
+            _ if self.recent.has_seen(observed.key, record.span.pending) => false,
             _ => self.observe_other(&observed),
         };
         if counts {
+            self.series_infos = None;
             self.digest.observe(&observed, &self.names);
             self.observe_failure(&observed);
         }

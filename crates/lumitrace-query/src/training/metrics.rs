@@ -54,6 +54,25 @@ const NOT_METRICS: [&str; 16] = [
     "code.line.number",
 ];
 
+/// Sizes of the data and of the model: the same throughout a run, so no curve is made of them.
+const CONSTANTS: [&str; 10] = [
+    "num_samples",
+    "sample_count",
+    "feature_count",
+    "num_features",
+    "num_batches",
+    "total_batches",
+    "steps_per_epoch",
+    "num_parameters",
+    "num_workers",
+    "world_size",
+];
+
+/// Whether the values of the metric `name` make a curve.
+pub(super) fn is_curve(name: &str) -> bool {
+    !CONSTANTS.contains(&name)
+}
+
 /// The metrics of a training span: every number, finite or not, also where it is spelled as text.
 pub(super) fn metrics_of(span: &Span) -> impl Iterator<Item = (&str, f64)> {
     span.attributes.iter().filter_map(|attribute| {

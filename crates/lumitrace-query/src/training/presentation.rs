@@ -28,7 +28,8 @@ struct Batches {
 
 impl RunFold {
     /// All of the run but its curves' points.
-    pub(crate) fn view(&self, run_id: RunId, revision: u64, now_unix_nano: u64) -> RunView {
+    pub(crate) fn view(&mut self, run_id: RunId, revision: u64, now_unix_nano: u64) -> RunView {
+        let series = self.series_infos();
         let summary = self.digest.summary(run_id, now_unix_nano);
         let groups = self.batches_by_epoch();
         let validations = self.validations_by_epoch(now_unix_nano);
@@ -55,7 +56,7 @@ impl RunFold {
                 .map_or_else(Vec::new, |root| root.span.attributes.clone()),
             phases: self.phase_views(now_unix_nano),
             errors: self.error_views(),
-            series: self.series_infos(),
+            series,
             step_time: self.step_time(&groups),
             samples_per_second: self.recent_samples_per_second(),
             eta_nano,
@@ -381,7 +382,9 @@ impl RunFold {
         let (samples, nanos) = steps.fold((0.0, 0_u64), |(samples, nanos), step| {
             let row = &self.steps.rows[step as usize];
             match self.steps.metric(step, BATCH_SIZE).filter(|_| !row.pending) {
-                Some(size) if size.is_finite() => (samples + size, nanos + row.duration_nano()),
+                Some(size) if size.is_finite() => {
+                    (samples + size, nanos.saturating_add(row.duration_nano()))
+                }
                 _ => (samples, nanos),
             }
         });
@@ -444,8 +447,8 @@ fn overlap(intervals: &[(u64, u64)], start: u64, end: u64) -> u64 {
         .rev()
         .take_while(|&&(other_start, _)| other_start >= start);
     overlapping
-        .map(|&(other_start, other_end)| other_end.min(end) - other_start)
-        .sum()
+        .map(|&(other_start, other_end)| other_end.min(end).saturating_sub(other_start))
+        .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -735,6 +738,56 @@ mod tests {
             (3, 2)
         );
         assert_eq!(view.summary.state, RunState::Failed);
+    }
+
+    #[test]
+    fn an_error_that_is_delivered_twice_counts_once() {
+        let failed = |name: &str, id| {
+            let span = span(name, id).parent(10).at(11.0, 12.0);
+            span.exception("OSError", "disk full")
+        };
+        let spans = [
+            epoch(10, 1, 10.0),
+            failed("write_log", 11),
+            failed("backward", 12),
+            failed("save_checkpoint", 13),
+            failed("batch_processing", 14),
+        ];
+        let twice = [spans.clone(), spans].concat();
+        let view = view(twice, 20.0);
+        assert_eq!((view.summary.error_count, view.errors.len()), (4, 4));
+    }
+
+    #[test]
+    fn a_final_test_and_constants_make_no_curves() {
+        let evaluation = span("evaluation", 50)
+            .parent(1)
+            .at(41.0, 43.0)
+            .with("val_loss", 0.5)
+            .with("test_accuracy", 0.5);
+        let mut spans = whole_run();
+        for span in &mut spans {
+            *span = span.clone().with("num_samples", 1000);
+        }
+        spans.push(evaluation);
+        let view = view(spans, 50.0);
+        let curves: Vec<_> = view
+            .series
+            .iter()
+            .map(|series| (series.name.as_str(), series.point_count))
+            .collect();
+        assert_eq!(
+            curves,
+            [
+                ("loss", 6),
+                ("val.dir_acc", 3),
+                ("val_loss", 3),
+                ("train_loss", 3),
+                ("batch_size", 6)
+            ]
+        );
+        let phase = view.phases.iter().find(|phase| phase.name == "evaluation");
+        assert_eq!(phase.unwrap().attributes[1].key, "test_accuracy");
     }
 
     #[test]

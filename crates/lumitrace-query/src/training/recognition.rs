@@ -194,6 +194,8 @@ pub struct Indices {
     pub step: Option<i64>,
     /// Where that was read from.
     pub step_source: StepSource,
+    /// The batch within its epoch, where the program says it beside a global step.
+    pub batch: Option<i64>,
 }
 
 impl Indices {
@@ -212,6 +214,7 @@ impl Indices {
             indices.epoch = in_name.and_then(|number| i32::try_from(number).ok());
             indices.epoch_in_name = indices.epoch.is_some();
         }
+        indices.batch = first(span, &["batch_index", "batch_idx"]).and_then(Value::as_i64);
         let sources = [
             (StepSource::Global, first(span, &["global_step"])),
             (StepSource::Step, first(span, &["step"])),
@@ -234,7 +237,7 @@ impl Indices {
     pub fn label(&self, role: Role) -> Option<String> {
         match role {
             Role::Step if self.step_source != StepSource::Name => {
-                self.step.map(|step| format!("({step})"))
+                self.batch.or(self.step).map(|step| format!("({step})"))
             }
             Role::Epoch | Role::Validation if !self.epoch_in_name => {
                 Some(format!("({})", self.epoch_of_total()?))
@@ -324,6 +327,13 @@ mod tests {
             ),
             (
                 span("batch_processing", &[("batch_index", 37), ("epoch", 1)]),
+                Some("(37)"),
+            ),
+            (
+                span(
+                    "batch_processing",
+                    &[("global_step", 137), ("batch_index", 37)],
+                ),
                 Some("(37)"),
             ),
             (span("train_step", &[("step", 5)]), Some("(5)")),
