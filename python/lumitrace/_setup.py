@@ -61,7 +61,7 @@ def setup_tracing(
     :param otlp_endpoint: where to send: an origin (``/v1/traces`` is added over HTTP), a full URL,
         or ``host:port``.
     :param environment: ``deployment.environment.name`` of the resource.
-    :param service_version: ``service.version`` of the resource.
+    :param service_version: ``service.version`` of the resource; ``unknown`` by default.
     :param resource_attributes: more attributes of the resource.
     :param exporters: where spans go, each of them receives every span; ``["otlp"]`` by default.
     :param protocol: ``http/protobuf`` (default) or ``grpc``.
@@ -70,7 +70,8 @@ def setup_tracing(
     :param timeout_ms: how long one request may take, in milliseconds.
     :param sampler: a name as in ``OTEL_TRACES_SAMPLER``, such as ``traceidratio``.
     :param sampler_ratio: the share of traces to record, from 0 to 1.
-    :param schedule_delay_ms: the longest time that a span waits for its batch.
+    :param schedule_delay_ms: the longest time that a span waits for its batch; 5000 by default, and
+        1000 towards a Lumitrace server.
     :param max_queue_size: how many spans may wait; further ones are dropped and counted.
     :param max_export_batch_size: how many spans one request carries at most.
     :param opentelemetry: also serve ``opentelemetry.trace.get_tracer``, where OpenTelemetry's API

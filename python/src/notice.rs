@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lumitrace::Notice;
+use lumitrace::notice::Severity;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -15,9 +16,9 @@ pub(crate) fn log(notice: &Notice) {
     if IS_OVER.load(Ordering::Relaxed) {
         return;
     }
-    let level = match notice {
-        Notice::ExportRecovered { .. } => "info",
-        _ => "warning",
+    let level = match notice.severity() {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
     };
     Python::try_attach(|py| {
         // A logging handler of the program that raises concerns nobody here.

@@ -50,6 +50,16 @@ impl PySpan {
         &self.span
     }
 
+    /// Whether values for the span are to be read. On one that has ended they are ignored, and that
+    /// is counted; an object that nobody records stays unread.
+    fn takes_values(&self) -> bool {
+        let is_recording = self.span.is_recording();
+        if !is_recording {
+            self.span.set_attributes([]);
+        }
+        is_recording
+    }
+
     /// Records the exception that leaves the span's block, if it means failure.
     pub(crate) fn leave(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         if exception.is_none() || !exception::is_failure(exception) {
@@ -88,7 +98,7 @@ impl PySpan {
     }
 
     fn set_attribute(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !self.span.context().is_sampled() {
+        if !self.takes_values() {
             return Ok(());
         }
         let KeyValue { key, value } = value::attribute(key, value)?;
@@ -97,7 +107,7 @@ impl PySpan {
     }
 
     fn set_attributes(&self, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.span.context().is_sampled() {
+        if self.takes_values() {
             self.span
                 .set_attributes(value::attributes_of(Some(attributes))?);
         }
@@ -111,7 +121,7 @@ impl PySpan {
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        if !self.span.context().is_sampled() {
+        if !self.takes_values() {
             return Ok(());
         }
         let (name, attributes) = (value::name_of(name)?, value::attributes_of(attributes)?);
@@ -128,7 +138,9 @@ impl PySpan {
         context: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        if let Some(context) = span_context::of_python(context) {
+        if self.takes_values()
+            && let Some(context) = span_context::of_python(context)
+        {
             self.span
                 .add_link(&context, value::attributes_of(attributes)?);
         }

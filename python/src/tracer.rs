@@ -34,7 +34,8 @@ pub(crate) struct StartOptions {
     pub(crate) start_unix_nano: Option<u64>,
 }
 
-/// Starts a span of `tracer`; `None` where the tracer does nothing.
+/// Starts a span of `tracer`. Its attributes are read only if it is recorded: reading a value off a
+/// device costs time, whoever wants it.
 ///
 /// # Errors
 /// Only an exception that is no `Exception`.
@@ -42,14 +43,14 @@ pub(crate) fn start(
     py: Python<'_>,
     tracer: lumitrace::Tracer,
     name: Text,
-    attributes: Vec<KeyValue>,
+    attributes: impl FnOnce() -> PyResult<Vec<KeyValue>>,
     options: Option<&StartOptions>,
 ) -> PyResult<lumitrace::Span> {
     let parent = match options.and_then(|options| options.parent.as_ref()) {
         Some(given) => parent_given(given.bind(py)),
         None => context::current(py),
     };
-    let mut builder = tracer.span(name).attributes(attributes);
+    let mut builder = tracer.span(name);
     builder = match parent.and_then(|parent| span_context::of_python(&parent)) {
         Some(parent) => builder.parent(&parent),
         None => builder.root(),
@@ -63,7 +64,11 @@ pub(crate) fn start(
             builder = builder.link(&to, attributes);
         }
     }
-    Ok(builder.start())
+    let span = builder.start();
+    if span.is_recording() {
+        span.set_attributes(attributes()?);
+    }
+    Ok(span)
 }
 
 /// The span that records nothing and is nobody's parent.
@@ -138,13 +143,12 @@ impl PyTracer {
         set_status_on_exception: bool,
     ) -> PyResult<PySpan> {
         let options = options(context, kind, links, start_time);
-        let attributes = value::attributes_of(attributes)?;
         let name_text = value::name_of(name)?;
         let span = start(
             name.py(),
             self.tracer,
             name_text,
-            attributes,
+            || value::attributes_of(attributes),
             options.as_deref(),
         )?;
         let on_exception = OnException {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lumitrace_model::{KeyValue, Text};
+use lumitrace_model::{KeyValue, Text, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -52,7 +52,14 @@ pub(crate) enum Attributes {
     None,
     /// A mapping, read when the span starts.
     Given(Py<PyAny>),
-    Read(Vec<KeyValue>),
+    /// Single ones, read when the span starts.
+    Named(Vec<(&'static str, Named)>),
+}
+
+/// The value of one attribute.
+pub(crate) enum Named {
+    Object(Py<PyAny>),
+    Known(Value),
 }
 
 enum Entered {
@@ -114,7 +121,10 @@ impl Attributes {
         match self {
             Attributes::None => Ok(Vec::new()),
             Attributes::Given(mapping) => value::attributes_of(Some(mapping.bind(py))),
-            Attributes::Read(attributes) => Ok(attributes.clone()),
+            Attributes::Named(attributes) => attributes
+                .iter()
+                .map(|(key, value)| Ok(KeyValue::new(*key, value.read(py)?)))
+                .collect(),
         }
     }
 
@@ -122,7 +132,26 @@ impl Attributes {
         match self {
             Attributes::None => Attributes::None,
             Attributes::Given(mapping) => Attributes::Given(mapping.clone_ref(py)),
-            Attributes::Read(attributes) => Attributes::Read(attributes.clone()),
+            Attributes::Named(attributes) => {
+                let again = |(key, value): &(_, Named)| (*key, value.again(py));
+                Attributes::Named(attributes.iter().map(again).collect())
+            }
+        }
+    }
+}
+
+impl Named {
+    fn read(&self, py: Python<'_>) -> PyResult<Value> {
+        match self {
+            Named::Object(object) => value::value_of(object.bind(py)),
+            Named::Known(value) => Ok(value.clone()),
+        }
+    }
+
+    fn again(&self, py: Python<'_>) -> Self {
+        match self {
+            Named::Object(object) => Named::Object(object.clone_ref(py)),
+            Named::Known(value) => Named::Known(value.clone()),
         }
     }
 }
@@ -175,7 +204,7 @@ impl PyTracingContext {
     fn enter_native(&self, py: Python<'_>, tracer: lumitrace::Tracer) -> PyResult<Py<PyAny>> {
         let (span, attached) = if tracer.is_enabled() {
             let name = self.recipe.name.text(py)?;
-            let attributes = self.recipe.attributes.read(py)?;
+            let attributes = || self.recipe.attributes.read(py);
             let options = self.recipe.options.as_deref();
             let span = tracer::start(py, tracer, name, attributes, options)?;
             let span = Bound::new(py, PySpan::new(span, self.recipe.on_exception))?;

@@ -1,12 +1,11 @@
 //! Spans of a training program, with the names and attributes that the run view knows.
 
-use lumitrace_model::{KeyValue, Value, names};
+use lumitrace_model::{Value, names};
 use pyo3::prelude::*;
 
 use crate::context;
 use crate::span::PySpan;
-use crate::tracing_context::{Attributes, Name, PyTracingContext, Recipe, Starter};
-use crate::value::value_of;
+use crate::tracing_context::{Attributes, Name, Named, PyTracingContext, Recipe, Starter};
 
 /// A span `training_epoch` with `epoch` and `total_epochs` around one pass over the data.
 #[pyfunction]
@@ -14,9 +13,9 @@ pub(crate) fn trace_training_epoch(
     tracer: &Bound<'_, PyAny>,
     epoch: &Bound<'_, PyAny>,
     num_epochs: &Bound<'_, PyAny>,
-) -> PyResult<PyTracingContext> {
+) -> PyTracingContext {
     let attributes = [("epoch", epoch), ("total_epochs", num_epochs)];
-    span(tracer, names::TRAINING_EPOCH, &attributes)
+    span(tracer, names::TRAINING_EPOCH, attributes)
 }
 
 /// A span `batch_processing` with `batch_index` and `batch_size` around one batch.
@@ -25,9 +24,9 @@ pub(crate) fn trace_batch_processing(
     tracer: &Bound<'_, PyAny>,
     batch_idx: &Bound<'_, PyAny>,
     batch_size: &Bound<'_, PyAny>,
-) -> PyResult<PyTracingContext> {
+) -> PyTracingContext {
     let attributes = [("batch_index", batch_idx), ("batch_size", batch_size)];
-    span(tracer, names::BATCH_PROCESSING, &attributes)
+    span(tracer, names::BATCH_PROCESSING, attributes)
 }
 
 /// A span `validation` around an evaluation. Its epoch is that of the epoch it runs in, unless
@@ -39,21 +38,20 @@ pub(crate) fn trace_validation(
     val_loss: Option<&Bound<'_, PyAny>>,
     val_metric: Option<&Bound<'_, PyAny>>,
     epoch: Option<&Bound<'_, PyAny>>,
-) -> PyResult<PyTracingContext> {
+) -> PyTracingContext {
     let epoch = match epoch {
-        Some(epoch) => Some(value_of(epoch)?),
-        None => current_epoch(tracer.py()),
+        Some(epoch) => Some(object(epoch)),
+        None => current_epoch(tracer.py()).map(Named::Known),
     };
-    let mut attributes: Vec<_> = epoch
-        .map(|epoch| KeyValue::new("epoch", epoch))
+    let attributes = [
+        ("epoch", epoch),
+        ("val_loss", val_loss.map(object)),
+        ("val_metric", val_metric.map(object)),
+    ];
+    let given = attributes
         .into_iter()
-        .collect();
-    for (key, value) in [("val_loss", val_loss), ("val_metric", val_metric)] {
-        if let Some(value) = value {
-            attributes.push(KeyValue::new(key, value_of(value)?));
-        }
-    }
-    Ok(named(tracer, names::VALIDATION, attributes))
+        .filter_map(|(key, value)| Some((key, value?)));
+    named(tracer, names::VALIDATION, given.collect())
 }
 
 /// A span `data_loading` with `pair` and `num_samples`.
@@ -62,11 +60,11 @@ pub(crate) fn trace_data_loading(
     tracer: &Bound<'_, PyAny>,
     pair: &Bound<'_, PyAny>,
     num_samples: &Bound<'_, PyAny>,
-) -> PyResult<PyTracingContext> {
+) -> PyTracingContext {
     span(
         tracer,
         names::DATA_LOADING,
-        &[("pair", pair), ("num_samples", num_samples)],
+        [("pair", pair), ("num_samples", num_samples)],
     )
 }
 
@@ -76,33 +74,33 @@ pub(crate) fn trace_feature_engineering(
     tracer: &Bound<'_, PyAny>,
     pair: &Bound<'_, PyAny>,
     feature_count: &Bound<'_, PyAny>,
-) -> PyResult<PyTracingContext> {
+) -> PyTracingContext {
     let attributes = [("pair", pair), ("feature_count", feature_count)];
-    span(tracer, names::FEATURE_ENGINEERING, &attributes)
+    span(tracer, names::FEATURE_ENGINEERING, attributes)
 }
 
 fn span(
     tracer: &Bound<'_, PyAny>,
     name: &'static str,
-    attributes: &[(&'static str, &Bound<'_, PyAny>)],
-) -> PyResult<PyTracingContext> {
-    let read = |&(key, object): &(&'static str, &Bound<'_, PyAny>)| {
-        Ok(KeyValue::new(key, value_of(object)?))
-    };
-    let attributes = attributes.iter().map(read).collect::<PyResult<Vec<_>>>()?;
-    Ok(named(tracer, name, attributes))
+    attributes: [(&'static str, &Bound<'_, PyAny>); 2],
+) -> PyTracingContext {
+    let attributes = attributes.map(|(key, value)| (key, object(value)));
+    named(tracer, name, attributes.into())
+}
+
+fn object(object: &Bound<'_, PyAny>) -> Named {
+    Named::Object(object.clone().unbind())
 }
 
 fn named(
     tracer: &Bound<'_, PyAny>,
     name: &'static str,
-    attributes: Vec<KeyValue>,
+    attributes: Vec<(&'static str, Named)>,
 ) -> PyTracingContext {
-    let starter = Starter::of_python(tracer);
     PyTracingContext::new(Recipe::new(
-        starter,
+        Starter::of_python(tracer),
         Name::Constant(name),
-        Attributes::Read(attributes),
+        Attributes::Named(attributes),
     ))
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import socket
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+import test_opentelemetry
 from collector import Collector
 from spans import one
 
@@ -62,7 +64,17 @@ def test_T5_service_and_environment_are_on_the_exported_resource(collector: Coll
 def test_S2_defaults_name_the_service_and_the_environment() -> None:
     resource = exported_resource()
     assert resource["service.name"] == "sequence"
+    assert resource["service.version"] == "unknown"
     assert resource["deployment.environment.name"] == "development"
+
+
+def test_S2_the_version_is_the_arguments_or_the_environments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=7")
+    assert exported_resource()["service.version"] == "7"
+    tracing.shutdown()
+    assert exported_resource(service_version="1.2")["service.version"] == "1.2"
 
 
 def test_T7_an_argument_stands_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +130,7 @@ def test_S19_an_endpoint_argument_stands_above_the_environment(
         ("localhost:{port}", "/v1/traces"),
     ],
 )
-def test_T6_each_form_of_endpoint_posts_to_the_right_path(
+def test_T6_T13_each_form_of_endpoint_posts_to_the_right_path(
     collector: Collector, endpoint: str, path: str
 ) -> None:
     send_one(collector, endpoint.format(port=collector.port))
@@ -158,13 +170,13 @@ def test_T8_spans_are_sent_in_batches_of_the_size_that_is_set(
     assert max(len(request.span_names) for request in collector.requests) == 10
 
 
-def test_T8_a_span_is_sent_when_its_time_has_come(collector: Collector) -> None:
+def test_T8_T13_a_span_is_sent_when_its_time_has_come(collector: Collector) -> None:
     setup_tracing(otlp_endpoint=collector.endpoint, schedule_delay_ms=10)
     get_tracer("test").start_span("work").end()
     collector.wait_for(lambda collector: collector.spans)
 
 
-def test_T8_the_queue_is_bounded_and_counts_what_it_drops() -> None:
+def test_T8_T13_the_queue_is_bounded_and_counts_what_it_drops() -> None:
     provider = setup_tracing(
         otlp_endpoint="http://127.0.0.1:9", max_queue_size=100, max_export_batch_size=100
     )
@@ -246,6 +258,60 @@ def test_T13_the_request_timeout_has_an_effect(caplog: pytest.LogCaptureFixture)
         assert not tracing.force_flush()
         assert time.monotonic() - started < 5  # without: 10 s
     assert "cannot send spans" in caplog.text
+
+
+EFFECTS: dict[str, Any] = {
+    "service_name": "other",
+    "environment": "staging",
+    "service_version": "1.2",
+    "resource_attributes": {"team": "fx"},
+    "exporters": ["none"],
+    "protocol": "grpc",
+    "headers": {"x-key": "secret"},
+    "compression": "gzip",
+    "sampler": "always_off",
+    "sampler_ratio": 0.0,
+    "max_export_batch_size": 1,
+}
+# These change when something is sent, or where to, or what another library does.
+EFFECTS_TESTED_ALONE = {
+    "otlp_endpoint": test_T6_T13_each_form_of_endpoint_posts_to_the_right_path,
+    "timeout_ms": test_T13_the_request_timeout_has_an_effect,
+    "schedule_delay_ms": test_T8_T13_a_span_is_sent_when_its_time_has_come,
+    "max_queue_size": test_T8_T13_the_queue_is_bounded_and_counts_what_it_drops,
+    "opentelemetry": test_opentelemetry.test_T13_opentelemetry_is_served_unless_told_otherwise,
+}
+
+
+def what_arrives(**arguments: Any) -> list[Any]:
+    """Everything that a collector can tell about three spans, apart from ids and times."""
+    collector = Collector()
+    try:
+        setup_tracing(otlp_endpoint=collector.endpoint, **arguments)
+        for _ in range(3):
+            get_tracer("test").start_span("work").end()
+        tracing.force_flush(timeout_millis=5_000)
+        resources = [dict(span.resource) for span in collector.spans]
+        headers = [dict(request.headers) for request in collector.requests]
+    finally:
+        tracing.shutdown(timeout_millis=100)
+        collector.close()
+    for resource in resources:
+        del resource["service.instance.id"]
+    for header in headers:
+        del header["host"], header["content-length"]
+    return [resources, headers]
+
+
+def test_T13_every_keyword_is_listed_here() -> None:
+    parameters = inspect.signature(setup_tracing).parameters
+    assert set(parameters) == {*EFFECTS, *EFFECTS_TESTED_ALONE}
+
+
+@pytest.mark.parametrize("keyword", EFFECTS)
+def test_T13_each_keyword_has_an_effect(keyword: str) -> None:
+    assert what_arrives() == what_arrives()
+    assert what_arrives(**{keyword: EFFECTS[keyword]}) != what_arrives()
 
 
 def test_S2_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differs(

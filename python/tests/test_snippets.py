@@ -108,16 +108,22 @@ def test_T14_the_documented_variables_change_endpoint_and_sampling(
     assert 370 < len(collector.named("work")) < 630
 
 
-README = Path(__file__).parent.parent / "README.md"
+PYTHON = Path(__file__).parent.parent
+README = PYTHON / "README.md"
+ROOT_README = PYTHON.parent / "README.md"
+GUIDE = PYTHON.parent / "docs" / "tracing.md"
+
+# An installed package has no documents: the tests may run apart from the source.
+needs_documents = pytest.mark.skipif(not GUIDE.exists(), reason="tests run apart from the source")
 
 
-def blocks_of_the_readme() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def blocks_of(document: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
 
 
-@pytest.mark.skipif(not README.exists(), reason="tests run apart from the source")
+@needs_documents
 def test_T14_the_snippets_of_the_readme_run(collector: Collector) -> None:
-    loop, other_work, memory = blocks_of_the_readme()
+    loop, other_work, memory = blocks_of(README)
     names = {
         "num_epochs": 2,
         "loader": [[1, 2], [3]],
@@ -138,15 +144,91 @@ def test_T14_the_snippets_of_the_readme_run(collector: Collector) -> None:
     run(memory)
 
 
-@pytest.mark.skipif(not README.exists(), reason="tests run apart from the source")
+@needs_documents
+def test_T14_the_loop_of_the_projects_readme_sends_its_spans(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    (loop,) = blocks_of(ROOT_README)
+    run(loop, batches=[[1, 2], [3]], train=lambda batch: 0.5, evaluate=lambda: 0.25)
+    assert tracing.shutdown()
+    assert collector.spans[0].resource["service.name"] == "my-training"
+    assert len(collector.named("training_epoch")) == 3
+    losses = [batch.attributes["loss"] for batch in collector.named("batch_processing")]
+    assert losses == [0.5] * 6
+    assert [span.attributes["val_loss"] for span in collector.named("validation")] == [0.25] * 3
+
+
+@needs_documents
+def test_T14_the_snippets_of_the_guide_run(memory: InMemorySpanExporter) -> None:
+    by_hand, decorator = blocks_of(GUIDE)
+    names = {name: getattr(tracing, name) for name in tracing.__all__}
+    tracer = tracing.get_tracer("guide")
+    run(by_hand, tracer=tracer, expensive_operation=lambda: 42, **names)
+    scope = run(decorator, tracer=tracer, **names)
+    assert scope["my_function"](1, 2) == 3
+    assert one(memory, "operation_name").attributes == {"key": "value", "result": 42}
+    assert one(memory, "my_op")
+
+
+def rows_of(document: Path) -> list[list[str]]:
+    """The cells of the rows whose first cell is code."""
+    lines = document.read_text().splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+
+
+def names_in(cell: str) -> list[str]:
+    return re.findall(r"`(.+?)`", cell)
+
+
+def documented_defaults(document: Path) -> dict[str, str]:
+    return {name: row[1].strip(" `") for row in rows_of(document) for name in names_in(row[0])}
+
+
+@needs_documents
 def test_T10_the_defaults_in_the_readme_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| `(.+?)` \| (.*?) ?\|", README.read_text(), re.MULTILINE)
-    documented = {name: default.strip("`") for name, default in rows}
+    documented = documented_defaults(README)
     parameters = inspect.signature(tracing.setup_tracing).parameters
-    for name in ("service_name", "otlp_endpoint", "environment"):
-        assert parameters[name].default == documented[name]
-    named = {name for names in documented for name in names.split("`, `")}
-    assert named < set(parameters)
+    for name in ("service_name", "otlp_endpoint", "environment", "opentelemetry"):
+        assert str(parameters[name].default) == documented[name]
+    assert set(documented) == set(parameters)
+
+
+@needs_documents
+def test_T10_the_defaults_in_the_readme_are_those_of_the_guide() -> None:
+    """The guide's are compared with the code by the SDK's own tests."""
+    of_variables = documented_defaults(GUIDE)
+    in_guide = {
+        "protocol": "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "compression": "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "timeout_ms": "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "schedule_delay_ms": "OTEL_BSP_SCHEDULE_DELAY",
+        "max_queue_size": "OTEL_BSP_MAX_QUEUE_SIZE",
+        "max_export_batch_size": "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    }
+    of_arguments = documented_defaults(README)
+    for argument, variable in in_guide.items():
+        assert of_arguments[argument] == of_variables[variable], argument
+    sampler = of_variables["OTEL_TRACES_SAMPLER"], of_variables["OTEL_TRACES_SAMPLER_ARG"]
+    assert of_arguments["sampler"] == "{}`, {}".format(*sampler)
+
+
+@needs_documents
+def test_T10_the_documented_sizes_are_those_in_force(collector: Collector) -> None:
+    assert documented_defaults(README)["max_export_batch_size"] == "512"
+    assert documented_defaults(README)["max_queue_size"] == "2048"
+    tracing.setup_tracing(otlp_endpoint=collector.endpoint)
+    for _ in range(2_000):
+        tracing.get_tracer("test").start_span("work").end()
+    assert tracing.shutdown()
+    assert max(len(request.span_names) for request in collector.requests) == 512
+    collector.close()
+    provider = tracing.setup_tracing(otlp_endpoint=collector.endpoint)
+    tracing.get_tracer("test").start_span("first").end()
+    assert not tracing.force_flush()
+    for _ in range(3_000):
+        tracing.get_tracer("test").start_span("work").end()
+    assert provider.statistics()["waiting_spans"] == 2048
 
 
 SIGNATURES = {

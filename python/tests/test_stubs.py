@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from mypy import stubtest
 
 
 def test_the_stubs_describe_the_native_module(tmp_path: Path) -> None:
-    stubtest = pytest.importorskip("mypy.stubtest")
     allowlist = tmp_path / "allowlist"
     allowlist.write_text("lumitrace._lumitrace.__all__\n")  # made by PyO3, of every name
     options = ["lumitrace._lumitrace", "--allowlist", str(allowlist)]

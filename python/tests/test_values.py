@@ -107,6 +107,37 @@ def test_S33_a_device_value_of_one_element_becomes_a_number_and_is_read_once(
     assert tensor.reads == 1
 
 
+@pytest.mark.parametrize("off", ["disabled", "not sampled", "ended"])
+def test_S33_a_device_value_that_nobody_records_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, off: str
+) -> None:
+    if off == "disabled":
+        monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    sampler = "always_on" if off == "ended" else "always_off"
+    provider = tracing.setup_tracing(exporters=[InMemorySpanExporter()], sampler=sampler)
+    tracer = tracing.get_tracer("test")
+    values: list[Any] = [Tensor(0.25) for _ in range(10)]
+    unread = iter(values)
+    if off != "ended":
+        helpers = [
+            tracing.trace_training_epoch(tracer, next(unread), next(unread)),
+            tracing.trace_validation(tracer, next(unread), next(unread)),
+            TracingContext(tracer, "work", {"value": next(unread)}),
+        ]
+        for helper in helpers:
+            with helper:
+                pass
+        tracer.start_span("work", attributes={"value": next(unread)}).end()
+    span = tracer.start_span("work")
+    if off == "ended":
+        span.end()
+    span.set_attribute("value", next(unread))
+    span.set_attributes({"value": next(unread)})
+    span.add_event("event", {"value": next(unread)})
+    assert [value.reads for value in values] == [0] * 10
+    assert provider.statistics()["late_changes"] == (3 if off == "ended" else 0)
+
+
 def test_S33_a_tensor_of_several_elements_becomes_text_unread(
     memory: InMemorySpanExporter,
 ) -> None:
@@ -116,7 +147,8 @@ def test_S33_a_tensor_of_several_elements_becomes_text_unread(
 
 
 def test_S33_numpy_scalars_become_numbers(memory: InMemorySpanExporter) -> None:
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     for value, expected in (
         (numpy.float32(0.5), 0.5),
         (numpy.float64(0.25), 0.25),
@@ -134,7 +166,8 @@ def test_S33_numpy_scalars_become_numbers(memory: InMemorySpanExporter) -> None:
 
 
 def test_S33_tensors_of_one_element_become_numbers(memory: InMemorySpanExporter) -> None:
-    torch = pytest.importorskip("torch")
+    import torch  # here: importing it takes seconds
+
     assert recorded(memory, torch.tensor(0.5, requires_grad=True)) == 0.5
     assert recorded(memory, torch.tensor(3)) == 3
     assert recorded(memory, torch.tensor([0.5])) == 0.5

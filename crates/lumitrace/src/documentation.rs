@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use lumitrace_model::Span;
 
@@ -36,46 +37,14 @@ fn documented_defaults() -> BTreeMap<&'static str, &'static str> {
         .collect()
 }
 
-#[test]
-fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
+fn ms(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}
+
+fn defaults_of_batches_and_limits() -> BTreeMap<&'static str, String> {
     let (batch, limits) = (BatchSettings::default(), SpanLimits::default());
-    let local = Endpoint::local(OtlpProtocol::HttpProtobuf);
-    let otlp = OtlpSettings::new(local.clone());
-    assert_eq!(otlp.compression, Compression::None);
-    assert!(sampler::by_name("parentbased_always_on", 1.0).is_some());
-    let ms = |duration: std::time::Duration| format!("{} ms", duration.as_millis());
-    let environment = Environment::default();
-    assert!(!environment.is_disabled && limits.value_length.is_none());
-    let resource = setup_tracing("named")
-        .with_environment(environment)
-        .build()
-        .resource();
-    let fact = |key| {
-        let value = lumitrace_model::value::find(&resource.attributes, key);
-        format!("{key}={}", value.unwrap().as_str().unwrap())
-    };
-    let in_code = BTreeMap::from([
-        ("OTEL_SDK_DISABLED", "false".to_owned()),
-        (
-            "OTEL_SERVICE_NAME",
-            "the program's name, `sequence` in Python".to_owned(),
-        ),
-        (
-            "OTEL_RESOURCE_ATTRIBUTES",
-            [fact("deployment.environment.name"), fact("service.version")].join(","),
-        ),
-        ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
-        (
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            local.url().trim_end_matches("/v1/traces").to_owned(),
-        ),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "–".to_owned()),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "–".to_owned()),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", ms(otlp.timeout)),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none".to_owned()),
-        ("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned()),
-        ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned()),
+    assert!(limits.value_length.is_none());
+    BTreeMap::from([
         (
             "OTEL_BSP_SCHEDULE_DELAY",
             format!(
@@ -107,6 +76,48 @@ fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
         ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "–".to_owned()),
         ("OTEL_ATTRIBUTE_COUNT_LIMIT", "–".to_owned()),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "–".to_owned()),
+    ])
+}
+
+#[test]
+fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
+    let local = Endpoint::local(OtlpProtocol::HttpProtobuf);
+    let otlp = OtlpSettings::new(local.clone());
+    assert_eq!(otlp.compression, Compression::None);
+    assert!(sampler::by_name("parentbased_always_on", 1.0).is_some());
+    let environment = Environment::default();
+    assert!(!environment.is_disabled);
+    let resource = setup_tracing("named")
+        .with_environment(environment)
+        .build()
+        .resource();
+    let fact = |key| {
+        let value = lumitrace_model::value::find(&resource.attributes, key);
+        format!("{key}={}", value.unwrap().as_str().unwrap())
+    };
+    let mut in_code = defaults_of_batches_and_limits();
+    in_code.extend([
+        ("OTEL_SDK_DISABLED", "false".to_owned()),
+        (
+            "OTEL_SERVICE_NAME",
+            "the program's name, `sequence` in Python".to_owned(),
+        ),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            [fact("deployment.environment.name"), fact("service.version")].join(","),
+        ),
+        ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            local.url().trim_end_matches("/v1/traces").to_owned(),
+        ),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "–".to_owned()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "–".to_owned()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", ms(otlp.timeout)),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none".to_owned()),
+        ("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned()),
+        ("OTEL_TRACES_SAMPLER_ARG", "1".to_owned()),
     ]);
     let documented = documented_defaults();
     for (variable, default) in &in_code {
@@ -157,9 +168,7 @@ fn spans_of_training() -> Vec<Span> {
         epoch.record_step_loss(1, 0.5);
         epoch.record_epoch(0.5, Some(0.5), Some(0.6));
     }
-    provider
-        .force_flush(std::time::Duration::from_secs(20))
-        .unwrap();
+    provider.force_flush(Duration::from_secs(20)).unwrap();
     let finished = exporter.finished_spans().into_iter();
     finished.map(|finished| finished.span).collect()
 }

@@ -20,6 +20,9 @@
 //! }
 //! ```
 //!
+//! Spans are sent in batches: as soon as 512 wait, and after 5 seconds at the latest, towards a
+//! Lumitrace server after 1 second ([`BatchSettings`]).
+//!
 //! What it promises the traced program: no call blocks (but [`TracerProvider::force_flush`] and
 //! [`TracerProvider::shutdown`], which are bounded), none panics, memory is bounded, everything
 //! lost is counted ([`TracerProvider::stats`]), and a forked child starts clean.
