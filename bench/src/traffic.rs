@@ -41,12 +41,22 @@ pub fn trace(seed: u64, number: u64, start_unix_nano: u64) -> Vec<ResourceSpans>
             span_id,
             parent_span_id: parent,
             name: format!("operation-{}", rng.u64(..OPERATIONS)).into(),
-            kind: if index == 0 { SpanKind::Server } else { SpanKind::Internal },
+            kind: if index == 0 {
+                SpanKind::Server
+            } else {
+                SpanKind::Internal
+            },
             start_unix_nano: start,
             end_unix_nano: start + duration,
-            attributes: (0..ATTRIBUTES).map(|slot| attribute(&mut rng, slot)).collect(),
+            attributes: (0..ATTRIBUTES)
+                .map(|slot| attribute(&mut rng, slot))
+                .collect(),
             status: Status {
-                code: if failed { StatusCode::Error } else { StatusCode::Unset },
+                code: if failed {
+                    StatusCode::Error
+                } else {
+                    StatusCode::Unset
+                },
                 ..Status::default()
             },
             ..Span::default()
@@ -73,10 +83,25 @@ fn group(service: u64, span: Span) -> ResourceSpans {
         KeyValue::new("service.version", "1.4.2"),
         KeyValue::new("deployment.environment.name", "production"),
     ];
-    let scope = Scope { name: "bench".into(), version: "1".into(), ..Scope::default() };
-    let scope_spans = vec![ScopeSpans { scope, spans: vec![span], ..ScopeSpans::default() }];
-    let resource = Resource { attributes, ..Resource::default() };
-    ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }
+    let scope = Scope {
+        name: "bench".into(),
+        version: "1".into(),
+        ..Scope::default()
+    };
+    let scope_spans = vec![ScopeSpans {
+        scope,
+        spans: vec![span],
+        ..ScopeSpans::default()
+    }];
+    let resource = Resource {
+        attributes,
+        ..Resource::default()
+    };
+    ResourceSpans {
+        resource,
+        scope_spans,
+        ..ResourceSpans::default()
+    }
 }
 
 #[cfg(test)]

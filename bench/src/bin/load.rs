@@ -1,10 +1,10 @@
 //! Sends seeded traffic to any OTLP/HTTP receiver as fast as it acknowledges, and prints
-//! `{"spans", "bytes", "seconds"}`.
+//! `{"spans", "bytes", "seconds", "refusals"}`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use lumitrace_bench::traffic;
 use lumitrace_wire::otlp::protobuf;
@@ -40,18 +40,20 @@ fn main() -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
     let url = format!("{}/v1/traces", arguments.endpoint);
     let started = Instant::now();
-    std::thread::scope(|scope| {
+    let refusals: Vec<u64> = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..arguments.connections)
             .map(|_| scope.spawn(|| send(&url, &requests, &next)))
             .collect();
-        senders.into_iter().try_for_each(|sender| match sender.join() {
+        let joined = senders.into_iter().map(|sender| match sender.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
-        })
+        });
+        joined.collect::<anyhow::Result<_>>()
     })?;
     let seconds = started.elapsed().as_secs_f64();
     let report = serde_json::json!({
         "spans": arguments.spans, "bytes": bytes, "seconds": seconds,
+        "refusals": refusals.iter().sum::<u64>(),
     });
     #[allow(clippy::print_stdout, reason = "the line is the program's result")]
     {
@@ -61,7 +63,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn requests(arguments: &Arguments) -> anyhow::Result<Vec<Vec<u8>>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("the clock is before 1970")?;
     let now = u64::try_from(now.as_nanos()).context("the clock is after 2554")?;
     let traces = arguments.spans / traffic::SPANS_PER_TRACE;
     let window = arguments.hours * 3_600_000_000_000;
@@ -78,13 +82,38 @@ fn requests(arguments: &Arguments) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(requests.collect())
 }
 
-fn send(url: &str, requests: &[Vec<u8>], next: &AtomicUsize) -> anyhow::Result<()> {
-    let agent = ureq::agent();
-    loop {
-        let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) else {
-            return Ok(());
-        };
-        let post = agent.post(url).header("Content-Type", "application/x-protobuf");
-        post.send(&request[..]).with_context(|| format!("POST {url}"))?.body_mut().read_to_vec()?;
+fn send(url: &str, requests: &[Vec<u8>], next: &AtomicUsize) -> anyhow::Result<u64> {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build();
+    let agent = ureq::Agent::new_with_config(config);
+    let mut refusals = 0;
+    while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while !post(&agent, url, request)? {
+            refusals += 1;
+        }
     }
+    Ok(refusals)
+}
+
+/// Sends a request; a receiver that asks to come again later is waited for, as the protocol says.
+/// Returns whether the request was accepted.
+fn post(agent: &ureq::Agent, url: &str, request: &[u8]) -> anyhow::Result<bool> {
+    let post = agent
+        .post(url)
+        .header("Content-Type", "application/x-protobuf");
+    let mut response = post.send(request).with_context(|| format!("POST {url}"))?;
+    response.body_mut().read_to_vec()?;
+    let status = response.status().as_u16();
+    if status == 429 || status == 503 {
+        let seconds = response
+            .headers()
+            .get("Retry-After")
+            .and_then(|value| value.to_str().ok());
+        let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
+        std::thread::sleep(Duration::from_secs(seconds));
+        return Ok(false);
+    }
+    ensure!(status == 200, "POST {url}: {status}");
+    Ok(true)
 }

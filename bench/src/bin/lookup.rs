@@ -48,7 +48,9 @@ fn main() -> anyhow::Result<()> {
         lookup(&agent, &arguments.ui, &id.to_string(), 404)
     })?;
     let search = |question: &'static str| {
-        times(arguments.searches, || search(&agent, &arguments.ui, question))
+        times(arguments.searches, || {
+            search(&agent, &arguments.ui, question)
+        })
     };
     let report = serde_json::json!({
         "trace_by_id": summary(&found),
@@ -85,17 +87,27 @@ fn lookup(agent: &ureq::Agent, ui: &str, id: &str, expected: u16) -> anyhow::Res
     let request = agent.get(&url).config().http_status_as_error(false).build();
     let mut response = request.call().with_context(|| format!("GET {url}"))?;
     let body = response.body_mut().read_to_string()?;
-    ensure!(response.status() == expected, "GET {url}: {} instead of {expected}", response.status());
+    ensure!(
+        response.status() == expected,
+        "GET {url}: {} instead of {expected}",
+        response.status()
+    );
     if expected == 200 {
         let spans = format!("\"span_count\":{}", traffic::SPANS_PER_TRACE);
-        ensure!(body.contains(&spans), "GET {url}: not all spans of the trace: {body}");
+        ensure!(
+            body.contains(&spans),
+            "GET {url}: not all spans of the trace: {body}"
+        );
     }
     Ok(())
 }
 
 fn search(agent: &ureq::Agent, ui: &str, question: &str) -> anyhow::Result<()> {
     let url = format!("{ui}/api/lumitrace/v1/traces?{question}");
-    let body = agent.get(&url).call().with_context(|| format!("GET {url}"))?;
+    let body = agent
+        .get(&url)
+        .call()
+        .with_context(|| format!("GET {url}"))?;
     let body = body.into_body().read_to_string()?;
     ensure!(body.contains("\"trace_id\""), "GET {url}: nothing found");
     Ok(())

@@ -48,11 +48,18 @@ fn main() -> anyhow::Result<()> {
         let costs = [
             round(
                 || lumitrace_unit(&tracer, with_attributes),
-                || ours.force_flush(FLUSH_TIMEOUT).context("lumitrace cannot flush"),
+                || {
+                    ours.force_flush(FLUSH_TIMEOUT)
+                        .context("lumitrace cannot flush")
+                },
             )?,
             round(
                 || opentelemetry_unit(&otel_tracer, with_attributes),
-                || theirs.force_flush().context("opentelemetry_sdk cannot flush"),
+                || {
+                    theirs
+                        .force_flush()
+                        .context("opentelemetry_sdk cannot flush")
+                },
             )?,
             round(
                 || fastrace_unit(with_attributes),
@@ -63,7 +70,10 @@ fn main() -> anyhow::Result<()> {
             )?,
         ];
         if number > 0 {
-            rounds.iter_mut().zip(costs).for_each(|(kept, cost)| kept.push(cost));
+            rounds
+                .iter_mut()
+                .zip(costs)
+                .for_each(|(kept, cost)| kept.push(cost));
         }
     }
     let [lumitrace, opentelemetry, fastrace] = rounds;
