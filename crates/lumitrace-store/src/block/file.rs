@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,14 +77,15 @@ impl Write for ChecksummedWriter {
     }
 }
 
-/// A file that was written by [`ChecksummedWriter`], open for any number of readers.
+/// A file that was written by [`ChecksummedWriter`], for any number of readers. It is opened for
+/// each read, which costs little beside it: a search may span more blocks than a process may have
+/// open files.
 #[derive(Debug, Clone)]
 pub(crate) struct ChecksummedFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    file: File,
     len: u64,
     checksums: Arc<[u32]>,
     /// The first failure. Parquet's and Arrow's errors turn it into text on its way up.
@@ -92,16 +93,14 @@ struct Inner {
 }
 
 impl ChecksummedFile {
-    pub(crate) fn open(path: &Path, len: u64, checksums: Arc<[u32]>) -> Result<Self, ReadError> {
-        let file = File::open(path).map_err(read_error(path))?;
+    pub(crate) fn new(path: PathBuf, len: u64, checksums: Arc<[u32]>) -> Self {
         let failure = Mutex::new(None);
-        Ok(Self(Arc::new(Inner {
-            path: path.to_owned(),
-            file,
+        Self(Arc::new(Inner {
+            path,
             len,
             checksums,
             failure,
-        })))
+        }))
     }
 
     /// What an error of a reader of this file stands for: the failure to read it, if there was
@@ -123,9 +122,8 @@ impl ChecksummedFile {
         let aligned_start = first_chunk * chunk;
         let aligned_end = end.div_ceil(chunk).saturating_mul(chunk).min(inner.len);
         let mut bytes = vec![0; (aligned_end - aligned_start) as usize];
-        inner
-            .file
-            .read_exact_at(&mut bytes, aligned_start)
+        let file = File::open(&inner.path).map_err(read_error(&inner.path))?;
+        file.read_exact_at(&mut bytes, aligned_start)
             .map_err(|error| {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
                     return Corruption::new(&inner.path, start, "the file is cut short").into();

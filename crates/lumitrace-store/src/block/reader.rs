@@ -125,10 +125,10 @@ impl Block {
         Corruption::new(&data_path(&self.dir, self.record.id), 0, reason).into()
     }
 
-    /// Opens the file of spans.
+    /// The file of spans, for one reader.
     pub(crate) fn open_data(&self) -> Result<BlockData<'_>, ReadError> {
         let path = data_path(&self.dir, self.record.id);
-        let file = ChecksummedFile::open(&path, self.record.data_bytes, self.index.checksums())?;
+        let file = ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums());
         let metadata = match self.metadata.get() {
             Some(metadata) => metadata.clone(),
             None => {
@@ -176,7 +176,7 @@ impl Drop for Block {
     }
 }
 
-/// A block's file of spans, open for one reader.
+/// A block's file of spans, for one reader.
 pub(crate) struct BlockData<'a> {
     block: &'a Block,
     file: ChecksummedFile,
