@@ -87,22 +87,25 @@ pub(super) fn search_query(query: Option<&str>) -> Result<TraceQuery, ApiError> 
             value: value.to_owned(),
         })
     });
-    let only_errors = match params.text("status") {
-        None => false,
-        Some("error") => true,
+    let mut tags = tags.collect::<Result<Vec<_>, ApiError>>()?;
+    let status = params.text("status");
+    match status {
+        None | Some("error") => {}
+        Some("ok" | "unset") => tags.extend(status.map(status_tag)),
         Some(other) => {
-            let message = format!("status cannot be {other:?}; only error can be asked for");
+            let message = format!("status cannot be {other:?}; ask for ok, error or unset");
             return Err(ApiError::bad_request(message));
         }
-    };
+    }
     let query = TraceQuery {
         service: params.text("service").map(str::to_owned),
         operation: params.text("operation").map(str::to_owned),
         text: params.text("text").map(str::to_owned),
-        tags: tags.collect::<Result<_, ApiError>>()?,
+        tags,
         min_duration_nano: params.duration_nano("min_duration")?,
         max_duration_nano: params.duration_nano("max_duration")?,
-        only_errors,
+        // The store finds errors by an index of their own.
+        only_errors: status == Some("error"),
         start_unix_nano: params.parsed("start_unix_nano")?,
         end_unix_nano: params.parsed("end_unix_nano")?,
         limit: params.limit("limit", DEFAULT_TRACES, MAX_TRACES)?,
@@ -116,6 +119,13 @@ pub(super) fn search_query(query: Option<&str>) -> Result<TraceQuery, ApiError> 
         ));
     }
     Ok(query)
+}
+
+fn status_tag(status: &str) -> TagFilter {
+    TagFilter {
+        key: "status".to_owned(),
+        value: status.to_owned(),
+    }
 }
 
 /// A line of a search's results.
@@ -351,6 +361,18 @@ mod tests {
         assert_eq!(query.min_duration_nano, Some(10_000_000));
         assert!(query.only_errors);
         assert_eq!(query.limit, MAX_TRACES);
+    }
+
+    #[test]
+    fn every_status_can_be_asked_for() {
+        let asked = |query: &str| {
+            let query = search_query(Some(query)).unwrap();
+            (query.only_errors, query.tags)
+        };
+        assert_eq!(asked("status="), (false, vec![]));
+        assert_eq!(asked("status=error"), (true, vec![]));
+        assert_eq!(asked("status=ok"), (false, vec![status_tag("ok")]));
+        assert_eq!(asked("status=unset"), (false, vec![status_tag("unset")]));
     }
 
     #[test]

@@ -265,6 +265,8 @@ async fn a_search_finds_what_matches_newest_first() {
         let mut child = span(trace, 2, Some(1), "child");
         if trace == 2 {
             child.status = spans::failed("broke");
+        } else {
+            child.status = spans::succeeded();
         }
         assert_eq!(
             post(&url, PROTOBUF, protobuf("fx", vec![root, child]))
@@ -294,6 +296,9 @@ async fn a_search_finds_what_matches_newest_first() {
         all
     );
     assert_eq!(search("status=error").await, [trace_id(2)]);
+    assert_eq!(search("status=ok").await, [trace_id(3), trace_id(1)]);
+    assert_eq!(search("status=unset").await, all);
+    assert_eq!(search("status=unset&operation=child").await, [""; 0]);
     assert_eq!(search("text=BROKE").await, [trace_id(2)]);
     assert_eq!(search("service=nobody").await, [""; 0]);
     assert_eq!(search("min_duration=1h").await, [""; 0]);

@@ -112,6 +112,14 @@ pub(crate) fn failed(message: &str) -> Option<Status> {
     })
 }
 
+/// The status of a span that did what it should.
+pub(crate) fn succeeded() -> Option<Status> {
+    Some(Status {
+        code: 1,
+        message: String::new(),
+    })
+}
+
 /// A trace id in hexadecimal.
 pub(crate) fn trace_id(trace: u64) -> String {
     format!("{trace:032x}")
