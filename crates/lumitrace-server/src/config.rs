@@ -56,7 +56,8 @@ pub struct Listen {
 pub struct Limits {
     /// Largest request accepted, counted after decompression.
     pub max_request_bytes: Size,
-    /// Most bytes of requests in work at one time; senders above it are asked to come again.
+    /// Most bytes of requests in work at one time, as sent, decompressed and decoded; senders above
+    /// it are asked to come again.
     pub max_in_flight_bytes: Size,
     /// Deepest nesting of attribute values accepted.
     pub max_value_depth: usize,
@@ -77,6 +78,8 @@ pub struct Store {
     pub durability_interval: Period,
     /// Bytes of recent spans held in memory before they become a block.
     pub memtable_bytes: Size,
+    /// Bytes of requests that may wait for the log; senders above it are asked to come again.
+    pub queue_bytes: Size,
     /// Longest time that spans stay in memory before they become a block.
     pub flush_after: Period,
 }
@@ -144,6 +147,7 @@ impl Default for Config {
                 durability: DurabilityMode::Fsync,
                 durability_interval: Period::from_secs(1),
                 memtable_bytes: Size(64 * MIB),
+                queue_bytes: Size(64 * MIB),
                 flush_after: Period::from_secs(60),
             },
             ui: Ui {

@@ -187,6 +187,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
             DurabilityMode::None => Durability::None,
         },
         memtable_bytes: config.store.memtable_bytes.as_usize(),
+        queue_bytes: config.store.queue_bytes.as_usize(),
         flush_after: config.store.flush_after.0,
         ..StoreOptions::new(&config.data_dir)
     };

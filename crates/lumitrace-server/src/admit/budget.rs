@@ -56,6 +56,11 @@ impl Reservation {
         }
         taken.is_ok()
     }
+
+    /// How many bytes more it could ever take: those left while nobody else has a share.
+    pub fn room_bytes(&self) -> u64 {
+        self.budget.max_bytes.saturating_sub(self.bytes)
+    }
 }
 
 impl Drop for Reservation {

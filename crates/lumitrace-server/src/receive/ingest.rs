@@ -14,6 +14,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How many bytes in memory one byte of an ordinary request becomes, at most: spans with a few
+/// numbers as attributes take two to three.
+const TYPICAL_EXPANSION: usize = 4;
+
 /// Takes requests into the store, within the limits.
 pub struct Receiver {
     store: Store,
@@ -171,6 +175,48 @@ struct Decoded {
     payload_bytes: usize,
 }
 
+/// Decodes `bytes` holding no more memory than the budget knows of.
+///
+/// A message may take up to `max_expansion` times its size, but hardly any honest one takes more
+/// than [`TYPICAL_EXPANSION`] times: only what turns out to need more is given more, and decoded
+/// again.
+fn decode_traces(
+    bytes: &[u8],
+    format: Format,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Result<DecodedTraces, DecodeError>, Refusal> {
+    let decode = match format {
+        Format::Protobuf => protobuf::decode_traces,
+        Format::Json => json::decode_traces,
+    };
+    let reserve = |reservation: &mut Reservation, times: usize| {
+        let decoded_bytes = bytes.len().saturating_mul(times) as u64;
+        if reservation.grow(decoded_bytes) {
+            Ok(())
+        } else {
+            Err(Refusal::Overloaded)
+        }
+    };
+    let within = |max_expansion| DecodeLimits {
+        max_expansion,
+        ..*limits
+    };
+    let typical = limits.max_expansion.min(TYPICAL_EXPANSION);
+    // Once more for texts, which no limit on items counts.
+    reserve(reservation, typical.saturating_add(1))?;
+    let decoded = decode(bytes, &within(typical));
+    if typical == limits.max_expansion || !matches!(decoded, Err(DecodeError::TooManyItems { .. }))
+    {
+        return Ok(decoded);
+    }
+    // What could never be reserved is refused for good rather than for now.
+    let room = reservation.room_bytes() / bytes.len().max(1) as u64;
+    let more = (limits.max_expansion - typical).min(usize::try_from(room).unwrap_or(usize::MAX));
+    reserve(reservation, more)?;
+    Ok(decode(bytes, &within(typical + more)))
+}
+
 fn decode(
     payload: &Payload,
     max_bytes: u64,
@@ -178,10 +224,7 @@ fn decode(
     reservation: &mut Reservation,
 ) -> Result<Decoded, Refusal> {
     let bytes = body::decompress(payload.encoding, &payload.bytes, max_bytes, reservation)?;
-    let decoded = match payload.format {
-        Format::Protobuf => protobuf::decode_traces(&bytes, limits),
-        Format::Json => json::decode_traces(&bytes, limits),
-    };
+    let decoded = decode_traces(&bytes, payload.format, limits, reservation)?;
     if payload.route == Route::Root {
         check_signal(&bytes, payload.format, &decoded)?;
     }
@@ -241,5 +284,46 @@ fn refusal_of_store(error: AppendError) -> Refusal {
         AppendError::DiskFull { .. }
         | AppendError::ReadOnly { .. }
         | AppendError::Failed { .. } => Refusal::StoreUnavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_depth: 64,
+        max_expansion: 1 << 10,
+    };
+
+    fn decoded(bytes: &[u8], budget: &Budget) -> Result<(), Refusal> {
+        let mut reservation = budget.reserve();
+        let decoded = decode_traces(bytes, Format::Protobuf, &LIMITS, &mut reservation)?;
+        decoded
+            .map(drop)
+            .map_err(|error| Refusal::Malformed(error.to_string()))
+    }
+
+    #[test]
+    fn decoding_draws_on_the_budget_before_it_fills_memory() {
+        // Two bytes make one empty ResourceSpans.
+        let dense = [0x0a, 0].repeat(1000);
+        assert_eq!(decoded(&dense, &Budget::new(4 << 20)), Ok(()));
+        let budget = Budget::new(4 << 20);
+        let mut others = budget.reserve();
+        assert!(others.grow(3 << 20));
+        assert_eq!(decoded(&dense, &budget), Err(Refusal::Overloaded));
+        // More than all of the budget: it would be no use to come again.
+        let refusal = decoded(&dense, &Budget::new(50_000)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
+    }
+
+    #[test]
+    fn an_ordinary_message_reserves_no_more_than_it_may_need() {
+        // One field that is unknown, and so skipped.
+        let ordinary = [&[0x7a, 100][..], &[0; 100]].concat();
+        let budget = Budget::new(102 * (TYPICAL_EXPANSION as u64 + 1));
+        assert_eq!(decoded(&ordinary, &budget), Ok(()));
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

@@ -65,6 +65,14 @@ fn deep_json() -> String {
     )
 }
 
+/// Requests below the limit, in JSON and in protobuf, of nothing but empty groups: each takes two
+/// or three bytes, and a hundred in memory.
+fn empty_items() -> (Vec<u8>, Vec<u8>) {
+    let count = LIMIT / 4;
+    let json = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(count));
+    (json.into(), field(1, &[]).repeat(count))
+}
+
 struct Case {
     name: &'static str,
     content_type: &'static str,
@@ -97,6 +105,7 @@ fn cases() -> Vec<Case> {
         ..case
     };
     let zeros = vec![0; LIMIT * 8];
+    let (empty_json, empty_protobuf) = empty_items();
     vec![
         case("truncated protobuf", PROTOBUF, truncated()),
         case("protobuf of another wire type", PROTOBUF, [0x08, 0x01]),
@@ -130,6 +139,12 @@ fn cases() -> Vec<Case> {
             encoding: "zstd",
             ..case("zstd bomb", JSON, zstd::encode_all(&zeros[..], 19).unwrap())
         }),
+        gzipped(case("empty items in JSON", JSON, gzip(&empty_json))),
+        gzipped(case(
+            "empty items in protobuf",
+            PROTOBUF,
+            gzip(&empty_protobuf),
+        )),
         Case {
             status: 415,
             code: 12,
