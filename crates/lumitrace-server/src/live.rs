@@ -2,9 +2,12 @@
 //! date with it, and passes it on to the live streams.
 
 use crate::metrics::Metrics;
-use lumitrace_query::{QueryEngine, RunId};
+use lumitrace_model::TraceId;
+use lumitrace_query::training::RunQuery;
+use lumitrace_query::{QueryEngine, RunId, TraceQuery};
 use lumitrace_store::SpanRecord;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -14,15 +17,18 @@ const UPDATES_KEPT: usize = 64;
 /// Batches that make one update, where more than one is waiting.
 const BATCHES_PER_UPDATE: usize = 16;
 
-/// What was stored.
-pub(crate) type Batch = Arc<[Arc<SpanRecord>]>;
+/// Changed traces that one search is told of in one update; of more, the newest.
+pub(crate) const MAX_TRACES: usize = 200;
 
-/// What is new since the update before.
+type Batch = Arc<[Arc<SpanRecord>]>;
+
+/// What is new since the update before. It holds ids alone: updates wait for the slowest stream,
+/// and must not keep its spans in memory meanwhile.
 #[derive(Clone)]
 pub(crate) enum Update {
-    /// These spans were stored, and these training runs changed by them.
+    /// Spans were stored that changed these traces, by search, and these training runs.
     Stored {
-        batches: Arc<[Batch]>,
+        traces: Arc<HashMap<SearchId, Vec<TraceId>>>,
         run_ids: Arc<[RunId]>,
     },
     /// The server itself fell behind by this many batches: anything may have changed.
@@ -33,8 +39,42 @@ pub(crate) enum Update {
 #[derive(Clone)]
 pub struct Live {
     updates: broadcast::Sender<Update>,
+    searches: Arc<Mutex<Searches>>,
     closing: CancellationToken,
     metrics: Arc<Metrics>,
+}
+
+/// The searches of the open streams.
+#[derive(Default)]
+struct Searches {
+    next_id: SearchId,
+    open: HashMap<SearchId, Arc<TraceQuery>>,
+}
+
+type SearchId = u64;
+
+/// A search whose matches are among the updates until this is dropped.
+pub(crate) struct Search {
+    id: SearchId,
+    searches: Arc<Mutex<Searches>>,
+}
+
+impl Search {
+    /// Its matches in an update, oldest first.
+    pub(crate) fn matches<'a>(&self, traces: &'a HashMap<SearchId, Vec<TraceId>>) -> &'a [TraceId] {
+        traces.get(&self.id).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        lock(&self.searches).open.remove(&self.id);
+    }
+}
+
+fn lock(searches: &Mutex<Searches>) -> MutexGuard<'_, Searches> {
+    // Nothing panics while it holds the lock.
+    searches.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {
@@ -47,6 +87,7 @@ impl Live {
         let (updates, _) = broadcast::channel(UPDATES_KEPT);
         let live = Self {
             updates,
+            searches: Arc::default(),
             closing,
             metrics,
         };
@@ -59,6 +100,18 @@ impl Live {
         self.updates.subscribe()
     }
 
+    /// Has the traces that match `query` in every update from now on.
+    pub(crate) fn search(&self, query: TraceQuery) -> Search {
+        let mut searches = lock(&self.searches);
+        let id = searches.next_id;
+        searches.next_id += 1;
+        searches.open.insert(id, Arc::new(query));
+        Search {
+            id,
+            searches: Arc::clone(&self.searches),
+        }
+    }
+
     /// Cancelled when the server ends; streams end then.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
@@ -66,6 +119,7 @@ impl Live {
 
     async fn follow(self, engine: QueryEngine) {
         let mut stored = engine.store().subscribe();
+        warm(engine.clone());
         loop {
             let received = tokio::select! {
                 () = self.closing.cancelled() => return,
@@ -79,7 +133,7 @@ impl Live {
                     {
                         batches.push(batch);
                     }
-                    absorb(engine.clone(), batches).await
+                    self.absorb(engine.clone(), batches).await
                 }
                 Err(RecvError::Lagged(missed)) => {
                     tracing::debug!(missed, "live updates fell behind");
@@ -95,23 +149,52 @@ impl Live {
             }
         }
     }
+
+    async fn absorb(&self, engine: QueryEngine, batches: Vec<Batch>) -> Option<Update> {
+        let open = lock(&self.searches).open.clone();
+        let absorbed = spawn_blocking(move || {
+            let mut run_ids: Vec<RunId> = batches
+                .iter()
+                .flat_map(|batch| engine.absorb(batch).run_ids)
+                .collect();
+            run_ids.sort_unstable();
+            run_ids.dedup();
+            let matches = |query: &TraceQuery| newest_matches(&engine, query, &batches);
+            let traces: HashMap<_, _> = open
+                .into_iter()
+                .map(|(id, query)| (id, matches(&query)))
+                .collect();
+            Update::Stored {
+                traces: traces.into(),
+                run_ids: run_ids.into(),
+            }
+        });
+        absorbed
+            .await
+            .inspect_err(|error| tracing::error!(%error, "following new spans failed"))
+            .ok()
+    }
 }
 
-async fn absorb(engine: QueryEngine, batches: Vec<Batch>) -> Option<Update> {
-    let absorbed = spawn_blocking(move || {
-        let mut run_ids: Vec<RunId> = batches
-            .iter()
-            .flat_map(|batch| engine.absorb(batch).run_ids)
-            .collect();
-        run_ids.sort_unstable();
-        run_ids.dedup();
-        Update::Stored {
-            batches: batches.into(),
-            run_ids: run_ids.into(),
+fn newest_matches(engine: &QueryEngine, query: &TraceQuery, batches: &[Batch]) -> Vec<TraceId> {
+    let mut seen = HashSet::new();
+    let mut trace_ids: Vec<TraceId> = batches
+        .iter()
+        .flat_map(|batch| engine.matching_traces(query, batch))
+        .filter(|trace_id| seen.insert(*trace_id))
+        .collect();
+    // The newest are at the end.
+    trace_ids.drain(..trace_ids.len().saturating_sub(MAX_TRACES));
+    trace_ids
+}
+
+/// Asks for the training runs once, in the background. The first to ask waits until all training
+/// spans are read, which takes seconds in a large store: that should be nobody who looks at a page.
+/// Only after the subscription, so that no run falls in between; and nobody waits for it here.
+fn warm(engine: QueryEngine) {
+    spawn_blocking(move || {
+        if let Err(error) = engine.runs(&RunQuery::default(), 0) {
+            tracing::warn!(%error, "the training runs could not be read at the start");
         }
     });
-    absorbed
-        .await
-        .inspect_err(|error| tracing::error!(%error, "following new spans failed"))
-        .ok()
 }

@@ -6,7 +6,7 @@
 use super::error::ApiError;
 use super::params::{Params, parse};
 use super::{Api, now_unix_nano, runs as run_json, traces as trace_json};
-use crate::live::{Batch, Live, Update};
+use crate::live::{Live, MAX_TRACES, Search, Update};
 use crate::metrics::{GaugeGuard, Metrics};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 const GATHER: Duration = Duration::from_millis(250);
 /// How often a silent stream shows that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Changed traces in one event; of more, the rest is left out.
-const MAX_TRACES: usize = 200;
 
 type EventStream = Sse<axum::response::sse::KeepAliveStream<BoxedEvents>>;
 type BoxedEvents = futures::stream::BoxStream<'static, Result<Event, Infallible>>;
@@ -41,8 +39,10 @@ pub(super) async fn traces(
 ) -> Result<EventStream, ApiError> {
     let query = trace_json::search_query(query.as_deref())?;
     let engine = api.engine.clone();
-    let answer = move |news: News| changed_traces(engine.clone(), query.clone(), news);
-    Ok(events(Feed::new(&api), None, answer))
+    let mut feed = Feed::new(&api);
+    feed.search = Some(api.live.search(query.clone()));
+    let answer = move |news: News| changed_traces(engine.clone(), query.clone(), news.trace_ids);
+    Ok(events(feed, None, answer))
 }
 
 /// `GET /live/runs`: summaries of the runs, at first of all and then of those that changed.
@@ -98,7 +98,8 @@ pub(super) async fn run(
 /// What happened while news were gathered.
 #[derive(Default)]
 struct News {
-    batches: Vec<Arc<[Batch]>>,
+    /// Oldest first, perhaps several times.
+    trace_ids: Vec<TraceId>,
     run_ids: HashSet<RunId>,
     missed: u64,
 }
@@ -121,6 +122,7 @@ impl Message {
 /// The updates that one stream listens to.
 struct Feed {
     updates: broadcast::Receiver<Update>,
+    search: Option<Search>,
     closing: CancellationToken,
     metrics: Arc<Metrics>,
     _open: GaugeGuard,
@@ -131,6 +133,7 @@ impl Feed {
         let live: &Live = &api.live;
         Self {
             updates: live.updates(),
+            search: None,
             closing: live.closing().clone(),
             metrics: Arc::clone(&api.metrics),
             _open: api.metrics.live_stream(),
@@ -157,8 +160,9 @@ impl Feed {
 
     async fn take(&mut self, news: &mut News) -> Option<()> {
         match self.updates.recv().await {
-            Ok(Update::Stored { batches, run_ids }) => {
-                news.batches.push(batches);
+            Ok(Update::Stored { traces, run_ids }) => {
+                let matches = self.search.as_ref().map(|search| search.matches(&traces));
+                news.trace_ids.extend(matches.unwrap_or_default());
                 news.run_ids.extend(run_ids.iter().copied());
             }
             Ok(Update::Missed(missed)) => news.missed += missed,
@@ -213,14 +217,14 @@ where
     )
 }
 
-async fn changed_traces(engine: QueryEngine, query: TraceQuery, news: News) -> Option<Message> {
+async fn changed_traces(
+    engine: QueryEngine,
+    query: TraceQuery,
+    mut trace_ids: Vec<TraceId>,
+) -> Option<Message> {
     let traces = blocking(move || {
         let mut seen = HashSet::new();
-        let batches = news.batches.iter().flat_map(|batches| batches.iter());
-        let mut trace_ids: Vec<TraceId> = batches
-            .flat_map(|batch| engine.matching_traces(&query, batch))
-            .filter(|trace_id| seen.insert(*trace_id))
-            .collect();
+        trace_ids.retain(|trace_id| seen.insert(*trace_id));
         // The newest are at the end.
         trace_ids.drain(..trace_ids.len().saturating_sub(MAX_TRACES));
         if trace_ids.is_empty() {

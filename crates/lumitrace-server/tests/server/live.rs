@@ -1,7 +1,7 @@
 //! Live streams, as a browser's `EventSource` reads them.
 
 use super::harness::{PATIENCE, Server, until};
-use super::spans::{PROTOBUF, post, protobuf, span, trace_id};
+use super::spans::{self, PROTOBUF, post, protobuf, span, trace_id};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -66,6 +66,27 @@ async fn changed_traces_arrive_and_only_those_that_match() {
     assert_eq!(traces.len(), 1, "{data}");
     assert_eq!(traces[0]["trace_id"], trace_id(2));
     assert_eq!(traces[0]["root_service"], "web");
+}
+
+#[tokio::test]
+async fn a_search_by_status_is_followed_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "traces?status=ok").await;
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    send(&server, "web", 1, "unset").await;
+    let mut well = span(2, 1, None, "well");
+    well.status = spans::succeeded();
+    assert_eq!(
+        post(&url, PROTOBUF, protobuf("web", vec![well]))
+            .await
+            .status,
+        200
+    );
+    let (_, data) = events.next().await.unwrap();
+    let traces = data["traces"].as_array().unwrap();
+    assert_eq!(traces.len(), 1, "{data}");
+    assert_eq!(traces[0]["trace_id"], trace_id(2));
 }
 
 #[tokio::test]
