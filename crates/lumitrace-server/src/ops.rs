@@ -32,8 +32,12 @@ pub(crate) fn problem(stats: &StoreStats) -> Option<String> {
     let failure = stats.failure.as_ref().map(|reason| {
         format!("spans are refused: {reason}; after the repair restart the server if this stays")
     });
+    let refusing = stats.refusing.as_ref();
+    let refusing = refusing.map(|reason| format!("spans are refused: {reason}"));
     let flush = stats.flush_problem.as_ref();
-    failure.or_else(|| flush.map(|reason| format!("blocks cannot be written: {reason}")))
+    failure
+        .or(refusing)
+        .or_else(|| flush.map(|reason| format!("blocks cannot be written: {reason}")))
 }
 
 /// The process lives and answers.
@@ -41,7 +45,8 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Spans are taken.
+/// Spans are taken. A refusal counts until the next request is stored, since only writing shows
+/// whether the disk has space again; senders retry, so that follows soon.
 async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
     match problem(&ops.store.stats()) {
         None => "ready\n".into_response(),

@@ -1,6 +1,7 @@
 //! The store's own figures, asked for at each scrape.
 
 use crate::admit::Budget;
+use crate::ops;
 use lumitrace_store::{Store, StoreStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -59,7 +60,7 @@ impl Collector for StoreCollector {
 
 #[rustfmt::skip] // A table: one metric a line.
 fn gauges(stats: &StoreStats) -> [Sample; 9] {
-    let healthy = stats.failure.is_none() && stats.flush_problem.is_none();
+    let healthy = ops::problem(stats).is_none();
     [
         ("store_spans", "Spans stored, in memory and in blocks", stats.spans),
         ("store_blocks", "Blocks", stats.blocks),
