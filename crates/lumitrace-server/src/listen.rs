@@ -18,6 +18,10 @@ use tokio_util::task::TaskTracker;
 
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What every HTTP/2 client begins with (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pause before looking again at a preface that came in part.
+const PREFACE_PAUSE: Duration = Duration::from_millis(20);
 /// How often a silent HTTP/2 client is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Pause after a failed accept, most often for want of file descriptors.
@@ -166,6 +170,29 @@ impl Connections {
     }
 }
 
+/// Waits until the client has sent enough to tell HTTP/1.1 from HTTP/2.
+///
+/// hyper's own timeouts begin only after that: without this a client that connects and says
+/// nothing would hold its file descriptor for ever.
+async fn protocol_begun(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
+    let begin = async {
+        let mut bytes = [0; HTTP2_PREFACE.len()];
+        loop {
+            let length = stream.peek(&mut bytes).await?;
+            let is_open = length > 0 && length < HTTP2_PREFACE.len();
+            if !(is_open && HTTP2_PREFACE.starts_with(&bytes[..length])) {
+                return Ok(());
+            }
+            // Peeking again returns at once, with the same bytes. Hardly any client sends the
+            // preface in parts.
+            tokio::time::sleep(PREFACE_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(timeout, begin)
+        .await
+        .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+}
+
 /// Serves one connection. Once `closing` is cancelled it answers what is under way, and ends.
 async fn serve_connection(
     stream: TcpStream,
@@ -174,6 +201,10 @@ async fn serve_connection(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Answers are small and someone waits for each.
     stream.set_nodelay(true)?;
+    tokio::select! {
+        begun = protocol_begun(&stream, HEADER_TIMEOUT) => begun?,
+        () = closing.cancelled() => return Ok(()),
+    }
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -190,4 +221,49 @@ async fn serve_connection(
         () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    async fn begun(parts: &[&[u8]], timeout: Duration) -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        let (stream, _) = listener.accept().await?;
+        let send = async {
+            for part in parts {
+                client.write_all(part).await?;
+            }
+            // Stays open, as a client does that has nothing to say.
+            Ok(client)
+        };
+        let (begun, client) = tokio::join!(protocol_begun(&stream, timeout), send);
+        client.and(begun)
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up() {
+        let short = Duration::from_millis(30);
+        let silent: [&[&[u8]]; 3] = [&[], &[b"P"], &[&HTTP2_PREFACE[..20]]];
+        for parts in silent {
+            let error = begun(parts, short).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{parts:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn either_protocol_begins_a_connection() {
+        let long = Duration::from_secs(20);
+        let requests: [&[&[u8]]; 4] = [
+            &[b"GET / HTTP/1.1\r\n"],
+            &[b"PO"],
+            &[HTTP2_PREFACE],
+            &[&HTTP2_PREFACE[..5], &HTTP2_PREFACE[5..]],
+        ];
+        for parts in requests {
+            begun(parts, long).await.unwrap();
+        }
+    }
 }
