@@ -95,7 +95,8 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/operations", get(jaeger::operations))
         .route("/traces", get(jaeger::search))
         .route("/traces/{trace_id}", get(jaeger::trace))
-        .route("/dependencies", get(jaeger::dependencies));
+        .route("/dependencies", get(jaeger::dependencies))
+        .route("/metrics/{kind}", get(jaeger::metrics));
     let queries = Router::new()
         .nest("/api/lumitrace/v1", own)
         .nest("/api", jaeger)

@@ -140,6 +140,15 @@ pub(super) async fn dependencies(
     .await
 }
 
+/// `GET /api/metrics/...`: figures by service, which Jaeger computes only with a metrics backend.
+pub(super) async fn metrics() -> Response {
+    refuse(&ApiError {
+        status: StatusCode::NOT_IMPLEMENTED,
+        code: "not_implemented",
+        message: "metrics by service are not computed here".to_owned(),
+    })
+}
+
 /// What goes into the envelope of an answer.
 struct Found {
     data: Vec<Value>,

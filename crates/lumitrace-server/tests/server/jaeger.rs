@@ -96,6 +96,7 @@ async fn a_trace_is_found_by_any_spelling_of_its_id() {
         "abc".to_owned(),
         "ABC".to_owned(),
         "0abc".to_owned(),
+        "AAAAAAAAAAAAAAAAAAAKvA==".to_owned(),
     ] {
         // Grafana sends the range in milliseconds, others in microseconds: neither matters.
         let (status, body) = server.get(&format!("/api/traces/{id}?start=1&end=2")).await;
@@ -147,6 +148,20 @@ async fn an_unknown_trace_is_an_error_alone_and_an_entry_among_several() {
     assert_eq!(body["errors"][0]["traceID"], trace_id(0x77));
     let (status, _) = server.get("/api/traces/not-hex").await;
     assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn metrics_by_service_are_said_to_be_missing_in_jaegers_envelope() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    for kind in ["latencies", "calls", "errors", "minstep"] {
+        let (status, body) = server
+            .get(&format!("/api/metrics/{kind}?service=web&quantile=0.95"))
+            .await;
+        assert_eq!(status, 501, "{kind}");
+        assert_eq!(body["errors"][0]["code"], 501, "{kind}: {body}");
+        assert_eq!(body["data"], Value::Null);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use super::super::error::ApiError;
 use super::super::params::Params;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use lumitrace_model::TraceId;
 use lumitrace_query::{TagFilter, TraceQuery};
 use serde_json::{Map, Value};
@@ -13,12 +15,23 @@ const NANO_PER_MILLI: u64 = 1_000_000;
 const DEFAULT_LOOKBACK_MILLI: u64 = 24 * 60 * 60 * 1000;
 
 /// The trace id that `text` spells: up to 32 hexadecimal digits, of which leading zeros may be
-/// missing.
+/// missing, or base64, as protobuf's JSON writes ids (Jaeger takes both since its issue 8828).
 pub(super) fn trace_id(text: &str) -> Result<TraceId, ApiError> {
-    let padded = format!("{:0>32}", text.trim());
-    padded
-        .parse()
-        .map_err(|_| ApiError::bad_request(format!("{text:?} is not a trace id in hexadecimal")))
+    let text = text.trim();
+    let hexadecimal = format!("{text:0>32}").parse().ok();
+    hexadecimal
+        .or_else(|| trace_id_in_base64(text))
+        .ok_or_else(|| {
+            let message = format!("{text:?} is not a trace id in hexadecimal or base64");
+            ApiError::bad_request(message)
+        })
+}
+
+fn trace_id_in_base64(text: &str) -> Option<TraceId> {
+    let bytes = [STANDARD.decode(text), URL_SAFE.decode(text)];
+    let bytes = bytes.into_iter().find_map(Result::ok)?;
+    let trace_id = TraceId::from_bytes(bytes.try_into().ok()?);
+    trace_id.is_valid().then_some(trace_id)
 }
 
 /// The service, which most of Jaeger's questions cannot do without.
@@ -117,6 +130,17 @@ mod tests {
             format!("{:0>32}", "abc")
         );
         for text in ["", "0", "xyz", &"1".repeat(33)] {
+            assert!(trace_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn trace_ids_may_be_in_base64() {
+        let id = "fbefbefbefbefbefbefbefbefbefbeff";
+        for text in ["++++++++++++++++++++/w==", "--------------------_w=="] {
+            assert_eq!(trace_id(text).unwrap().to_string(), id, "{text}");
+        }
+        for text in ["AAAAAAAAAAAAAAAAAAAAAA==", "++++/w=="] {
             assert!(trace_id(text).is_err(), "{text}");
         }
     }
