@@ -12,7 +12,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[test]
-fn an_unknown_key_in_the_file_is_named_with_the_nearest_known_one() {
+fn t13_an_unknown_key_in_the_file_is_named_with_the_nearest_known_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.yaml");
     std::fs::write(&file, "listen:\n  otlp_htpp: 127.0.0.1:1\n").unwrap();
@@ -29,7 +29,7 @@ fn an_unknown_key_in_the_file_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
-fn an_unknown_variable_is_named_with_the_nearest_known_one() {
+fn t13_an_unknown_variable_is_named_with_the_nearest_known_one() {
     let output = lumitrace(&["serve"])
         .env("LUMITRACE_DATADIR", "/x")
         .output()
@@ -43,7 +43,7 @@ fn an_unknown_variable_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
-fn an_unknown_flag_is_named() {
+fn t13_an_unknown_flag_is_named() {
     let output = run(&["serve", "--listen-otlp-htpp", "127.0.0.1:0"]);
     assert!(!output.status.success());
     let text = stderr(&output);

@@ -3,6 +3,19 @@
 use super::harness::{Server, lumitrace};
 use super::spans::{PROTOBUF, post, protobuf, span};
 
+/// What it prints about a server that is well.
+fn doctor(server: &Server) -> String {
+    let output = lumitrace(&["doctor", "--python", "no-such-python"])
+        .args(["--listen-otlp-grpc", &server.otlp_grpc])
+        .args(["--listen-otlp-http", &server.otlp_http])
+        .args(["--listen-ui", &server.ui, "--data-dir", "."])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
 #[tokio::test]
 async fn it_finds_a_healthy_server_and_says_what_arrived() {
     let dir = tempfile::tempdir().unwrap();
@@ -10,15 +23,7 @@ async fn it_finds_a_healthy_server_and_says_what_arrived() {
     let url = format!("http://{}/", server.otlp_http);
     let body = protobuf("web", vec![span(1, 1, None, "a")]);
     assert_eq!(post(&url, PROTOBUF, body).await.status, 200);
-    let output = lumitrace(&["doctor", "--python", "no-such-python"])
-        .args(["--listen-otlp-grpc", &server.otlp_grpc])
-        .args(["--listen-otlp-http", &server.otlp_http])
-        .args(["--listen-ui", &server.ui, "--data-dir"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
+    let text = doctor(&server);
     for part in [
         &*format!("a server answers at {}", server.otlp_grpc),
         "an empty OTLP request is answered in",
@@ -29,6 +34,19 @@ async fn it_finds_a_healthy_server_and_says_what_arrived() {
         "0 problems",
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn it_says_that_no_program_has_sent_anything_however_often_it_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    for _ in 0..2 {
+        let text = doctor(&server);
+        assert!(
+            text.contains("no spans have arrived since the server started"),
+            "{text}"
+        );
     }
 }
 

@@ -13,4 +13,5 @@ mod lifecycle;
 mod live;
 mod ops;
 mod round_trip;
+mod settings;
 mod spans;
