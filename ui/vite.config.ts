@@ -14,7 +14,16 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
   },
   server: {
-    proxy: { '/api': { target: server, changeOrigin: true } },
+    proxy: {
+      '/api': {
+        target: server,
+        changeOrigin: true,
+        configure: (proxy) => {
+          // A live stream is open from its headers on, which Node holds back until there is data.
+          proxy.on('proxyRes', (_, __, response) => setImmediate(() => response.flushHeaders()));
+        },
+      },
+    },
   },
   test: {
     include: ['src/**/*.test.ts'],

@@ -17,6 +17,8 @@ export interface SpanSpec {
   millis?: number;
   attributes?: Attributes;
   error?: string;
+  /** Sets the status "ok", which spans have only if a program says so. */
+  isOk?: boolean;
   events?: { name: string; at: number; attributes: Attributes }[];
 }
 
@@ -64,7 +66,8 @@ function otlpSpan(spec: SpanSpec, base: bigint) {
       timeUnixNano: at(event.at),
       attributes: keyValues(event.attributes),
     })),
-    status: spec.error === undefined ? {} : { code: 2, message: spec.error },
+    status:
+      spec.error !== undefined ? { code: 2, message: spec.error } : { code: spec.isOk ? 1 : 0 },
   };
 }
 

@@ -91,13 +91,23 @@ test('the axis, the logarithm and the smoothing are chosen by keyboard', async (
   await expect.poll(() => points(page)).toBe(12);
 });
 
-test('task metrics get charts of their own', async ({ page }) => {
+test('task metrics get charts of their own, and what was said once is a value', async ({
+  page,
+}) => {
   const run = new TrainingRun('run-metrics');
-  const epoch = newSpanId();
-  await run.batches(epoch, 12);
-  await run.finishEpoch(1, epoch, 12, 0.4);
+  const first = newSpanId();
+  await run.batches(first, 12);
+  await run.finishEpoch(1, first, 12, 0.4);
   await openRun(page, run);
-  const metrics = page.getByRole('region', { name: 'Metrics' });
-  await expect(metrics.getByRole('figure').filter({ hasText: 'task.direction' })).toBeVisible();
-  await expect(metrics.getByRole('figure').filter({ hasText: 'val.accuracy' })).toBeVisible();
+  const chart = (name: string) =>
+    page.getByRole('region', { name: 'Metrics' }).getByRole('figure').filter({ hasText: name });
+  const single = page.getByRole('region', { name: 'Single values' });
+  await expect(chart('task.direction')).toBeVisible();
+  await expect(single).toContainText('val.accuracy');
+  await expect(chart('val.accuracy')).toHaveCount(0);
+  const second = newSpanId();
+  await run.batches(second, 12);
+  await run.finishEpoch(2, second, 12, 0.3);
+  await expect(chart('val.accuracy')).toBeVisible();
+  await expect(single).toHaveCount(0);
 });

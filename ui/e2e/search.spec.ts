@@ -170,3 +170,62 @@ test('a search without a hit says what to do', async ({ page }) => {
   await page.getByRole('button', { name: 'Clear filters' }).click();
   await expect(page).not.toHaveURL(/service=/);
 });
+
+test('every status that can be chosen is answered', async ({ page }) => {
+  const service = uniqueService('search-status');
+  const sent = [
+    root('fine', { isOk: true }),
+    root('broken', { error: 'no memory', start: 1 }),
+    root('plain', { start: 2 }),
+  ];
+  await sendSpans(service, sent, nowNano());
+  await open(page, service);
+  await expect(titles(page)).toHaveText(['plain', 'broken', 'fine']);
+  await page.getByRole('radio', { name: 'Ok' }).click();
+  await expect(titles(page)).toHaveText(['fine']);
+  await expect(page.getByText('live', { exact: true })).toBeVisible();
+  await page.getByRole('radio', { name: 'Error' }).click();
+  await expect(titles(page)).toHaveText(['broken']);
+  await open(page, service, '&status=unset');
+  await expect(titles(page)).toHaveText(['plain']);
+});
+
+test('a stream that the server refuses says why and is not asked for again', async ({ page }) => {
+  const service = uniqueService('search-refused');
+  await sendSpans(service, [root('only')], nowNano());
+  const asked: string[] = [];
+  await page.route('**/live/traces?**', (route) => {
+    asked.push(route.request().resourceType());
+    const error = { code: 'bad_request', message: 'this filter has no stream' };
+    return route.fulfill({ status: 400, json: { error } });
+  });
+  await page.clock.install();
+  await open(page, service);
+  await expect(page.getByRole('alert')).toContainText('this filter has no stream');
+  const before = asked.length;
+  await page.clock.runFor(60_000);
+  await expect(titles(page)).toHaveText(['only']);
+  expect(asked).toHaveLength(before);
+});
+
+test('a hidden page holds no stream, and catches up when it is seen again', async ({ page }) => {
+  const service = uniqueService('search-hidden');
+  await sendSpans(service, [root('first')], nowNano());
+  await open(page, service);
+  await expect(page.getByText('live', { exact: true })).toBeVisible();
+  const setHidden = (hidden: boolean) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, 'hidden', { value, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
+  const closed = page.waitForEvent('requestfailed', (request) =>
+    /live\/traces/.test(request.url()),
+  );
+  await setHidden(true);
+  await closed;
+  await sendSpans(service, [root('second', { start: 5 })], nowNano());
+  await setHidden(false);
+  await expect(titles(page)).toHaveText(['second', 'first']);
+  await sendSpans(service, [root('third', { start: 10 })], nowNano());
+  await expect(titles(page)).toHaveText(['third', 'second', 'first']);
+});

@@ -15,6 +15,11 @@ export class ApiError extends Error {
     this.status = status;
     this.code = code;
   }
+
+  /** Whether the question itself was refused: asked again, it gets the same answer. */
+  get isRefusal(): boolean {
+    return this.status >= 400 && this.status < 500;
+  }
 }
 
 /** Fetches `path` below the API prefix. Throws {@link ApiError}; an abort passes through. */
@@ -38,6 +43,28 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
     return (await response.json()) as T;
   } catch {
     throw new ApiError(response.status, 'bad_answer', 'The server sent an answer that is no JSON.');
+  }
+}
+
+/**
+ * Why the server refuses `path`, or `null` when it does not, or not for good. An `EventSource` says
+ * only that its request failed; this asks once more, for the reason.
+ */
+export async function refusalOf(path: string, signal: AbortSignal): Promise<ApiError | null> {
+  const body = new AbortController();
+  try {
+    const response = await fetch(API_PREFIX + path, {
+      headers: { accept: 'text/event-stream' },
+      signal: AbortSignal.any([signal, body.signal]),
+    });
+    if (response.ok) return null;
+    const error = await errorOf(response);
+    return error.isRefusal ? error : null;
+  } catch {
+    return null;
+  } finally {
+    // A stream has no end of its own.
+    body.abort();
   }
 }
 

@@ -18,8 +18,7 @@ const part = encodeURIComponent;
 
 /** Worth asking again only when the server may answer otherwise next time. */
 export function shouldRetry(failures: number, error: Error): boolean {
-  const clientsFault = error instanceof ApiError && error.status >= 400 && error.status < 500;
-  return !clientsFault && failures < 2;
+  return !(error instanceof ApiError && error.isRefusal) && failures < 2;
 }
 
 export const serverStatus = queryOptions({
@@ -48,16 +47,23 @@ export function operations(service: string) {
 
 export const PAGE_LIMIT = 50;
 
+/** One page of traces: the newest, or those before a cursor. */
+export function tracePage(
+  query: URLSearchParams,
+  before: string | null = null,
+  signal?: AbortSignal,
+): Promise<TracePage> {
+  const parameters = new URLSearchParams(query);
+  parameters.set('limit', String(PAGE_LIMIT));
+  if (before !== null) parameters.set('before', before);
+  return getJson<TracePage>(`/traces?${parameters}`, signal);
+}
+
 /** Pages of traces. `query` is built when asked, since relative ranges end now. */
 export function traces(key: string, query: () => URLSearchParams) {
   return infiniteQueryOptions({
     queryKey: ['traces', key],
-    queryFn: ({ pageParam, signal }) => {
-      const parameters = query();
-      parameters.set('limit', String(PAGE_LIMIT));
-      if (pageParam !== null) parameters.set('before', pageParam);
-      return getJson<TracePage>(`/traces?${parameters}`, signal);
-    },
+    queryFn: ({ pageParam, signal }) => tracePage(query(), pageParam, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next,
     placeholderData: keepPreviousData,
@@ -103,6 +109,12 @@ export function run(runId: string) {
   return queryOptions({
     queryKey: ['run', runId],
     queryFn: ({ signal }) => getJson<RunView>(`/runs/${part(runId)}`, signal),
+    refetchInterval: ({ state }) => {
+      // A run that is not here may be about to begin.
+      if (state.data === undefined) return state.error === null ? false : MISSING_PAUSE_MILLIS;
+      // Only a net below the live stream.
+      return state.data.summary.state === 'running' ? 10_000 : false;
+    },
   });
 }
 

@@ -138,7 +138,7 @@ function ValidationRow({ validation, longest }: { validation: Validation; longes
       <td />
       <td className="numeric">{formatValue(validation.val_loss)}</td>
       <td className="numeric">{formatValue(validation.val_metric)}</td>
-      <td colSpan={3} className="faint ellipsis" title={metrics}>
+      <td colSpan={3} className="metrics faint ellipsis" title={metrics}>
         {metrics}
       </td>
     </tr>

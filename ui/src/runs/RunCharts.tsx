@@ -19,7 +19,8 @@ import { Segments } from '../widgets/Picker';
 import { Skeleton } from '../widgets/messages';
 import { CurveChart, type ChartLine } from './CurveChart';
 import { branchesOf, epochMarks, stepAtTime, type Placement, type XAxis } from './chart_data';
-import { groupSeries } from './series_groups';
+import { groupSeries, seriesKey, seriesTitle } from './series_groups';
+import { SingleValues } from './SingleValues';
 import { weightOfSlider } from './smoothing';
 
 /** Enough buckets for one per pixel on common screens. */
@@ -40,7 +41,7 @@ export function RunCharts({ view }: { view: RunView }) {
     smoothing: 0.6,
   });
   const groups = useMemo(() => groupSeries(view.series), [view.series]);
-  const main = groups.main.map(({ name }) => name);
+  const main = useMemo(() => [...new Set(groups.main.map(({ name }) => name))], [groups]);
   const { data } = useQuery(runSeries(view.summary.run_id, main, LARGE_POINTS));
   const placement = usePlacement(view, data, settings);
   const marks = useMemo(() => epochMarks(view.epochs, placement), [view.epochs, placement]);
@@ -80,9 +81,10 @@ export function RunCharts({ view }: { view: RunView }) {
         <section className="small-charts" aria-label="Metrics">
           {groups.small.map((info) => (
             <SmallChart
-              key={info.name}
+              key={seriesKey(info)}
               runId={view.summary.run_id}
               info={info}
+              title={seriesTitle(info, view.series)}
               placement={placement}
               marks={marks}
               settings={settings}
@@ -90,6 +92,7 @@ export function RunCharts({ view }: { view: RunView }) {
           ))}
         </section>
       )}
+      <SingleValues infos={groups.single} all={view.series} />
     </>
   );
 }
@@ -114,11 +117,11 @@ function usePlacement(
 
 function chartLines(infos: SeriesInfo[], series: Series[], placement: Placement): ChartLine[] {
   return infos.flatMap((info, index) => {
-    const found = series.find(({ name }) => name === info.name);
+    const found = series.find(({ name, x }) => name === info.name && x === info.x);
     if (found === undefined) return [];
     const isCurve = found.x === 'step';
     return {
-      name: info.name,
+      name: seriesTitle(info, infos),
       color: isCurve ? '--accent' : `--span-color-${[1, 2, 4, 7][index % 4] ?? 1}`,
       kind: isCurve ? ('curve' as const) : ('points' as const),
       branches: branchesOf(found, isCurve ? placement : { ...placement, weight: 0 }),
@@ -127,13 +130,13 @@ function chartLines(infos: SeriesInfo[], series: Series[], placement: Placement)
 }
 
 function Legend({ lines, infos }: { lines: ChartLine[]; infos: SeriesInfo[] }) {
+  const lastOf = (title: string) => infos.find((info) => seriesTitle(info, infos) === title)?.last;
   return (
     <ul className="legend number">
       {lines.map((line) => (
         <li key={line.name}>
           <ColorDot color={`var(${line.color})`} />
-          {line.name}{' '}
-          <strong>{formatValue(infos.find(({ name }) => name === line.name)?.last)}</strong>
+          {line.name} <strong>{formatValue(lastOf(line.name))}</strong>
         </li>
       ))}
     </ul>
@@ -186,52 +189,46 @@ function SettingsBar({ settings, onChange }: SettingsProps) {
 interface SmallProps {
   runId: string;
   info: SeriesInfo;
+  title: string;
   placement: Placement;
   marks: { x: number; label: string }[];
   settings: ChartSettings;
 }
 
 /** A chart that exists only while it can be seen; a run may have hundreds of metrics. */
-function SmallChart({ runId, info, placement, marks, settings }: SmallProps) {
+function SmallChart(props: SmallProps) {
+  const { info, title } = props;
   const [box, isVisible] = useVisible<HTMLDivElement>();
   return (
     <figure ref={box} className="card small-chart">
       <figcaption>
-        <span className="ellipsis" title={info.name}>
-          {info.name}
+        <span className="ellipsis" title={title}>
+          {title}
         </span>
         <strong className="number">{formatValue(info.last)}</strong>
       </figcaption>
-      {isVisible && (
-        <SmallCurve
-          runId={runId}
-          info={info}
-          placement={placement}
-          marks={marks}
-          settings={settings}
-        />
-      )}
+      {isVisible && <SmallCurve {...props} />}
       <span className="small-chart-note faint number">
-        {formatCompact(info.point_count)} {info.point_count === 1 ? 'point' : 'points'} · min{' '}
-        {formatValue(info.min)} · max {formatValue(info.max)}
+        {formatCompact(info.point_count)} points · min {formatValue(info.min)} · max{' '}
+        {formatValue(info.max)}
       </span>
     </figure>
   );
 }
 
-function SmallCurve({ runId, info, placement, marks, settings }: SmallProps) {
+function SmallCurve({ runId, info, title, placement, marks, settings }: SmallProps) {
   const names = useMemo(() => [info.name], [info.name]);
   const { data } = useQuery(runSeries(runId, names, SMALL_POINTS));
   const lines = useMemo(
     () => chartLines([info], data ?? [], placement),
-    // The curve depends on the name alone; the other facts change with every point.
+    // The curve depends on name and axis alone; the other facts change with every point.
     // oxlint-disable-next-line react/exhaustive-deps
-    [info.name, data, placement],
+    [info.name, info.x, data, placement],
   );
   if (data === undefined) return <Skeleton width="100%" height={120} />;
   return (
     <CurveChart
-      title={`${info.name}, ${formatPlural(info.point_count, 'point')}`}
+      title={`${title}, ${formatPlural(info.point_count, 'point')}`}
       height={120}
       lines={lines}
       marks={info.x === 'step' ? marks : []}

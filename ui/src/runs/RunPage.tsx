@@ -2,7 +2,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { ApiError } from '../api/client';
-import type { LiveState } from '../api/live';
+import type { Live } from '../api/live';
 import type { RunError, RunSummary, RunView } from '../api/contract';
 import { run as runQuery } from '../api/queries';
 import { formatDuration } from '../format/duration';
@@ -11,6 +11,7 @@ import { formatClock, formatExact, formatTimestamp } from '../format/time';
 import { AttributeTable } from '../attributes/AttributeTable';
 import { CopyButton } from '../widgets/CopyButton';
 import { useNow, useTitle } from '../widgets/hooks';
+import { LiveMark } from '../widgets/LiveMark';
 import { StateBadge } from '../widgets/marks';
 import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { EpochTable } from './EpochTable';
@@ -23,12 +24,8 @@ import './runs.css';
 
 export function RunPage() {
   const { runId } = useParams({ from: '/runs/$runId' });
-  const { data, error, refetch } = useQuery({
-    ...runQuery(runId),
-    // Only a net below the live stream.
-    refetchInterval: (query) => (query.state.data?.summary.state === 'running' ? 10_000 : false),
-  });
-  const live = useRunLive(runId);
+  const { data, error, refetch } = useQuery(runQuery(runId));
+  const live = useRunLive(runId, data !== undefined);
   useTitle(data ? `${data.summary.service_name} run` : 'Run');
   if (data === undefined) {
     if (error instanceof ApiError && error.status === 404) {
@@ -52,7 +49,7 @@ export function RunPage() {
   return (
     <div className="run-page">
       <RunHeader view={data} live={live} />
-      <ErrorStrip errors={data.errors} total={data.summary.error_count} />
+      <ErrorStrip errors={data.errors} />
       <RunCharts view={data} />
       <div className="run-columns">
         <EpochTable runId={runId} epochs={data.epochs} />
@@ -76,7 +73,7 @@ export function RunPage() {
   );
 }
 
-function RunHeader({ view, live }: { view: RunView; live: LiveState }) {
+function RunHeader({ view, live }: { view: RunView; live: Live }) {
   return (
     <header className="card run-header">
       <RunTitle summary={view.summary} live={live} />
@@ -85,7 +82,7 @@ function RunHeader({ view, live }: { view: RunView; live: LiveState }) {
   );
 }
 
-function RunTitle({ summary, live }: { summary: RunSummary; live: LiveState }) {
+function RunTitle({ summary, live }: { summary: RunSummary; live: Live }) {
   const isRunning = summary.state === 'running';
   const origin = [summary.environment, summary.host, summary.pid && `pid ${summary.pid}`];
   const latestTrace = summary.trace_ids[0];
@@ -97,11 +94,7 @@ function RunTitle({ summary, live }: { summary: RunSummary; live: LiveState }) {
       <span className="faint">/</span>
       <h1>{summary.service_name}</h1>
       <StateBadge state={summary.state} />
-      {isRunning && live === 'lost' && (
-        <span className="badge interrupted" title="Asking every few seconds instead">
-          stream lost
-        </span>
-      )}
+      {isRunning && <LiveMark live={live} />}
       <span className="muted">{origin.filter(Boolean).join(' · ')}</span>
       <span className="shell-space" />
       <span className="code faint run-id ellipsis" title={summary.run_id}>
@@ -186,7 +179,8 @@ function RunFact({ name, note, children }: FactProps) {
 
 const ERRORS_SHOWN = 4;
 
-function ErrorStrip({ errors, total }: { errors: RunError[]; total: number }) {
+/** The errors themselves; spans that only pass an error up do not count. */
+function ErrorStrip({ errors }: { errors: RunError[] }) {
   if (errors.length === 0) return null;
   return (
     <section className="error-strip" role="alert" aria-label="Errors">
@@ -208,10 +202,10 @@ function ErrorStrip({ errors, total }: { errors: RunError[]; total: number }) {
           </span>
         </Link>
       ))}
-      {total > ERRORS_SHOWN && (
+      {errors.length > ERRORS_SHOWN && (
         <span className="error-line muted">
-          {formatPlural(total - Math.min(ERRORS_SHOWN, errors.length), 'more error')}; open the
-          trace and press e to see them all.
+          {formatPlural(errors.length - ERRORS_SHOWN, 'more error')}; open the trace and press e to
+          see them all.
         </span>
       )}
     </section>

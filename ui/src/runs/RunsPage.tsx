@@ -4,11 +4,13 @@ import { Link } from '@tanstack/react-router';
 import { useMemo } from 'react';
 import type { RunSummary } from '../api/contract';
 import { useLive } from '../api/live';
-import { runs as runsQuery, runSeries } from '../api/queries';
+import { runs as runsQuery, runSeries, serverStatus } from '../api/queries';
+import { endpointUrl, trainingProgram } from '../examples/examples';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue, toNumber } from '../format/number';
 import { formatAgo, formatExact, formatTimestamp } from '../format/time';
 import { useNow, useTitle, useVisible } from '../widgets/hooks';
+import { LiveMark } from '../widgets/LiveMark';
 import { StateBadge } from '../widgets/marks';
 import { CodeBlock, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Sparkline } from '../widgets/Sparkline';
@@ -40,12 +42,7 @@ export function RunsPage() {
         {data && data.length > 0 && (
           <span className="muted number">{formatPlural(data.length, 'run')}</span>
         )}
-        {live === 'open' && (
-          <span className="badge running">
-            <span className="dot" />
-            live
-          </span>
-        )}
+        <LiveMark live={live} />
       </div>
       {data === undefined ? (
         <RunsSkeleton />
@@ -137,8 +134,8 @@ function RunRow({ run, now }: { run: RunSummary; now: bigint }) {
           <span className="faint">0</span>
         )}
       </td>
-      <td title={formatExact(run.start_unix_nano)}>
-        {formatTimestamp(run.start_unix_nano, now)}{' '}
+      <td className="started-cell" title={formatExact(run.start_unix_nano)}>
+        {formatTimestamp(run.start_unix_nano, now)}
         <span className="faint">{formatAgo(run.start_unix_nano, now)}</span>
       </td>
       <td className="numeric">{formatDuration(runDuration(run, now))}</td>
@@ -178,6 +175,7 @@ function LossSparkline({ run }: { run: RunSummary }) {
 }
 
 function FirstRun() {
+  const { data: status } = useQuery(serverStatus);
   return (
     <EmptyState title="No training run yet">
       <p>
@@ -185,21 +183,12 @@ function FirstRun() {
         <code>batch_processing</code> or <code>validation</code>. Numbers on them, such as{' '}
         <code>loss</code>, become curves.
       </p>
-      <CodeBlock
-        label="A traced training loop"
-        text={[
-          'from lumitrace.tracing import (',
-          '    setup_tracing, trace_training_epoch, trace_batch_processing, trace_validation,',
-          ')',
-          '',
-          'setup_tracing(service_name="my-training")',
-          'for epoch in range(3):',
-          '    with trace_training_epoch(epoch=epoch, total_epochs=3) as span:',
-          '        for step, batch in enumerate(loader):',
-          '            with trace_batch_processing(batch_index=step, batch_size=len(batch)) as step_span:',
-          '                step_span.set_attribute("loss", train(batch))',
-        ].join('\n')}
-      />
+      {status && (
+        <CodeBlock
+          label="A traced training loop"
+          text={trainingProgram(endpointUrl(status.endpoints.otlp_http, window.location.hostname))}
+        />
+      )}
     </EmptyState>
   );
 }

@@ -144,7 +144,7 @@ export function plotAxes(
     },
     {
       ...base,
-      size: isSmall ? 44 : 54,
+      size: isSmall ? 52 : 58,
       space: isSmall ? 28 : 40,
       values: (_, splits) => (logY ? logTexts(splits) : splits.map(plainText)),
     },
@@ -157,7 +157,8 @@ function secondsText(seconds: number): string {
 
 function plainText(value: number): string {
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1).replace('.0e', 'e');
+  if (size !== 0 && (size < 1e-3 || size >= 1e6))
+    return Number(value.toPrecision(4)).toExponential().replace('e+', 'e');
   return String(Number(value.toPrecision(5)));
 }
 

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import type { RunSummary } from '../api/contract';
 import { mergeRuns } from './merge_runs';
 import { epochShare, epochText, runDuration } from './progress';
-import { groupSeries } from './series_groups';
 
 describe('how far a run is', () => {
   it('is told by its epoch', () => {
@@ -32,27 +31,4 @@ it('live runs change in place and new ones come first', () => {
     ['b', 1],
     ['a', 5],
   ]);
-});
-
-it('the losses share the large chart, the rest is ordered by kind and name', () => {
-  const info = (name: string, group: 'loss' | 'task' | 'validation' | 'other') => ({
-    name,
-    group,
-    better: null,
-    x: 'step' as const,
-    point_count: 1,
-    last: 1,
-    min: 1,
-    max: 1,
-  });
-  const groups = groupSeries([
-    info('lr', 'other'),
-    info('task.b', 'task'),
-    info('task.a', 'task'),
-    info('val_loss', 'loss'),
-    info('loss', 'loss'),
-    info('val.acc', 'validation'),
-  ]);
-  expect(groups.main.map(({ name }) => name)).toEqual(['loss', 'val_loss']);
-  expect(groups.small.map(({ name }) => name)).toEqual(['val.acc', 'task.a', 'task.b', 'lr']);
 });

@@ -1,12 +1,13 @@
 /** Keeps a run's page up to date: each word of the stream makes its queries ask again. */
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
-import { useLive, type LiveState } from '../api/live';
+import { useLive, type Live } from '../api/live';
 
 /** Shortest time between two rounds of questions. */
 const PAUSE_MILLIS = 700;
 
-export function useRunLive(runId: string): LiveState {
+/** Listens once the run is there: the server refuses the stream of a run it does not know. */
+export function useRunLive(runId: string, isThere: boolean): Live {
   const client = useQueryClient();
   const round = useRef({ isBusy: false, isDue: false, timer: 0 });
 
@@ -33,5 +34,6 @@ export function useRunLive(runId: string): LiveState {
       }, PAUSE_MILLIS);
     });
   };
-  return useLive(`/live/runs/${encodeURIComponent(runId)}`, ['run'], ask, ask);
+  const path = isThere ? `/live/runs/${encodeURIComponent(runId)}` : null;
+  return useLive(path, ['run'], ask, ask);
 }

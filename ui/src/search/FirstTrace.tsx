@@ -1,6 +1,7 @@
 /** What a new reader sees: how the first trace gets here, with commands that work as they stand. */
 import { useState } from 'react';
 import type { ServerStatus } from '../api/contract';
+import { endpointUrl, trainingProgram } from '../examples/examples';
 import { CodeBlock, EmptyState } from '../widgets/messages';
 import { Segments } from '../widgets/Picker';
 
@@ -15,10 +16,10 @@ const WAYS: { id: Way; label: string }[] = [
 export function FirstTrace({ status }: { status: ServerStatus }) {
   const [way, setWay] = useState<Way>('curl');
   const [ids] = useState(() => ({ trace: randomHex(32), span: randomHex(16), now: Date.now() }));
-  const endpoint = httpAddress(status.endpoints.otlp_http);
+  const endpoint = endpointUrl(status.endpoints.otlp_http, window.location.hostname);
   const text = {
     curl: curlCommand(endpoint, ids),
-    python: pythonProgram(endpoint),
+    python: trainingProgram(endpoint),
     otel: `export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\nexport OTEL_EXPORTER_OTLP_ENDPOINT=${endpoint}\nexport OTEL_SERVICE_NAME=my-service`,
   }[way];
   return (
@@ -36,10 +37,6 @@ export function FirstTrace({ status }: { status: ServerStatus }) {
       <CodeBlock label="Send a first trace" text={text} />
     </EmptyState>
   );
-}
-
-function httpAddress(endpoint: string): string {
-  return endpoint.startsWith('http') ? endpoint : `http://${endpoint}`;
 }
 
 function randomHex(length: number): string {
@@ -62,16 +59,5 @@ function curlCommand(
     `    }]}]`,
     `  }]`,
     `}'`,
-  ].join('\n');
-}
-
-function pythonProgram(endpoint: string): string {
-  return [
-    'from lumitrace.tracing import setup_tracing, trace_training_epoch, trace_batch_processing',
-    '',
-    `setup_tracing(service_name="my-training", endpoint="${endpoint}")`,
-    'for epoch in range(3):',
-    '    with trace_training_epoch(epoch=epoch, total_epochs=3) as span:',
-    '        span.set_attribute("train_loss", 1.0 / (epoch + 1))',
   ].join('\n');
 }

@@ -8,6 +8,7 @@ import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural } from '../format/number';
 import { formatAgo, formatExact, formatTimestamp } from '../format/time';
 import { useKeys, useNow } from '../widgets/hooks';
+import { LiveMark } from '../widgets/LiveMark';
 import { ColorDot, StateBadge } from '../widgets/marks';
 import { Skeleton } from '../widgets/messages';
 import type { TraceResults } from './use_trace_results';
@@ -139,7 +140,7 @@ function ResultHead({ results, onShow }: { results: TraceResults; onShow: () => 
         {formatPlural(results.shown.length, 'trace')}
         {results.hasMore ? ' so far' : ''}
       </h2>
-      <LiveMark results={results} />
+      <LiveMark live={results.live} />
       {results.isTruncated && (
         <span className="badge interrupted" title={TRUNCATED_TEXT}>
           search incomplete
@@ -160,29 +161,6 @@ function ResultHead({ results, onShow }: { results: TraceResults; onShow: () => 
       )}
     </div>
   );
-}
-
-function LiveMark({ results }: { results: TraceResults }) {
-  switch (results.live) {
-    case 'open':
-      return (
-        <span className="badge running" title="New traces appear as they arrive">
-          <span className="dot" />
-          live
-        </span>
-      );
-    case 'connecting':
-      return <span className="badge">connecting</span>;
-    case 'lost':
-      return (
-        <span className="badge interrupted" title="The stream broke; trying again">
-          <span className="dot" />
-          stream lost
-        </span>
-      );
-    case 'off':
-      return null;
-  }
 }
 
 interface RowProps {
@@ -206,8 +184,17 @@ const ResultRow = memo(function ResultRow(props: RowProps) {
       <span className="result-name">
         <span className="result-title ellipsis">
           <ColorDot color={serviceColors(trace.root_service)} />
-          <span className="muted">{trace.root_service || 'unknown service'}</span>
+          <span className="muted ellipsis">{trace.root_service || 'unknown service'}</span>
           <strong className="ellipsis">{name}</strong>
+          <span className="result-badges">
+            {trace.state !== 'complete' && <StateBadge state={trace.state} />}
+            {trace.run_id !== null && <span className="badge">training run</span>}
+            {trace.root_missing && (
+              <span className="badge interrupted" title="The root span has not been received">
+                no root
+              </span>
+            )}
+          </span>
         </span>
         <span className="result-services ellipsis">
           {trace.services
@@ -222,15 +209,6 @@ const ResultRow = memo(function ResultRow(props: RowProps) {
           {trace.services.length > 5 && <span>+{trace.services.length - 5}</span>}
           <span className="code">{trace.trace_id.slice(0, 8)}</span>
         </span>
-      </span>
-      <span className="result-badges">
-        {trace.state !== 'complete' && <StateBadge state={trace.state} />}
-        {trace.run_id !== null && <span className="badge">training run</span>}
-        {trace.root_missing && (
-          <span className="badge interrupted" title="The root span has not been received">
-            no root
-          </span>
-        )}
       </span>
       <span className="result-errors number">
         {trace.error_count > 0 && (

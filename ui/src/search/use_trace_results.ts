@@ -1,9 +1,9 @@
 /** The list behind the search page: pages from the server joined with what arrives live. */
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { useCallback, useEffect, useMemo, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import type { TraceSummary } from '../api/contract';
-import { useLive, type LiveState } from '../api/live';
-import { traces } from '../api/queries';
+import { useLive, type Live } from '../api/live';
+import { tracePage, traces } from '../api/queries';
 import { addArrivals, admitAll, combine, NO_ARRIVALS } from './arrivals';
 import { filtersToUrl, serverQuery, type SearchFilters } from './filters';
 
@@ -22,7 +22,7 @@ export interface TraceResults {
   hasMore: boolean;
   isLoadingMore: boolean;
   loadMore: () => void;
-  live: LiveState;
+  live: Live;
 }
 
 /** `follow` lets new traces into the list at once. */
@@ -42,7 +42,20 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
   }, [key, filters.live, isOpenEnded]);
 
   const { refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = query;
-  const onReopen = useCallback(() => void refetch(), [refetch]);
+  // After a break more may have been missed than one page holds.
+  const mayHaveGap = useRef(false);
+  const catchUp = () => {
+    if (follow) {
+      void refetch();
+      return;
+    }
+    mayHaveGap.current = true;
+    void tracePage(serverQuery(filters, Date.now())).then(
+      (page) => setArrivals((old) => addArrivals(old, page.traces, false)),
+      // The stream or the reader asks again.
+      () => undefined,
+    );
+  };
   const live = useLive(
     livePath,
     ['traces'],
@@ -50,7 +63,7 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
       const changed = (data as { traces?: TraceSummary[] } | null)?.traces ?? [];
       if (changed.length > 0) setArrivals((old) => addArrivals(old, changed, follow));
     },
-    onReopen,
+    catchUp,
   );
 
   const found = useMemo(() => query.data?.pages.flatMap((page) => page.traces) ?? [], [query.data]);
@@ -58,12 +71,16 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
   return {
     shown,
     waiting,
-    showWaiting: () => setArrivals(admitAll),
+    showWaiting: () => {
+      setArrivals(admitAll);
+      if (mayHaveGap.current) void refetch();
+      mayHaveGap.current = false;
+    },
     isLoading: query.isPending,
     isTruncated: query.data?.pages.some((page) => page.truncated) ?? false,
     isStale: query.isPlaceholderData,
     error: query.error,
-    refetch: onReopen,
+    refetch: () => void refetch(),
     hasMore: hasNextPage,
     isLoadingMore: isFetchingNextPage,
     loadMore: () => void fetchNextPage(),

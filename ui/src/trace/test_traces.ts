@@ -49,3 +49,35 @@ root
   b
     b1
 `;
+
+/** A trace in which every span but the last has one child; the last one failed. */
+export function chainOf(length: number): TraceColumns {
+  const rows = Array.from({ length }, (_, row) => row);
+  const all = <T>(value: T) => rows.map(() => value);
+  return {
+    trace_id: '0'.repeat(32),
+    start_unix_nano: '0',
+    duration_nano: String(length),
+    span_count: length,
+    error_count: 1,
+    state: 'complete',
+    root_missing: false,
+    services: ['svc'],
+    names: ['call'],
+    run_id: null,
+    spans: {
+      id: rows.map((row) => `id${row}`),
+      parent: rows.map((row) => row - 1),
+      depth: rows,
+      name: all(0),
+      service: all(0),
+      kind: all('internal'),
+      start_offset_nano: rows,
+      duration_nano: rows.map((row) => length - row),
+      status: rows.map((row) => (row === length - 1 ? 2 : 0)),
+      state: all(0),
+      event_count: all(0),
+      label: all(null),
+    },
+  };
+}

@@ -14,7 +14,8 @@ export interface TraceTable {
   count: number;
   ids: string[];
   parent: Int32Array;
-  depth: Uint16Array;
+  /** As deep as a trace is long: a chain of calls has one row per level. */
+  depth: Uint32Array;
   name: Uint32Array;
   service: Uint32Array;
   names: string[];
@@ -44,7 +45,7 @@ export function tableFromColumns(trace: TraceColumns): TraceTable {
     count,
     ids: spans.id,
     parent: Int32Array.from(spans.parent),
-    depth: Uint16Array.from(spans.depth),
+    depth: Uint32Array.from(spans.depth),
     name: Uint32Array.from(spans.name),
     service: Uint32Array.from(spans.service),
     names: trace.names,
