@@ -571,6 +571,24 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_finds_nothing_keeps_to_its_time_too() {
+        let (_dir, store) = store();
+        append(&store, (1..=9).map(|id| span("s", id).trace(id)));
+        let query = TraceQuery {
+            text: Some("nowhere".to_owned()),
+            ..TraceQuery::default()
+        };
+        let over = SearchLimits {
+            deadline: Instant::now(),
+            ..limits()
+        };
+        assert!(search_with(&store, &query, &over).truncated);
+        store.flush().unwrap();
+        assert!(search_with(&store, &query, &over).truncated);
+        assert!(!search_with(&store, &query, &limits()).truncated);
+    }
+
+    #[test]
     fn a_cursor_that_was_tampered_with_is_refused() {
         for text in ["", "1", "x-00000000000000000000000000000001", "1-0"] {
             assert!(text.parse::<Cursor>().is_err(), "{text}");

@@ -228,6 +228,50 @@ fn parts_that_are_not_asked_for_are_not_read_from_blocks() {
 }
 
 #[test]
+fn a_scan_by_sequence_number_finds_exactly_what_was_stored_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let append = |number| {
+        let stored = store.append(batch("trainer", vec![span(1, number, "step")]));
+        stored.wait().unwrap();
+        store.end_seq()
+    };
+    let ends: Vec<u64> = (1..=4).map(append).collect();
+    store.flush().unwrap();
+    assert_eq!(store.end_seq(), ends[3]);
+    let end = append(5);
+    let count = |seqs| {
+        let request = ScanRequest {
+            seqs,
+            ..ScanRequest::default()
+        };
+        let mut visit = |_| ControlFlow::Continue(());
+        store.scan(&request, &mut visit).unwrap().matched_spans
+    };
+    assert_eq!(count(ends[0]..ends[2]), 2, "within a block");
+    assert_eq!(count(ends[2]..end), 2, "one in a block, one in memory");
+    assert_eq!(count(end..u64::MAX), 0);
+}
+
+#[test]
+fn a_scan_gives_up_at_its_deadline_whether_or_not_it_finds_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let stored = store.append(batch("trainer", vec![span(1, 1, "step")]));
+    stored.wait().unwrap();
+    let request = ScanRequest {
+        text: Some("nowhere".to_owned()),
+        deadline: Some(std::time::Instant::now()),
+        ..ScanRequest::default()
+    };
+    let stats = store
+        .scan(&request, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    assert!(stats.timed_out && stats.stopped);
+    assert_eq!(stats.examined_spans, 0);
+}
+
+#[test]
 fn old_spans_are_written_out_without_being_asked_and_small_blocks_are_merged() {
     let dir = tempfile::tempdir().unwrap();
     let options = StoreOptions {

@@ -481,6 +481,14 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_lasts_for_ever_is_no_problem() {
+        let epoch = span("epoch_1", 1).at_unix_nano(0, u64::MAX);
+        let catalog = catalog([epoch.resource("process.pid", 7)]);
+        let (_, digest) = catalog.runs().next().unwrap();
+        assert_eq!(digest.state(NOW), RunState::Running);
+    }
+
+    #[test]
     fn of_traces_that_name_their_run_the_newest_are_remembered() {
         let mut assigned = AssignedTraces::default();
         let count = ASSIGNED_TRACES as u64 + 1;
