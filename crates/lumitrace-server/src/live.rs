@@ -193,7 +193,7 @@ fn newest_matches(engine: &QueryEngine, query: &TraceQuery, batches: &[Batch]) -
 /// Only after the subscription, so that no run falls in between; and nobody waits for it here.
 fn warm(engine: QueryEngine) {
     spawn_blocking(move || {
-        if let Err(error) = engine.runs(&RunQuery::default(), 0) {
+        if let Err(error) = engine.warm_up() {
             tracing::warn!(%error, "the training runs could not be read at the start");
         }
     });

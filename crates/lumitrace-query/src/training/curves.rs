@@ -145,8 +145,14 @@ impl RunFold {
                 .map(|(&step, _)| step.saturating_add(1))
         });
         let steps_per_epoch = self.steps_per_epoch().or(in_points.max())?;
-        let points = order.into_iter().filter(has_losses).flat_map(|epoch| {
-            let offset = ordinals[epoch as usize].saturating_mul(steps_per_epoch);
+        let epochs: Vec<u32> = order.into_iter().filter(has_losses).collect();
+        let count_on = self.losses_count_on(&epochs);
+        let points = epochs.into_iter().flat_map(|epoch| {
+            let offset = if count_on {
+                0
+            } else {
+                ordinals[epoch as usize].saturating_mul(steps_per_epoch)
+            };
             let time_unix_nano = self.epochs.rows[epoch as usize].end_unix_nano;
             let losses = &self.epoch_contents[epoch as usize].losses_at_steps;
             losses.iter().map(move |(&step, &value)| Point {
@@ -161,6 +167,17 @@ impl RunFold {
             group: SeriesGroup::Loss,
             x: XAxis::Step,
             points,
+        })
+    }
+
+    /// Whether the N of `loss_at_step_N` counts through the whole training: each epoch then begins
+    /// beyond where the one before ended.
+    fn losses_count_on(&self, epochs: &[u32]) -> bool {
+        let losses = |epoch: &u32| &self.epoch_contents[*epoch as usize].losses_at_steps;
+        epochs.windows(2).all(|pair| {
+            let last = losses(&pair[0]).last_key_value();
+            let first = losses(&pair[1]).first_key_value();
+            matches!((last, first), (Some(last), Some(first)) if first.0 > last.0)
         })
     }
 
@@ -425,6 +442,18 @@ mod tests {
             batches("global_step", 10, 7..9, 0.0),
             "step 7:0 8:1",
         );
+    }
+
+    #[test]
+    fn losses_at_steps_are_taken_as_global_unless_they_start_anew() {
+        let run = |second: &'static str| {
+            [
+                epoch(10, 1, 0.0).with("loss_at_step_1", 0.5),
+                epoch(20, 2, 10.0).with(second, 0.25),
+            ]
+        };
+        check("loss_at_step", run("loss_at_step_3"), "step 1:0.5 3:0.25");
+        check("loss_at_step", run("loss_at_step_1"), "step 1:0.5 3:0.25");
     }
 
     #[test]
