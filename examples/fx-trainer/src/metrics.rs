@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_batch_size_gives_the_same_metrics(
+        fn t35_every_batch_size_gives_the_same_metrics(
             samples in proptest::collection::vec(
                 (0.0..9.0f64, any::<bool>(), proptest::array::uniform3(-5.0..5.0f64)), 1..40),
             batch_size in 1usize..45,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_last_batch_counts_for_its_samples_only() {
+    fn t35_a_short_last_batch_counts_for_its_samples_only() {
         let sample = |loss, right, error| (loss, right, [error; 3]);
         let samples = [
             sample(1.0, true, 0.0),

@@ -11,7 +11,9 @@ use crate::cli::TracingArguments;
 ///
 /// The guard sends what is left when it is dropped.
 pub fn set_up(service_name: &str, arguments: &TracingArguments) -> Tracing {
-    let mut set_up = lumitrace::setup_tracing(service_name).enabled(!arguments.no_tracing);
+    let mut set_up = lumitrace::setup_tracing(service_name)
+        .service_version(env!("CARGO_PKG_VERSION"))
+        .enabled(!arguments.no_tracing);
     if let Some(endpoint) = &arguments.otlp_endpoint {
         set_up = set_up.endpoint(endpoint);
     }

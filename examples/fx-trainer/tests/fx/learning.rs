@@ -50,7 +50,7 @@ fn a_validation_that_gets_no_better_stops_the_training_early() {
 }
 
 #[test]
-fn every_batch_size_measures_the_same_also_with_a_last_batch_of_one() {
+fn t35_every_batch_size_measures_the_same_also_with_a_last_batch_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let settings = tiny(&tasks::multitask(true), folder.path());
     let zone = bars::central_time().unwrap();

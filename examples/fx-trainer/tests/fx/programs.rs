@@ -79,7 +79,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[test]
-fn each_program_reports_under_its_own_service_name_to_the_endpoint_of_the_environment() {
+fn t5_t7_each_program_reports_under_its_own_service_name_to_the_endpoint_of_the_environment() {
     for (program, service) in [
         (env!("CARGO_BIN_EXE_run_training"), "sequence-training"),
         (
@@ -118,6 +118,10 @@ fn each_program_reports_under_its_own_service_name_to_the_endpoint_of_the_enviro
                 };
                 assert_eq!(attribute("service.name"), Some(service));
                 assert_eq!(
+                    attribute("service.version"),
+                    Some(env!("CARGO_PKG_VERSION"))
+                );
+                assert_eq!(
                     attribute("deployment.environment.name"),
                     Some("development")
                 );
@@ -143,7 +147,7 @@ fn each_program_reports_under_its_own_service_name_to_the_endpoint_of_the_enviro
 }
 
 #[test]
-fn without_tracing_nothing_is_sent() {
+fn t4_without_tracing_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let (address, requests) = receiver();
     let output = command(env!("CARGO_BIN_EXE_run_training"), "gbpusd", folder.path())

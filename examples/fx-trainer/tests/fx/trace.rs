@@ -48,7 +48,7 @@ const GROUPS: &str = "feature_groups=price,sma,ema,rsi,bollinger,atr,volatility,
                       wick_imbalance,microstructure,intrinsic_time";
 
 #[test]
-fn a_single_task_run_sends_exactly_the_documented_tree() {
+fn t17_t18_t29_a_single_task_run_sends_exactly_the_documented_tree_and_attributes() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, spans) = run(&single(folder.path()));
     outcome.unwrap();
@@ -117,7 +117,7 @@ fn without_positions(text: &str) -> String {
 }
 
 #[test]
-fn a_multi_task_run_sends_the_loss_of_every_task_and_every_validation_metric() {
+fn t29_a_multi_task_run_sends_the_loss_of_every_task_and_every_validation_metric() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = multitask(folder.path());
     settings.train.epochs = 1;
@@ -160,7 +160,7 @@ fn a_multi_task_run_sends_the_loss_of_every_task_and_every_validation_metric() {
 }
 
 #[test]
-fn all_spans_of_a_run_are_one_trace_and_the_validation_covers_the_evaluation() {
+fn t17_t19_all_spans_of_a_run_are_one_trace_and_the_validation_covers_the_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, spans) = run(&single(folder.path()));
     outcome.unwrap();
@@ -181,7 +181,7 @@ fn all_spans_of_a_run_are_one_trace_and_the_validation_covers_the_evaluation() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_ends_the_run_with_one_exception_on_the_batch() {
+fn t20_t21_a_loss_that_is_not_finite_ends_the_run_with_one_exception_on_the_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = single(folder.path());
     settings.train.learning_rate = 1e30;
@@ -228,7 +228,7 @@ fn a_loss_that_is_not_finite_ends_the_run_with_one_exception_on_the_batch() {
 }
 
 #[test]
-fn bars_that_cannot_be_read_fail_the_data_loading() {
+fn t20_t21_bars_that_cannot_be_read_fail_the_data_loading() {
     let folder = tempfile::tempdir().unwrap();
     let settings = single(folder.path());
     let bars = settings.data.input_root.join("gbpusd");
@@ -253,7 +253,7 @@ fn bars_that_cannot_be_read_fail_the_data_loading() {
 }
 
 #[test]
-fn a_run_is_the_same_with_tracing_on_off_and_without_a_collector() {
+fn t4_a_run_is_the_same_with_tracing_on_off_and_without_a_collector() {
     for settings in [single, multitask] {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(folder.path());
