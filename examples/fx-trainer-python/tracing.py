@@ -56,6 +56,7 @@ except ImportError as import_error:
     trace_function = _unchanged
 
 __all__ = [
+    "VERSION",
     "TracingContext",
     "get_tracer",
     "set_up_program_tracing",
@@ -67,6 +68,10 @@ __all__ = [
     "trace_training_epoch",
     "trace_validation",
 ]
+
+
+# Of the programs of the example, which are released with Lumitrace.
+VERSION = "0.1.0"
 
 
 def set_up_program_tracing(
@@ -81,6 +86,7 @@ def set_up_program_tracing(
     try:
         setup_tracing(
             service_name=service_name,
+            service_version=VERSION,
             **{key: value for key, value in given.items() if value is not None},
         )
     except Exception as error:  # Tracing must never stop a training, whatever its set-up raises.

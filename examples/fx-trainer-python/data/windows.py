@@ -23,7 +23,7 @@ class WindowSettings:
     """
 
     t_in: int = 120
-    stride: int = 4
+    stride: int = 8
     train_ratio: float = 0.70
     val_ratio: float = 0.15
 

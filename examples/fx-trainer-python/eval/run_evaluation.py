@@ -104,7 +104,13 @@ def main(arguments: list[str] | None = None) -> int:
         dataset = prepare_dataset(pair, card.tasks, card.dataset, card.scaling)
         evaluate(model.to(device), dataset, card, given.batch_size, device, not given.disable_risk)
 
-    return run_for_pairs("evaluation_run", given.pairs, {"device": given.device}, evaluate_pair)
+    return run_for_pairs(
+        "evaluation_run",
+        given.pairs,
+        {"device": given.device},
+        evaluate_pair,
+        quiet=given.quiet,
+    )
 
 
 if __name__ == "__main__":

@@ -17,13 +17,17 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tracing import VERSION
+
 EXAMPLE_FOLDER = Path(__file__).resolve().parents[1]
 PROGRAMS = {
     "train/run_training.py": "sequence-training",
     "train/run_training_multitask.py": "sequence-multitask-training",
 }
 both_programs = pytest.mark.parametrize("program", PROGRAMS)
-TINY = ("--bars 500 --t-in 16 --epochs 1 --batch-size 32 --device cpu --log-every 2").split()
+TINY = (
+    "--bars 500 --t-in 16 --stride 4 --epochs 1 --batch-size 32 --device cpu --log-every 2"
+).split()
 
 
 class Collector:
@@ -175,7 +179,7 @@ def test_a_run_is_one_trace_in_the_documented_tree(traced_run: TracedRun) -> Non
     assert parents - {b""} <= set(collector.spans)
 
 
-def test_spans_carry_the_documented_attributes(traced_run: TracedRun) -> None:
+def test_t29_spans_carry_the_documented_attributes(traced_run: TracedRun) -> None:
     collector = traced_run.collector
     multi = "multitask" in traced_run.program
 
@@ -211,12 +215,31 @@ def test_spans_carry_the_documented_attributes(traced_run: TracedRun) -> None:
 
 
 def test_each_program_reports_its_own_service_and_environment(traced_run: TracedRun) -> None:
-    """T5, T7."""
+    """T5, T7, S2."""
     assert traced_run.collector.resources
     for resource in traced_run.collector.resources:
         assert resource["service.name"] == PROGRAMS[traced_run.program]
+        assert resource["service.version"] == VERSION
         assert resource["deployment.environment.name"] == "development"
         assert resource["deployment.environment"] == "development"
+
+
+def test_the_programs_have_the_version_of_the_release() -> None:
+    workspace = EXAMPLE_FOLDER.parents[1] / "Cargo.toml"
+    assert f'version = "{VERSION}"' in workspace.read_text()
+    result = run_program("train/run_training.py", EXAMPLE_FOLDER, "--version")
+    assert result.stdout == f"run_training.py {VERSION}\n"
+
+
+@both_programs
+def test_a_quiet_program_prints_problems_only(program: str, tmp_path: Path) -> None:
+    flags = ["--quiet", "--no-tracing", "--max-batches", "1", "--grad-clip", "0"]
+    result = run_program(program, tmp_path, *flags)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    result = run_program(program, tmp_path, *flags, "--learning-rate", "1e30", "--max-batches", "9")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: gbpusd: the loss became ")
 
 
 def test_the_flags_win_over_the_environment(

@@ -113,7 +113,12 @@ def _add_loop_arguments(parser: argparse.ArgumentParser, default_epochs: int) ->
     add("--epochs", type=positive_int, default=default_epochs, help="at most so many")
     add("--learning-rate", type=_positive, default=defaults.learning_rate, help="of AdamW")
     add("--weight-decay", type=_not_negative, default=defaults.weight_decay, help="of AdamW")
-    add("--grad-clip", type=_positive, default=defaults.grad_clip, help="largest gradient norm")
+    add(
+        "--grad-clip",
+        type=_not_negative,
+        default=defaults.grad_clip,
+        help="largest gradient norm; 0 lets gradients be",
+    )
     add("--patience", type=int, default=defaults.patience, help="epochs without gain; 0: no stop")
     add("--log-every", type=positive_int, default=defaults.log_every, help="batches per report")
     add("--max-batches", type=positive_int, help="of an epoch, for quick trials")

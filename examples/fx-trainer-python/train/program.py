@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from data.bars import DataError
-from tracing import TracingContext, get_tracer, set_up_program_tracing
+from tracing import VERSION, TracingContext, get_tracer, set_up_program_tracing
 from train.core.checkpoints import CheckpointError
 
 tracer = get_tracer(__name__)
@@ -49,6 +50,8 @@ def add_program_arguments(parser: argparse.ArgumentParser, default_checkpoint: s
         action="store_true",
         help="evaluate predicted directions without the risk gate",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    parser.add_argument("--quiet", action="store_true", help="print problems only")
     group = parser.add_argument_group("tracing")
     group.add_argument("--no-tracing", action="store_true", help="send no spans")
     group.add_argument(
@@ -67,7 +70,8 @@ def check_program_arguments(parser: argparse.ArgumentParser, given: argparse.Nam
     except RuntimeError as error:
         parser.error(f"--device: {error}")
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("there is no usable CUDA device, so the CPU is used")
+        if not given.quiet:
+            print("there is no usable CUDA device, so the CPU is used")
         given.device = "cpu"
     torch.set_num_threads(given.threads)
 
@@ -88,6 +92,8 @@ def run_for_pairs(
     pairs: tuple[str, ...],
     attributes: Mapping[str, Any],
     handle: Callable[[str], None],
+    *,
+    quiet: bool,
 ) -> int:
     """Handle each pair in a run span of its own; return the program's exit status.
 
@@ -96,7 +102,10 @@ def run_for_pairs(
     status = 0
     for pair in pairs:
         try:
-            with TracingContext(tracer, span_name, {"pair": pair, **attributes}):
+            with (
+                contextlib.redirect_stdout(None if quiet else sys.stdout),
+                TracingContext(tracer, span_name, {"pair": pair, **attributes}),
+            ):
                 handle(pair)
         except _EXPECTED_ERRORS as error:
             print(f"error: {pair}: {error}", file=sys.stderr)

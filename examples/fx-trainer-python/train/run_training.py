@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         training.pairs,
         attributes,
         lambda pair: train_pair(pair, (task,), {}, training, train_model),
+        quiet=training.given.quiet,
     )
 
 

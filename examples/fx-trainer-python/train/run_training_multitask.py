@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         training.pairs,
         attributes,
         lambda pair: train_pair(pair, tasks, weights, training, train_multitask),
+        quiet=training.given.quiet,
     )
 
 

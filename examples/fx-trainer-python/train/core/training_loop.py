@@ -167,7 +167,8 @@ class TrainingLoop:
         loss: Tensor = (self._weights * losses).sum()
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.grad_clip)
+        if self._settings.grad_clip > 0.0:
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.grad_clip)
         self._optimizer.step()
         # The only read from the device in a batch: everything that is reported, at once.
         total, *task_values = torch.cat([loss.detach()[None], losses.detach()]).tolist()
