@@ -38,8 +38,9 @@ enum Current {
     #[default]
     Nothing,
     Recorded(Arc<Recording>),
-    /// A span of another process, or one that nobody records.
-    Known(SpanContext),
+    /// A span of another process, or one that nobody records. Shared, so that a context is small:
+    /// it is moved twice per span.
+    Known(Arc<SpanContext>),
 }
 
 impl Context {
@@ -52,7 +53,7 @@ impl Context {
     pub fn of_span(span: &Span) -> Self {
         let current = match span.recording() {
             Some(recording) => Current::Recorded(Arc::clone(recording)),
-            None if span.context().is_valid() => Current::Known(span.context().clone()),
+            None if span.context().is_valid() => Current::Known(Arc::new(span.context().clone())),
             None => Current::Nothing,
         };
         Self { current }
@@ -62,7 +63,7 @@ impl Context {
     /// another process.
     pub fn of_span_context(context: SpanContext) -> Self {
         Self {
-            current: Current::Known(context),
+            current: Current::Known(Arc::new(context)),
         }
     }
 
@@ -81,7 +82,7 @@ impl Context {
         match &self.current {
             Current::Nothing => Span::none(),
             Current::Recorded(recording) => Span::reference(Arc::clone(recording)),
-            Current::Known(context) => Span::not_recorded(context.clone()),
+            Current::Known(context) => Span::not_recorded(SpanContext::clone(context)),
         }
     }
 

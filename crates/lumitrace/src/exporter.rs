@@ -151,6 +151,10 @@ impl ExportBatch {
         self.spans.is_empty()
     }
 
+    pub(crate) fn into_spans(self) -> Vec<ScopedSpan> {
+        self.spans
+    }
+
     /// The batch as an OTLP `ExportTraceServiceRequest` in protobuf.
     pub fn otlp_protobuf(&self) -> &[u8] {
         self.otlp.get_or_init(|| {

@@ -71,11 +71,22 @@ pub(crate) fn set_all(
     value_length: Option<usize>,
 ) -> (Vec<KeyValue>, u32) {
     let mut kept = Vec::with_capacity(attributes.len().min(count_limit));
-    let mut dropped = 0;
-    for attribute in attributes {
-        dropped += u32::from(!set(&mut kept, attribute, count_limit, value_length));
-    }
+    let dropped = set_each(&mut kept, attributes, count_limit, value_length);
     (kept, dropped)
+}
+
+/// [`set`]s each of `added` in `attributes`; returns how many found no place.
+pub(crate) fn set_each(
+    attributes: &mut Vec<KeyValue>,
+    added: Vec<KeyValue>,
+    count_limit: usize,
+    value_length: Option<usize>,
+) -> u32 {
+    let mut dropped = 0;
+    for attribute in added {
+        dropped += u32::from(!set(attributes, attribute, count_limit, value_length));
+    }
+    dropped
 }
 
 fn cut(value: &mut Value, length: usize) {

@@ -1,14 +1,15 @@
 //! From ended spans to exporters: one queue and one worker thread per provider and process.
 //!
-//! Modules in reading order: `shards` (locks that threads do not share), `open_spans`, `queue`,
-//! `control` (waking, flushing, stopping the worker), `worker`, `delivery` (one exporter with its
-//! retries).
+//! Modules in reading order: `spares` (recordings for reuse), `shards` (locks that threads do not
+//! share), `open_spans`, `queue`, `control` (waking, flushing, stopping the worker), `worker`,
+//! `delivery` (one exporter with its retries).
 
 mod control;
 mod delivery;
 mod open_spans;
 mod queue;
 mod shards;
+mod spares;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use control::Control;
 pub use control::FlushError;
 use open_spans::OpenSpans;
 use queue::SpanQueue;
+use spares::Spares;
 
 /// Makes the exporter of one process: a forked child cannot share its parent's.
 pub(crate) type ExporterFactory = Box<dyn Fn() -> Box<dyn SpanExporter> + Send + Sync>;
@@ -42,6 +44,7 @@ pub(crate) struct PipelineSettings {
 pub(crate) struct Pipeline {
     generation: u32,
     settings: &'static PipelineSettings,
+    spares: Spares,
     queue: SpanQueue,
     open_spans: OpenSpans,
     control: Control,
@@ -90,6 +93,7 @@ impl Pipeline {
         Self {
             generation: fork::generation(),
             settings,
+            spares: Spares::default(),
             queue: SpanQueue::new(&settings.batch),
             open_spans: OpenSpans::default(),
             control: Control::default(),
@@ -119,6 +123,10 @@ impl Pipeline {
         &self.settings.limits
     }
 
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -137,17 +145,17 @@ impl Pipeline {
     }
 
     /// Takes over a span that has ended; where too many wait already, drops and counts it.
-    pub(crate) fn submit(&self, recording: &Arc<Recording>, size_bytes: usize) {
+    pub(crate) fn submit(&self, recording: Arc<Recording>, size_bytes: usize) {
         if !self.has_exporters() {
             return;
         }
-        match self.queue.push(Arc::clone(recording), size_bytes) {
+        match self.queue.push(recording, size_bytes) {
             Ok(is_batch_full) => {
                 if is_batch_full {
                     self.control.wake_if_sleeping();
                 }
             }
-            Err(queue::Full) => {
+            Err(recording) => {
                 self.counters
                     .queue_full_spans
                     .fetch_add(1, Ordering::Relaxed);

@@ -63,14 +63,12 @@ impl Recorder {
     pub(crate) fn start(
         &'static self,
         instrumentation: &'static Instrumentation,
-        parent: Option<SpanContext>,
+        parent: Option<&SpanContext>,
         mut beginning: Beginning,
     ) -> Span {
-        let trace_id = parent
-            .as_ref()
-            .map_or_else(ids::trace_id, SpanContext::trace_id);
+        let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
         let decision = self.sampler.should_sample(&SamplingParameters {
-            parent: parent.as_ref(),
+            parent,
             trace_id,
             name: &beginning.name,
             kind: beginning.kind,
@@ -79,7 +77,7 @@ impl Recorder {
         });
         let is_sampled = decision == SamplingDecision::RecordAndSample;
         let span_id = ids::span_id();
-        let context = match &parent {
+        let context = match parent {
             Some(parent) => parent.child(span_id, is_sampled),
             None => SpanContext::root(trace_id, span_id, is_sampled),
         };

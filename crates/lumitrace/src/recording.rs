@@ -43,6 +43,7 @@ pub(crate) struct Parent {
     pub(crate) is_remote: bool,
 }
 
+#[derive(Default)]
 struct RecordedData {
     name: Text,
     kind: SpanKind,
@@ -73,43 +74,66 @@ struct Announcement {
     is_outdated: bool,
 }
 
+/// Attributes for which a recording keeps memory from one span to the next.
+const MAX_KEPT_ATTRIBUTES: usize = 16;
+
 impl Recording {
+    /// Begins a recording, in the memory of an earlier one where there is some.
     pub(crate) fn start(
         context: SpanContext,
         instrumentation: &'static Instrumentation,
         pipeline: &'static Pipeline,
         beginning: Beginning,
     ) -> Arc<Self> {
-        let offset_unix_nano = clock::offset_unix_nano();
-        let start = beginning.start_unix_nano;
-        let limits = pipeline.limits();
-        let (attributes, dropped_attributes_count) = match beginning.attributes {
-            none if none.is_empty() => (none, 0),
-            some => limits::set_all(some, limits.attributes, limits.value_length),
+        // Only one that nobody refers to any more: a handle never sees another span.
+        if let Some(mut spare) = pipeline.spares().take()
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            place.instrumentation = instrumentation;
+            place.pipeline = pipeline;
+            place.begin(context, beginning);
+            return spare;
+        }
+        let mut recording = Self {
+            context: SpanContext::default(),
+            instrumentation,
+            pipeline,
+            offset_unix_nano: 0,
+            ended: AtomicBool::new(true),
+            data: Mutex::default(),
         };
-        let mut data = RecordedData {
-            name: beginning.name,
-            kind: beginning.kind,
-            parent: beginning.parent,
-            start_unix_nano: start.unwrap_or_else(|| clock::monotonic_nano() + offset_unix_nano),
-            end_unix_nano: 0,
-            attributes,
-            dropped_attributes_count,
-            details: None,
-            announcement: Announcement::default(),
-        };
+        recording.begin(context, beginning);
+        Arc::new(recording)
+    }
+
+    /// Writes field by field: a whole recording, made elsewhere and moved here, costs more than
+    /// the clock.
+    fn begin(&mut self, context: SpanContext, beginning: Beginning) {
+        let limits = self.pipeline.limits();
+        self.offset_unix_nano = clock::offset_unix_nano();
+        let start_unix_nano = beginning
+            .start_unix_nano
+            .unwrap_or_else(|| self.now_unix_nano());
+        self.context = context;
+        *self.ended.get_mut() = false;
+        let data = self.data.get_mut();
+        data.name = beginning.name;
+        data.kind = beginning.kind;
+        data.parent = beginning.parent;
+        data.start_unix_nano = start_unix_nano;
+        data.end_unix_nano = 0;
+        data.attributes.clear();
+        data.dropped_attributes_count = limits::set_each(
+            &mut data.attributes,
+            beginning.attributes,
+            limits.attributes,
+            limits.value_length,
+        );
+        data.details = None;
+        data.announcement = Announcement::default();
         for link in beginning.links {
             data.add_link(link, limits);
         }
-        let ended = AtomicBool::new(false);
-        Arc::new(Self {
-            context,
-            instrumentation,
-            pipeline,
-            offset_unix_nano,
-            ended,
-            data: Mutex::new(data),
-        })
     }
 
     pub(crate) fn context(&self) -> &SpanContext {
@@ -215,7 +239,7 @@ impl Recording {
     }
 
     /// Ends the span and hands it to the queue; a span that has ended stays as it is.
-    pub(crate) fn end(self: &Arc<Self>, end_unix_nano: Option<u64>) {
+    pub(crate) fn end(self: Arc<Self>, end_unix_nano: Option<u64>) {
         if !self.pipeline.is_of_this_process() {
             return;
         }
@@ -229,7 +253,8 @@ impl Recording {
             self.ended.store(true, Ordering::Release);
             data.size_bytes()
         };
-        self.pipeline.submit(self, size_bytes);
+        let pipeline = self.pipeline;
+        pipeline.submit(self, size_bytes);
     }
 
     /// A copy of what is recorded so far; of a span of another process, nothing.
@@ -250,9 +275,12 @@ impl Recording {
         }
     }
 
-    /// The size that the span was submitted with, in bytes.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.data.lock().size_bytes()
+    /// Keeps the memory of `attributes` for the next span, unless it is much.
+    pub(crate) fn keep_memory(&mut self, mut attributes: Vec<KeyValue>) {
+        attributes.clear();
+        if attributes.capacity() <= MAX_KEPT_ATTRIBUTES {
+            self.data.get_mut().attributes = attributes;
+        }
     }
 
     /// The announcement of this open span, if one is due now.

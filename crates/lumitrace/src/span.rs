@@ -244,14 +244,14 @@ impl Span {
     /// Ends the span now. Further calls change nothing.
     pub fn end(&self) {
         if let Some(recording) = self.recording() {
-            recording.end(None);
+            Arc::clone(recording).end(None);
         }
     }
 
     /// Ends the span at a given time, in nanoseconds since the Unix epoch.
     pub fn end_at(&self, end_unix_nano: u64) {
         if let Some(recording) = self.recording() {
-            recording.end(Some(end_unix_nano));
+            Arc::clone(recording).end(Some(end_unix_nano));
         }
     }
 
@@ -295,7 +295,10 @@ impl Drop for Span {
             if std::thread::panicking() {
                 self.record_panic();
             }
-            recording.end(None);
+            let nothing = State::NotRecorded(SpanContext::default());
+            if let State::Owned(recording) = std::mem::replace(&mut self.state, nothing) {
+                recording.end(None);
+            }
         }
     }
 }

@@ -243,11 +243,11 @@ impl SpanBuilder {
             ParentChoice::Root => None,
             ParentChoice::Given(parent) => Some(parent),
         };
-        let parent = parent.filter(SpanContext::is_valid);
+        let parent = parent.as_ref().filter(|parent| parent.is_valid());
         match self.instrumentation.recorder() {
             Some(recorder) => recorder.start(self.instrumentation, parent, self.beginning),
             // So that a trace passes through an untraced part unbroken.
-            None => parent.map_or_else(Span::none, Span::not_recorded),
+            None => parent.cloned().map_or_else(Span::none, Span::not_recorded),
         }
     }
 

@@ -7,12 +7,14 @@ use super::shards::Shards;
 use crate::BatchSettings;
 use crate::recording::Recording;
 
-/// The queue holds as many spans, or bytes, as it may.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+/// A span that waits, and the bytes that it was counted with.
+pub(crate) struct Waiting {
+    pub(crate) recording: Arc<Recording>,
+    pub(crate) size_bytes: usize,
+}
 
 pub(crate) struct SpanQueue {
-    waiting: Shards<Vec<Arc<Recording>>>,
+    waiting: Shards<Vec<Waiting>>,
     /// Spans and bytes that wait, in the queue or with the worker, in one number so that one
     /// atomic addition claims both: see [`Load`].
     load: AtomicU64,
@@ -55,8 +57,12 @@ impl SpanQueue {
         }
     }
 
-    /// Adds a span; returns whether a whole batch waits.
-    pub(crate) fn push(&self, recording: Arc<Recording>, size_bytes: usize) -> Result<bool, Full> {
+    /// Adds a span; returns whether a whole batch waits, or the span where there is no room.
+    pub(crate) fn push(
+        &self,
+        recording: Arc<Recording>,
+        size_bytes: usize,
+    ) -> Result<bool, Arc<Recording>> {
         let claim = Load::new(1, size_bytes);
         // SeqCst pairs with the worker, which first says that it sleeps and then looks here.
         let before = Load(self.load.fetch_add(claim.0, Ordering::SeqCst));
@@ -64,16 +70,19 @@ impl SpanQueue {
             before.spans() < self.max.spans() && before.bytes() + claim.bytes() <= self.max.bytes();
         if !fits {
             self.load.fetch_sub(claim.0, Ordering::Relaxed);
-            return Err(Full);
+            return Err(recording);
         }
-        self.waiting.own().lock().push(recording);
+        self.waiting.own().lock().push(Waiting {
+            recording,
+            size_bytes,
+        });
         Ok(before.spans() + 1 >= self.batch_spans)
     }
 
     /// Moves what waits to the end of `taken`. It counts as waiting until [`release`]d.
     ///
     /// [`release`]: SpanQueue::release
-    pub(crate) fn take_into(&self, taken: &mut impl Extend<Arc<Recording>>) {
+    pub(crate) fn take_into(&self, taken: &mut impl Extend<Waiting>) {
         for shard in self.waiting.all() {
             taken.extend(shard.lock().drain(..));
         }

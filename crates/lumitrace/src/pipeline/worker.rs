@@ -11,6 +11,7 @@ use lumitrace_model::Resource;
 use super::Pipeline;
 use super::control::Request;
 use super::delivery::Delivery;
+use super::queue::Waiting;
 use crate::clock;
 use crate::exporter::{ExportBatch, ScopedSpan};
 use crate::notice::Notice;
@@ -44,7 +45,10 @@ struct Worker {
     resource: Arc<Resource>,
     deliveries: Vec<Delivery>,
     /// Taken from the queue, but not sent yet; still counted as waiting there.
-    backlog: VecDeque<Arc<Recording>>,
+    backlog: VecDeque<Waiting>,
+    /// The recordings of the batch that is being sent, and a buffer for the spans of the next.
+    emptied: Vec<Arc<Recording>>,
+    spans: Vec<ScopedSpan>,
     next_send: Instant,
     next_look: Instant,
 }
@@ -61,6 +65,8 @@ impl Worker {
             resource: Arc::new(pipeline.resource()),
             deliveries,
             backlog: VecDeque::new(),
+            emptied: Vec::new(),
+            spans: Vec::new(),
             next_send: now + FIRST_SEND_AFTER,
             next_look: now,
         };
@@ -132,29 +138,52 @@ impl Worker {
                     delivery.send(deadline);
                 }
             }
+            self.recycle(batch);
         }
     }
 
     fn next_batch(&mut self, max_spans: usize) -> ExportBatch {
         let max_bytes = self.pipeline.settings.batch.max_batch_bytes;
-        let mut spans = Vec::with_capacity(max_spans.min(self.backlog.len()));
+        let mut spans = std::mem::take(&mut self.spans);
         let mut bytes = 0;
-        while let Some(recording) = self.backlog.front() {
-            let size_bytes = recording.size_bytes();
+        while let Some(Waiting { size_bytes, .. }) = self.backlog.front() {
             let is_full = spans.len() == max_spans || bytes + size_bytes > max_bytes;
             if is_full && !spans.is_empty() {
                 break;
             }
             bytes += size_bytes;
+            let Some(Waiting { recording, .. }) = self.backlog.pop_front() else {
+                break;
+            };
             let scope = &recording.instrumentation().scope;
             spans.push(ScopedSpan {
                 scope,
                 span: recording.take(),
             });
-            self.backlog.pop_front();
+            self.emptied.push(recording);
         }
         self.pipeline.queue.release(spans.len(), bytes);
         ExportBatch::new(Arc::clone(&self.resource), spans)
+    }
+
+    /// Gives the recordings of a batch that was sent back to the traced threads, with the memory
+    /// of their attributes, unless somebody still refers to them.
+    fn recycle(&mut self, batch: Arc<ExportBatch>) {
+        // A batch that could not be sent stays with its delivery.
+        let batch = Arc::into_inner(batch);
+        let mut spans = batch.map(ExportBatch::into_spans).unwrap_or_default();
+        let mut spans_sent = spans.drain(..);
+        self.emptied.retain_mut(|recording| {
+            let attributes = spans_sent.next().map(|scoped| scoped.span.attributes);
+            let Some(recording) = Arc::get_mut(recording) else {
+                return false;
+            };
+            recording.keep_memory(attributes.unwrap_or_default());
+            true
+        });
+        drop(spans_sent);
+        self.spans = spans;
+        self.pipeline.spares.give_back(&mut self.emptied);
     }
 
     fn announce(&mut self, rule: AnnouncementRule) {
