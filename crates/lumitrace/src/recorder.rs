@@ -89,7 +89,7 @@ impl Recorder {
             is_remote: parent.is_remote(),
         });
         let pipeline = self.pipeline();
-        let recording = Recording::start(context, instrumentation, pipeline, beginning);
+        let recording = Recording::start(&context, instrumentation, pipeline, beginning);
         pipeline.opened(&recording);
         Span::owned(recording)
     }

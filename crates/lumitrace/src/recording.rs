@@ -80,7 +80,7 @@ const MAX_KEPT_ATTRIBUTES: usize = 16;
 impl Recording {
     /// Begins a recording, in the memory of an earlier one where there is some.
     pub(crate) fn start(
-        context: SpanContext,
+        context: &SpanContext,
         instrumentation: &'static Instrumentation,
         pipeline: &'static Pipeline,
         beginning: Beginning,
@@ -108,13 +108,13 @@ impl Recording {
 
     /// Writes field by field: a whole recording, made elsewhere and moved here, costs more than
     /// the clock.
-    fn begin(&mut self, context: SpanContext, beginning: Beginning) {
+    fn begin(&mut self, context: &SpanContext, beginning: Beginning) {
         let limits = self.pipeline.limits();
         self.offset_unix_nano = clock::offset_unix_nano();
         let start_unix_nano = beginning
             .start_unix_nano
             .unwrap_or_else(|| self.now_unix_nano());
-        self.context = context;
+        self.context = context.clone();
         *self.ended.get_mut() = false;
         let data = self.data.get_mut();
         data.name = beginning.name;

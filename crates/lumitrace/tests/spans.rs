@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::HashSet;
+
 use lumitrace::exporter::InMemoryExporter;
 use lumitrace::model::{SpanId, TraceId};
 use lumitrace::sampler::{AlwaysOff, ParentBased, TraceIdRatio};
@@ -13,7 +15,7 @@ use lumitrace::{
     Context, FutureExt, KeyValue, SpanContext, SpanKind, SpanLimits, StatusCode, TracerProvider,
     Value, current_span,
 };
-use support::{exceptions, flushed, in_memory, named};
+use support::{PATIENCE, exceptions, flushed, in_memory, named};
 
 #[test]
 fn t3_a_tracer_without_set_up_has_the_whole_api_and_does_nothing() {
@@ -561,4 +563,49 @@ fn a_context_is_carried_to_another_thread_without_keeping_the_span_open() {
     let outer = named(&spans, "outer");
     assert_eq!(named(&spans, "inner").parent_span_id, Some(outer.span_id));
     assert_eq!(outer.attribute("from"), Some(&Value::from("thread")));
+}
+
+#[test]
+fn a_span_shows_nothing_of_those_before_it_and_a_handle_stays_with_its_own() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("reuse");
+    let first = tracer.span("first").start();
+    first.set_attribute("number", -1);
+    first.set_status(StatusCode::Error, "failed");
+    first.add_event("event", vec![]);
+    first.add_link(&SpanContext::default(), vec![]);
+    let context = Context::of_span(&first);
+    first.end();
+    for round in 0..3_i64 {
+        for number in 0..100 {
+            let span = tracer.span("later").attribute("number", number).start();
+            if round == 1 {
+                span.set_status(StatusCode::Error, "failed");
+                span.set_attribute("round", round);
+                span.add_event("event", vec![]);
+                span.add_link(&SpanContext::default(), vec![]);
+            }
+        }
+        provider.force_flush(PATIENCE).unwrap();
+    }
+    assert_eq!(first.snapshot().unwrap().name, "first");
+    assert_eq!(context.span_context(), Some(first.context()));
+
+    let spans = flushed(provider, &exporter);
+    let ids: HashSet<_> = spans.iter().map(|span| span.span_id).collect();
+    assert_eq!((spans.len(), ids.len()), (301, 301));
+    for (index, span) in spans[1..].iter().enumerate() {
+        let number = KeyValue::new("number", (index % 100) as i64);
+        let is_full = (100..200).contains(&index);
+        let expected = if is_full {
+            vec![number, KeyValue::new("round", 1)]
+        } else {
+            vec![number]
+        };
+        assert_eq!(span.attributes, expected, "{index}");
+        assert_eq!(span.status.code == StatusCode::Error, is_full, "{index}");
+        let details = usize::from(is_full);
+        assert_eq!((span.events.len(), span.links.len()), (details, details));
+        assert_eq!(span.parent_span_id, None);
+    }
 }
