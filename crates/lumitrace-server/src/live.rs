@@ -3,7 +3,6 @@
 
 use crate::metrics::Metrics;
 use lumitrace_model::TraceId;
-use lumitrace_query::training::RunQuery;
 use lumitrace_query::{QueryEngine, RunId, TraceQuery};
 use lumitrace_store::SpanRecord;
 use std::collections::{HashMap, HashSet};
