@@ -112,6 +112,7 @@ PYTHON = Path(__file__).parent.parent
 README = PYTHON / "README.md"
 ROOT_README = PYTHON.parent / "README.md"
 GUIDE = PYTHON.parent / "docs" / "tracing.md"
+UI_EXAMPLE = PYTHON.parent / "ui" / "src" / "examples" / "training_loop.py"
 
 # An installed package has no documents: the tests may run apart from the source.
 needs_documents = pytest.mark.skipif(not GUIDE.exists(), reason="tests run apart from the source")
@@ -157,6 +158,17 @@ def test_T14_the_loop_of_the_projects_readme_sends_its_spans(
     losses = [batch.attributes["loss"] for batch in collector.named("batch_processing")]
     assert losses == [0.5] * 6
     assert [span.attributes["val_loss"] for span in collector.named("validation")] == [0.25] * 3
+
+
+@needs_documents
+def test_T14_the_program_that_the_web_interface_shows_runs(collector: Collector) -> None:
+    program = UI_EXAMPLE.read_text()
+    assert "http://localhost:4318" in program
+    run(program.replace("http://localhost:4318", collector.endpoint))
+    assert tracing.shutdown()
+    assert len(collector.named("training_epoch")) == 3
+    assert len(collector.named("batch_processing")) == 60
+    assert all("val_loss" in span.attributes for span in collector.named("validation"))
 
 
 @needs_documents
