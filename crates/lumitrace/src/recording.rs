@@ -1,8 +1,9 @@
 //! What is recorded of one span while it is open and until it is sent.
 //!
 //! The handle that the program holds, the contexts that refer to the span, the list of open spans
-//! and the queue all share one allocation. Its lock is taken by the traced program alone, except
-//! in the rare moment in which the worker thread announces a long-open span, so it costs no wait.
+//! and the queue all share one allocation, which serves a later span once nobody refers to it. Its
+//! lock is taken by the traced program alone, except in the rare moment in which the worker thread
+//! announces a long-open span, so it costs no wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
