@@ -88,17 +88,11 @@ fn wait_for_epoch(server: &Server, training: &mut Child, epoch: u64) -> anyhow::
     }
 }
 
-/// Builds what the browser looks at.
+/// Builds what the browser looks at, as the Rust tests build it: packages that are named one by one
+/// would be compiled a second time, with fewer features.
 fn build() -> anyhow::Result<()> {
     ui::build()?;
-    let packages = [
-        "build",
-        "--package",
-        "lumitrace-server",
-        "--package",
-        "fx-trainer",
-    ];
-    process::run(process::cargo().args(packages))
+    process::run(process::cargo().args(test::RUST_TESTS).arg("--no-run"))
 }
 
 fn fresh_folder(name: &str) -> anyhow::Result<std::path::PathBuf> {

@@ -112,18 +112,14 @@ impl Part {
     }
 }
 
+/// The cargo command of the Rust tests, which also builds every binary. The Python module's tests
+/// are pytest's: it needs an interpreter to be loaded into.
+pub(crate) const RUST_TESTS: [&str; 4] = ["test", "--workspace", "--exclude", "lumitrace-python"];
+
 fn rust() -> anyhow::Result<Tally> {
     // The server embeds the UI, and its tests look at it.
     ui::build()?;
-    // The Python module's tests are pytest's: it needs an interpreter to be loaded into.
-    let arguments = [
-        "test",
-        "--workspace",
-        "--exclude",
-        "lumitrace-python",
-        "--no-fail-fast",
-    ];
-    count(process::cargo().args(arguments))
+    count(process::cargo().args(RUST_TESTS).arg("--no-fail-fast"))
 }
 
 fn npm(arguments: &[&str]) -> anyhow::Result<Command> {
