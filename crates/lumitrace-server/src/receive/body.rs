@@ -195,12 +195,12 @@ mod tests {
         match encoding {
             Encoding::Identity => bytes.to_vec(),
             Encoding::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
             Encoding::Deflate => {
-                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
