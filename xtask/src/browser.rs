@@ -113,7 +113,7 @@ fn in_ui(mut command: Command, server: &Server, browser: &Path) -> Command {
         .env("CI", "true")
         .env("LUMITRACE_URL", &server.ui)
         .env("LUMITRACE_OTLP_URL", &server.otlp_http)
-        .env("LUMITRACE_CHROMIUM", browser);
+        .env(chromium::VARIABLE, browser);
     command
 }
 

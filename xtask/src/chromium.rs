@@ -6,6 +6,9 @@ use anyhow::Context;
 
 use crate::process;
 
+/// Names another browser.
+pub(crate) const VARIABLE: &str = "LUMITRACE_CHROMIUM";
+
 const KNOWN: [&str; 3] = [
     "/usr/bin/chromium",
     "/usr/bin/chromium-browser",
@@ -17,7 +20,7 @@ const KNOWN: [&str; 3] = [
 /// # Errors
 /// There is none and it could not be installed.
 pub(crate) fn find() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("LUMITRACE_CHROMIUM") {
+    if let Some(path) = std::env::var_os(VARIABLE) {
         return Ok(path.into());
     }
     let installed = || KNOWN.iter().map(PathBuf::from).find(|path| path.exists());

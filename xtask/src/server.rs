@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::process;
+use crate::{chromium, process};
 
 /// How long a server may take to say that it is ready; opening a large store is part of it.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,6 +39,8 @@ impl Server {
         let mut command = Command::new(binary);
         command.arg("serve").arg("--data-dir").arg(data_dir);
         command.arg("--ready-file").arg(&ready_file).args(extra);
+        // Ours, and no setting of the server, which refuses names that it does not know.
+        command.env_remove(chromium::VARIABLE);
         let child = command
             .stdin(Stdio::null())
             .spawn()
