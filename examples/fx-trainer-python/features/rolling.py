@@ -44,7 +44,8 @@ def exponential_filter(values: FloatArray, alpha: float, initial: float) -> Floa
     carry = decay ** np.arange(1, _BLOCK_LENGTH + 1)
 
     padding = -len(values) % _BLOCK_LENGTH
-    blocks = np.pad(values, (0, padding)).reshape(-1, _BLOCK_LENGTH) @ kernel.T
+    padded = np.pad(values, (0, padding)).reshape(-1, _BLOCK_LENGTH)
+    blocks: FloatArray = padded @ kernel.T
     level = initial
     for block in blocks:
         block += level * carry

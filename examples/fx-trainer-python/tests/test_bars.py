@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from data.bars import Bars, DataError, Dropped, clean_bars
@@ -26,7 +28,7 @@ def write(path: Path, *rows: str) -> Path:
     return path
 
 
-def times(*texts: str) -> np.ndarray:
+def times(*texts: str) -> npt.NDArray[Any]:
     return np.array(texts, dtype="datetime64[s]")
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from data.bars import Bars
@@ -18,7 +19,7 @@ from features.rolling import exponential_filter
 Row = Callable[[Bars, int], float]
 
 
-def window(values: np.ndarray, row: int, length: int) -> list[float]:
+def window(values: npt.NDArray[Any], row: int, length: int) -> list[float]:
     assert row + 1 >= length
     return [float(value) for value in values[row + 1 - length : row + 1]]
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from data.bars import Bars, DataError, Dropped, clean_bars
@@ -11,7 +13,7 @@ from data.prepare_dataset import BarSource, load_bars, main
 from data.synthetic_bars import generate_bars, trading_minutes
 
 
-def weekday(times: np.ndarray) -> np.ndarray:
+def weekday(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return (times.astype("datetime64[D]").astype(np.int64) + 3) % 7
 
 
