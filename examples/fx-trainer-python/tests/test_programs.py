@@ -336,8 +336,12 @@ def test_a_diverging_training_is_reported_without_a_traceback(tmp_path: Path) ->
 
 
 def test_an_interrupt_ends_the_program_and_its_spans(tmp_path: Path, collector: Collector) -> None:
-    """The signal is raised by the program itself, in its first validation."""
-    prelude = "import signal; sys.path.insert(0, '.'); import train.core.training_loop as loop; "
+    """The signal is raised by the program itself, in its first validation.
+
+    A shell starts programs in the background with the signal ignored, which they inherit.
+    """
+    prelude = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    prelude += "sys.path.insert(0, '.'); import train.core.training_loop as loop; "
     prelude += "loop.measure = lambda *_: signal.raise_signal(signal.SIGINT)"
     result = run_program(
         "train/run_training.py",
