@@ -1,10 +1,12 @@
 //! Searching: what to look for, and the walk over memtables and blocks.
 //!
 //! In reading order: `request` is what is asked for, `predicate` whether a span is it,
-//! `pruning` what need not be read, `cursor` reads one memtable or block in windows, and
-//! `walk` merges them.
+//! `pruning` what need not be read; a `cursor` reads one source in windows, `memtable_cursor` or
+//! `block_cursor`, and `walk` merges them.
 
+mod block_cursor;
 mod cursor;
+mod memtable_cursor;
 pub(crate) mod predicate;
 mod pruning;
 mod request;

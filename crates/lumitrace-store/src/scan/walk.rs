@@ -13,7 +13,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cursor::{BlockCursor, Cursor, MemtableCursor};
+use super::block_cursor::BlockCursor;
+use super::cursor::Cursor;
+use super::memtable_cursor::MemtableCursor;
 use super::predicate::Predicate;
 use crate::SpanRecord;
 use crate::block::Block;
