@@ -2,7 +2,13 @@
 
 use anyhow::Context;
 
-use crate::{process, workspace};
+use crate::cargo_tool::CargoTool;
+use crate::process;
+
+const CARGO_FUZZ: CargoTool = CargoTool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+};
 
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
@@ -19,13 +25,9 @@ pub(crate) struct Options {
 /// # Errors
 /// There is no nightly compiler, or a target found a bug; libFuzzer prints the input.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let tools = workspace::cache().join("cargo-fuzz");
-    if !tools.join("bin/cargo-fuzz").exists() {
-        let install = ["install", "cargo-fuzz", "--locked", "--root"];
-        process::run(process::cargo().args(install).arg(&tools))?;
-    }
+    let cargo_fuzz = CARGO_FUZZ.find()?;
     let fuzz = |arguments: &[&str]| {
-        let mut command = process::command(tools.join("bin/cargo-fuzz"));
+        let mut command = process::command(&cargo_fuzz);
         command
             .arg("fuzz")
             .args(arguments)

@@ -1,14 +1,15 @@
 //! Every developer command of Lumitrace, as `cargo xtask <command>`.
 //!
 //! What a command needs and a bare machine lacks, it obtains: npm packages, a newer Node, a Python
-//! environment, Debian's Chromium. Nothing is installed by hand.
+//! environment, Debian's Chromium, cargo-deny. Nothing is installed by hand.
 //!
 //! Modules in reading order: [`workspace`] (where things are), [`process`] (running programs),
-//! [`node`], [`python`], [`chromium`] (tools that are obtained), [`ui`], [`server`] (the binary
+//! [`cargo_tool`], [`node`], [`python`], [`chromium`] (tools that are obtained), [`ui`], [`server`] (the binary
 //! under test), [`demo`], [`test`] with [`tally`] and [`browser`], [`bench`], [`fuzz`].
 
 mod bench;
 mod browser;
+mod cargo_tool;
 mod chromium;
 mod demo;
 mod fuzz;
@@ -38,8 +39,9 @@ enum Command {
     /// Set up what the tests need and run all of them: formatting, lints, Rust, Python,
     /// TypeScript, browser.
     Test(test::Options),
-    /// Check formatting and lints of all three languages, without running tests.
-    Lint,
+    /// Check formatting and lints of all three languages, and what dependencies come in, without
+    /// running tests.
+    Lint(test::LintOptions),
     /// Measure ourselves beside the best peers and print each ratio with its bar.
     #[command(subcommand)]
     Bench(bench::Suite),
@@ -57,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
-        Command::Lint => test::run(&test::Options::lints()),
+        Command::Lint(options) => test::run(&options.parts()),
         Command::Bench(suite) => bench::run(&suite),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Ui => ui::build().map(|_| ()),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::ValueEnum;
 
+use crate::cargo_tool::CargoTool;
 use crate::node::Node;
 use crate::python::Environment;
 use crate::tally::Tally;
@@ -14,17 +15,34 @@ use crate::{browser, process, python, ui, workspace};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only these parts (repeatable); all of them by default.
+    /// Run only these parts (repeatable); all but `advisories` by default.
     #[arg(value_enum)]
     parts: Vec<Part>,
 }
 
-impl Options {
+/// Options of `cargo xtask lint`.
+#[derive(clap::Args)]
+pub(crate) struct LintOptions {
+    /// Also look for known vulnerabilities of dependencies. Not done otherwise: it fetches a
+    /// database from the network, and what that says tomorrow is not what it says today.
+    #[arg(long)]
+    advisories: bool,
+}
+
+impl LintOptions {
     /// The parts that check form rather than behaviour.
-    pub(crate) fn lints() -> Self {
-        Self {
-            parts: vec![Part::Format, Part::Clippy, Part::PythonLint, Part::UiLint],
+    pub(crate) fn parts(&self) -> Options {
+        let mut parts = vec![
+            Part::Format,
+            Part::Dependencies,
+            Part::Clippy,
+            Part::UiLint,
+            Part::PythonLint,
+        ];
+        if self.advisories {
+            parts.push(Part::Advisories);
         }
+        Options { parts }
     }
 }
 
@@ -33,6 +51,10 @@ impl Options {
 enum Part {
     /// rustfmt.
     Format,
+    /// Licences and sources of the Rust dependencies, by the rules of deny.toml.
+    Dependencies,
+    /// Known vulnerabilities of the Rust dependencies; runs only when named.
+    Advisories,
     /// clippy, warnings denied.
     Clippy,
     /// Unit, property, documentation and integration tests of all crates.
@@ -54,7 +76,11 @@ enum Part {
 /// # Errors
 /// Anything failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let wanted = |part: &Part| options.parts.is_empty() || options.parts.contains(part);
+    let wanted = |part: &Part| match options.parts.as_slice() {
+        // A database that changes by the day must not decide whether a change is good.
+        [] => *part != Part::Advisories,
+        named => named.contains(part),
+    };
     let mut total = Tally::default();
     let mut report = Vec::new();
     for part in Part::value_variants().iter().filter(|part| wanted(part)) {
@@ -70,7 +96,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         });
         total.add(tally);
         report.push(format!(
-            "{:<11} {:>5} passed {:>3} failed {:>6.0} s",
+            "{:<12} {:>5} passed {:>3} failed {:>6.0} s",
             format!("{part:?}"),
             tally.passed,
             tally.failed,
@@ -90,6 +116,8 @@ impl Part {
     fn run(self) -> anyhow::Result<Tally> {
         match self {
             Part::Format => check(process::cargo().args(["fmt", "--all", "--check"])),
+            Part::Dependencies => cargo_deny(&["bans", "licenses", "sources"]),
+            Part::Advisories => cargo_deny(&["advisories"]),
             Part::Clippy => check(process::cargo().args([
                 "clippy",
                 "--workspace",
@@ -110,6 +138,24 @@ impl Part {
             Part::Browser => browser::test(),
         }
     }
+}
+
+const CARGO_DENY: CargoTool = CargoTool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
+/// Each has a lock file of its own.
+const CARGO_WORKSPACES: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
+fn cargo_deny(rules: &[&str]) -> anyhow::Result<Tally> {
+    let cargo_deny = CARGO_DENY.find()?;
+    let mut tally = Tally::default();
+    for manifest in CARGO_WORKSPACES {
+        let mut command = process::command(&cargo_deny);
+        command.args(["--manifest-path", manifest, "--config", "deny.toml"]);
+        tally.add(check(command.arg("check").args(rules))?);
+    }
+    Ok(tally)
 }
 
 /// The cargo command of the Rust tests, which also builds every binary. The Python module's tests
