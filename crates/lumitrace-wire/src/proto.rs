@@ -3,6 +3,8 @@
 //! A [`Reader`] walks the fields of one message and hands out borrowed slices; a [`Writer`] appends
 //! fields to one buffer, nested messages in place.
 
+use std::ops::Range;
+
 use crate::DecodeError;
 
 /// One field of a message: its number and its value, by wire type.
@@ -59,6 +61,15 @@ impl<'a> Field<'a> {
     pub(crate) fn bytes(self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             FieldValue::Bytes(bytes, _) => Ok(bytes),
+            _ => Err(self.wrong_type("expected a length-delimited field")),
+        }
+    }
+
+    /// Where the content of a length-delimited field lies in the whole message.
+    pub(crate) fn range(self) -> Result<Range<u32>, DecodeError> {
+        match self.value {
+            // Messages of 4 GiB and more are refused before they are read.
+            FieldValue::Bytes(bytes, start) => Ok(start as u32..(start + bytes.len()) as u32),
             _ => Err(self.wrong_type("expected a length-delimited field")),
         }
     }
@@ -146,6 +157,13 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most keys, lengths and numbers have one byte.
+        if let Some(byte) = self.bytes.get(self.position)
+            && *byte < 0x80
+        {
+            self.position += 1;
+            return Ok(u64::from(*byte));
+        }
         let start = self.offset();
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {

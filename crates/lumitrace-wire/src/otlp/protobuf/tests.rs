@@ -4,12 +4,59 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use prost::Message as _;
 
+use lumitrace_model::{Event, KeyValue, Link, Span, Status, Value};
+
+use super::view::{AttributeView, SpanView};
 use super::*;
 use crate::otlp::samples;
 use crate::{DecodeError, DecodeLimits};
 
 fn decode(bytes: &[u8]) -> Result<crate::DecodedTraces, DecodeError> {
     decode_traces(bytes, &DecodeLimits::default())
+}
+
+/// A span put together from its head and its view.
+fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
+    fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<KeyValue> {
+        attributes.map(KeyValue::from).collect()
+    }
+    let view = SpanView::new(head.message(bytes));
+    let events = view.events().map(|event| Event {
+        time_unix_nano: event.time_unix_nano,
+        name: event.name.to_owned().into(),
+        attributes: collected(event.attributes()),
+        dropped_attributes_count: event.dropped_attributes_count,
+    });
+    let links = view.links().map(|link| Link {
+        trace_id: link.trace_id,
+        span_id: link.span_id,
+        trace_state: link.trace_state.to_owned().into(),
+        attributes: collected(link.attributes()),
+        dropped_attributes_count: link.dropped_attributes_count,
+        flags: link.flags,
+    });
+    Span {
+        trace_id: head.trace_id,
+        span_id: head.span_id,
+        parent_span_id: head.parent_span_id,
+        trace_state: view.trace_state.to_owned().into(),
+        flags: view.flags,
+        name: head.name(bytes).to_owned().into(),
+        kind: head.kind,
+        start_unix_nano: head.start_unix_nano,
+        end_unix_nano: head.end_unix_nano,
+        attributes: collected(view.attributes()),
+        dropped_attributes_count: view.dropped_attributes_count,
+        events: events.collect(),
+        dropped_events_count: view.dropped_events_count,
+        links: links.collect(),
+        dropped_links_count: view.dropped_links_count,
+        status: Status {
+            code: head.status_code,
+            message: view.status_message.to_owned().into(),
+        },
+        pending: head.pending,
+    }
 }
 
 proptest! {
@@ -49,6 +96,46 @@ proptest! {
     }
 
     #[test]
+    fn the_index_and_its_views_say_what_decoding_says(traces in samples::traces()) {
+        let bytes = encode_traces(&traces);
+        let index = index_traces(&bytes, &DecodeLimits::default())?;
+        let mut heads = index.spans.iter();
+        for group in &decode(&bytes)?.resource_spans {
+            for scope_spans in &group.scope_spans {
+                for span in &scope_spans.spans {
+                    let head = heads.next().unwrap();
+                    let origin = &index.origins[head.origin as usize];
+                    let part = |part: &Part| part.bytes(&bytes).to_vec();
+                    let text = |bytes: &Part| String::from_utf8(part(bytes)).unwrap();
+                    prop_assert_eq!(
+                        format!("{:?}", decode_resource(&part(&origin.resource))?),
+                        format!("{:?}", group.resource)
+                    );
+                    prop_assert_eq!(
+                        format!("{:?}", decode_scope(&part(&origin.scope))?),
+                        format!("{:?}", scope_spans.scope)
+                    );
+                    prop_assert_eq!(text(&origin.resource_schema_url), &group.schema_url[..]);
+                    prop_assert_eq!(text(&origin.scope_schema_url), &scope_spans.schema_url[..]);
+                    let decoded = decode_span(head.message(&bytes))?;
+                    prop_assert_eq!(format!("{decoded:?}"), format!("{span:?}"));
+                    prop_assert_eq!(format!("{:?}", viewed(head, &bytes)), format!("{span:?}"));
+                }
+            }
+        }
+        prop_assert!(heads.next().is_none());
+    }
+
+    #[test]
+    fn views_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        let view = SpanView::new(&bytes);
+        let values: Vec<_> = view.attributes().map(|it| Value::from(it.value)).collect();
+        let in_events = view.events().flat_map(|event| event.attributes()).count();
+        let in_links = view.links().flat_map(|link| link.attributes()).count();
+        prop_assert!(values.len() + in_events + in_links <= bytes.len());
+    }
+
+    #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         let _ = decode(&bytes);
     }
@@ -74,6 +161,30 @@ fn spans_with_invalid_ids_are_counted_and_the_rest_is_kept() {
     let decoded = decode(&encode_traces(&traces)).unwrap();
     assert_eq!((decoded.span_count(), decoded.rejected_spans), (1, 1));
     assert!(decoded.rejection.unwrap().contains("16 bytes"));
+}
+
+#[test]
+fn a_resource_in_pieces_is_read_as_one() {
+    let piece = |key: &str| {
+        let mut writer = crate::proto::Writer::default();
+        writer.bytes_always(1, &encode_attributes(&[KeyValue::new(key.to_owned(), 1)]));
+        writer.into_bytes()
+    };
+    let traces = samples::one_span();
+    let request = encode_traces(&traces);
+    // The first piece before the spans, the second after them.
+    let spans = {
+        let mut reader = crate::proto::Reader::new(&request);
+        reader.next().unwrap().unwrap().bytes().unwrap().to_vec()
+    };
+    let joined = [piece("first"), spans, piece("second")].concat();
+    let mut writer = crate::proto::Writer::default();
+    writer.bytes_always(1, &joined);
+    let bytes = writer.into_bytes();
+    let index = index_traces(&bytes, &DecodeLimits::default()).unwrap();
+    let resource = decode_resource(index.origins[0].resource.bytes(&bytes)).unwrap();
+    assert_eq!(resource.attributes.len(), 2);
+    assert_eq!(decode(&bytes).unwrap().resource_spans[0].resource, resource);
 }
 
 #[test]

@@ -1,0 +1,426 @@
+//! Checking a request without building anything of it: what is refused, and where each span is.
+//!
+//! This is the one place that decides what a request may hold. Whoever wants the spans themselves
+//! reads them afterwards from the bytes, which then cannot be wrong any more: see
+//! [`super::view`] and [`super::decode`].
+
+use std::ops::Range;
+
+use lumitrace_model::{
+    Event, KeyValue, Link, ResourceSpans, ScopeSpans, Span, SpanId, SpanKind, StatusCode, TraceId,
+    Value, names,
+};
+
+use crate::otlp::INVALID_IDS;
+use crate::proto::{Field, Reader};
+use crate::{DecodeError, DecodeLimits};
+
+/// Where the spans of a checked request are, and what every reader of them asks first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TracesIndex {
+    /// The spans with valid ids, in the request's order.
+    pub spans: Vec<SpanHead>,
+    /// What the spans come from: one for each scope of each resource that has spans.
+    pub origins: Vec<Origin>,
+    /// How many spans are left out because their trace or span id is invalid.
+    pub rejected_spans: u64,
+    /// Why, for the sender's eyes.
+    pub rejection: Option<String>,
+}
+
+/// The resource and the scope of spans, as they are in the request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The `Resource` message.
+    pub resource: Part,
+    /// The schema of the resource.
+    pub resource_schema_url: Part,
+    /// The `InstrumentationScope` message.
+    pub scope: Part,
+    /// The schema of the scope and its spans.
+    pub scope_schema_url: Part,
+}
+
+/// A field's content in the bytes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// It lies here.
+    Range(Range<u32>),
+    /// The message came in several pieces, which protobuf says to read as one.
+    Joined(Box<[u8]>),
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self::Range(0..0)
+    }
+}
+
+impl Part {
+    /// The content, out of the request's `bytes`.
+    pub fn bytes<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Range(range) => slice(bytes, range),
+            Self::Joined(joined) => joined,
+        }
+    }
+
+    /// Takes in another piece of the same message.
+    fn join(&mut self, bytes: &[u8], piece: Range<u32>) {
+        if *self == Self::default() {
+            *self = Self::Range(piece);
+            return;
+        }
+        let joined = [self.bytes(bytes), slice(bytes, &piece)].concat();
+        *self = Self::Joined(joined.into());
+    }
+}
+
+pub(super) fn slice<'a>(bytes: &'a [u8], range: &Range<u32>) -> &'a [u8] {
+    bytes
+        .get(range.start as usize..range.end as usize)
+        .unwrap_or_default()
+}
+
+/// The parts of a span that decide where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanHead {
+    /// The trace that it belongs to.
+    pub trace_id: TraceId,
+    /// Its id within the trace.
+    pub span_id: SpanId,
+    /// The span that caused it, unless it is a root.
+    pub parent_span_id: Option<SpanId>,
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// When it ended; of an announcement, when that was made.
+    pub end_unix_nano: u64,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// Its status.
+    pub status_code: StatusCode,
+    /// Whether it announces a span that was still open.
+    pub pending: bool,
+    /// Number of its origin among [`TracesIndex::origins`].
+    pub origin: u32,
+    /// Where its name is in the request.
+    pub name: Range<u32>,
+    /// Where the `Span` message is in the request.
+    pub message: Range<u32>,
+}
+
+impl SpanHead {
+    /// The span's name, out of the request's `bytes`.
+    pub fn name<'a>(&self, bytes: &'a [u8]) -> &'a str {
+        // Checked to be UTF-8 when the head was made.
+        std::str::from_utf8(slice(bytes, &self.name)).unwrap_or_default()
+    }
+
+    /// The `Span` message, out of the request's `bytes`.
+    pub fn message<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        slice(bytes, &self.message)
+    }
+}
+
+/// Checks every byte of an `ExportTraceServiceRequest`, and says where its spans are.
+///
+/// Spans with invalid ids are left out and counted. Takes about as much memory as the request has
+/// bytes, at most three times as much.
+///
+/// # Errors
+/// The bytes are no protobuf of this message, nest deeper than the limit, or would expand beyond
+/// the limit once they are decoded. A request must be smaller than 4 GiB.
+pub fn index_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<TracesIndex, DecodeError> {
+    if u32::try_from(bytes.len()).is_err() {
+        let reason = "a request must be smaller than 4 GiB";
+        return Err(DecodeError::Malformed { offset: 0, reason });
+    }
+    let mut checker = Checker::new(bytes, limits);
+    let mut request = Reader::new(bytes);
+    while let Some(field) = request.next()? {
+        if field.number == 1 {
+            checker.count::<ResourceSpans>()?;
+            checker.resource_spans(field)?;
+        }
+    }
+    Ok(checker.index)
+}
+
+/// Checks what [`super::encode_attributes`] wrote.
+pub(super) fn check_attributes(bytes: &[u8], limits: &DecodeLimits) -> Result<(), DecodeError> {
+    Checker::new(bytes, limits).key_value_list(Reader::new(bytes), limits.max_depth)
+}
+
+struct Checker<'a> {
+    bytes: &'a [u8],
+    limits: DecodeLimits,
+    remaining_bytes: usize,
+    index: TracesIndex,
+}
+
+impl<'a> Checker<'a> {
+    fn new(bytes: &'a [u8], limits: &DecodeLimits) -> Self {
+        Self {
+            bytes,
+            limits: *limits,
+            remaining_bytes: bytes.len().saturating_mul(limits.max_expansion),
+            index: TracesIndex::default(),
+        }
+    }
+
+    /// Counts an item that decoding makes, unless the message turns out to be made of empty items
+    /// that only exist to fill memory.
+    fn count<T>(&mut self) -> Result<(), DecodeError> {
+        self.remaining_bytes =
+            self.remaining_bytes
+                .checked_sub(size_of::<T>())
+                .ok_or(DecodeError::TooManyItems {
+                    ratio: self.limits.max_expansion,
+                })?;
+        Ok(())
+    }
+
+    fn resource_spans(&mut self, field: Field<'a>) -> Result<(), DecodeError> {
+        let mut origin = Origin::default();
+        let mut message = field.message()?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => {
+                    self.resource(field.message()?)?;
+                    origin.resource.join(self.bytes, field.range()?);
+                }
+                3 => {
+                    field.string()?;
+                    origin.resource_schema_url = Part::Range(field.range()?);
+                }
+                _ => {}
+            }
+        }
+        // Now that all of the resource is known.
+        let mut message = field.message()?;
+        while let Some(field) = message.next()? {
+            if field.number == 2 {
+                self.count::<ScopeSpans>()?;
+                self.scope_spans(field, &origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => self.attribute(field).map(|_| ())?,
+                2 => drop(field.uint32()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, field: Field<'a>, resource: &Origin) -> Result<(), DecodeError> {
+        let (mut scope, mut scope_schema_url) = (Part::default(), Part::default());
+        let origin = self.index.origins.len() as u32;
+        let spans_before = self.index.spans.len();
+        let mut message = field.message()?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => {
+                    self.scope(field.message()?)?;
+                    scope.join(self.bytes, field.range()?);
+                }
+                2 => self.span(field, origin)?,
+                3 => {
+                    field.string()?;
+                    scope_schema_url = Part::Range(field.range()?);
+                }
+                _ => {}
+            }
+        }
+        if self.index.spans.len() > spans_before {
+            self.count::<Origin>()?;
+            self.index.origins.push(Origin {
+                scope,
+                scope_schema_url,
+                ..resource.clone()
+            });
+        }
+        Ok(())
+    }
+
+    fn scope(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 | 2 => drop(field.string()?),
+                3 => drop(self.attribute(field)?),
+                4 => drop(field.uint32()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, field: Field<'a>, origin: u32) -> Result<(), DecodeError> {
+        let mut head = SpanHead {
+            trace_id: TraceId::INVALID,
+            span_id: SpanId::INVALID,
+            parent_span_id: None,
+            start_unix_nano: 0,
+            end_unix_nano: 0,
+            kind: SpanKind::Unspecified,
+            status_code: StatusCode::Unset,
+            pending: false,
+            origin,
+            name: 0..0,
+            message: field.range()?,
+        };
+        let mut message = field.message()?;
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => head.trace_id = TraceId::from_slice(field.bytes()?).unwrap_or_default(),
+                2 => head.span_id = SpanId::from_slice(field.bytes()?).unwrap_or_default(),
+                3 => drop(field.string()?),
+                4 => head.parent_span_id = SpanId::from_slice(field.bytes()?),
+                5 => {
+                    field.string()?;
+                    head.name = field.range()?;
+                }
+                6 => head.kind = SpanKind::from_code(field.varint()? as i64),
+                7 => head.start_unix_nano = field.fixed64()?,
+                8 => head.end_unix_nano = field.fixed64()?,
+                9 => head.pending |= self.attribute(field)?,
+                11 => {
+                    self.count::<Event>()?;
+                    self.event(field.message()?)?;
+                }
+                13 => {
+                    self.count::<Link>()?;
+                    self.link(field.message()?)?;
+                }
+                10 | 12 | 14 => drop(field.uint32()?),
+                15 => head.status_code = status_code(field.message()?)?,
+                16 => drop(field.fixed32()?),
+                _ => {}
+            }
+        }
+        if head.trace_id.is_valid() && head.span_id.is_valid() {
+            self.count::<Span>()?;
+            self.index.spans.push(head);
+        } else {
+            self.index.rejected_spans += 1;
+            self.index
+                .rejection
+                .get_or_insert_with(|| INVALID_IDS.to_owned());
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => drop(field.fixed64()?),
+                2 => drop(field.string()?),
+                3 => drop(self.attribute(field)?),
+                4 => drop(field.uint32()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, mut message: Reader<'a>) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 | 2 => drop(field.bytes()?),
+                3 => drop(field.string()?),
+                4 => drop(self.attribute(field)?),
+                5 => drop(field.uint32()?),
+                6 => drop(field.fixed32()?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether it is the mark of an announcement.
+    fn attribute(&mut self, field: Field<'a>) -> Result<bool, DecodeError> {
+        self.count::<KeyValue>()?;
+        self.key_value(field.message()?, self.limits.max_depth)
+    }
+
+    fn key_value(
+        &mut self,
+        mut message: Reader<'a>,
+        depth_left: usize,
+    ) -> Result<bool, DecodeError> {
+        let (mut is_mark_key, mut is_true) = (false, false);
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => is_mark_key = field.string()? == names::PENDING_ATTRIBUTE,
+                2 => is_true = self.value(field.message()?, depth_left)?,
+                _ => {}
+            }
+        }
+        Ok(is_mark_key && is_true)
+    }
+
+    fn key_value_list(
+        &mut self,
+        mut message: Reader<'a>,
+        depth_left: usize,
+    ) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            if field.number == 1 {
+                self.count::<KeyValue>()?;
+                self.key_value(field.message()?, depth_left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether it is the truth value true.
+    fn value(&mut self, mut message: Reader<'a>, depth_left: usize) -> Result<bool, DecodeError> {
+        let deeper = depth_left.checked_sub(1).ok_or(DecodeError::TooDeep {
+            max_depth: self.limits.max_depth,
+        })?;
+        let mut is_true = false;
+        // Of several cases of a `oneof`, the last one counts.
+        while let Some(field) = message.next()? {
+            is_true = match field.number {
+                1 => field.string().map(|_| false)?,
+                2 => field.varint()? != 0,
+                3 => field.varint().map(|_| false)?,
+                4 => field.fixed64().map(|_| false)?,
+                5 => self.array(field.message()?, deeper).map(|()| false)?,
+                6 => self
+                    .key_value_list(field.message()?, deeper)
+                    .map(|()| false)?,
+                7 => field.bytes().map(|_| false)?,
+                _ => is_true,
+            };
+        }
+        Ok(is_true)
+    }
+
+    fn array(&mut self, mut message: Reader<'a>, depth_left: usize) -> Result<(), DecodeError> {
+        while let Some(field) = message.next()? {
+            if field.number == 1 {
+                self.count::<Value>()?;
+                self.value(field.message()?, depth_left)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn status_code(mut message: Reader<'_>) -> Result<StatusCode, DecodeError> {
+    let mut code = StatusCode::Unset;
+    while let Some(field) = message.next()? {
+        match field.number {
+            2 => drop(field.string()?),
+            3 => code = StatusCode::from_code(field.varint()? as i64),
+            _ => {}
+        }
+    }
+    Ok(code)
+}
