@@ -1,8 +1,9 @@
-"""The stages of one pair's training: data, features, model, training, evaluation."""
+"""Each pair's training, in a `training_run` span: data, features, model, training, evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -14,10 +15,30 @@ from train.arguments import TrainingArguments
 from train.core.checkpoints import Checkpoints
 from train.core.trained_model import ModelCard
 from train.core.training_loop import TrainingOutcome
-from train.program import checkpoint_path
+from train.program import checkpoint_path, run_for_pairs
 
 
-def train_pair(
+def train_pairs(
+    tasks: tuple[Task, ...],
+    weights: dict[str, float],
+    attributes: Mapping[str, Any],
+    training: TrainingArguments,
+    train: Callable[..., TrainingOutcome],
+) -> int:
+    """Train, keep and evaluate a model of every pair; return the program's exit status.
+
+    `attributes` are the program's own, beside those that every training has.
+    """
+    return run_for_pairs(
+        "training_run",
+        training.pairs,
+        {**attributes, **training.attributes()},
+        lambda pair: _train_pair(pair, tasks, weights, training, train),
+        quiet=training.given.quiet,
+    )
+
+
+def _train_pair(
     pair: str,
     tasks: tuple[Task, ...],
     weights: dict[str, float],

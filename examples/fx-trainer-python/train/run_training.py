@@ -15,8 +15,8 @@ if str(EXAMPLE_FOLDER) not in sys.path:
 from models.tasks import TASK_KEYS, task_by_key
 from train.arguments import read_training_arguments, training_parser
 from train.core.agent_train import train_model
-from train.pair_training import train_pair
-from train.program import run_for_pairs, set_up_tracing
+from train.pair_training import train_pairs
+from train.program import set_up_tracing
 
 SERVICE_NAME = "sequence-training"
 
@@ -29,14 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     set_up_tracing(SERVICE_NAME, training.given)
 
     task = task_by_key(training.given.task, training.dataset.labels.top_k)
-    attributes = {"task": task.key, **training.attributes()}
-    return run_for_pairs(
-        "training_run",
-        training.pairs,
-        attributes,
-        lambda pair: train_pair(pair, (task,), {}, training, train_model),
-        quiet=training.given.quiet,
-    )
+    return train_pairs((task,), {}, {"task": task.key}, training, train_model)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from train.arguments import (
     training_parser,
 )
 from train.core.agent_train_multitask import train_multitask
-from train.pair_training import train_pair
-from train.program import run_for_pairs, set_up_tracing
+from train.pair_training import train_pairs
+from train.program import set_up_tracing
 
 SERVICE_NAME = "sequence-multitask-training"
 
@@ -40,17 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         for key, weight in loss_weights(training.given).items()
         if key in {task.key for task in tasks}
     }
-    attributes = {
-        **{f"loss_weight.{key}": weight for key, weight in weights.items()},
-        **training.attributes(),
-    }
-    return run_for_pairs(
-        "training_run",
-        training.pairs,
-        attributes,
-        lambda pair: train_pair(pair, tasks, weights, training, train_multitask),
-        quiet=training.given.quiet,
-    )
+    attributes = {f"loss_weight.{key}": weight for key, weight in weights.items()}
+    return train_pairs(tasks, weights, attributes, training, train_multitask)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 use tonic::{Code, Request, Status};
 
-use super::otlp::receipt;
+use super::otlp::{USER_AGENT, failure, receipt};
 use super::{Compression, ExportBatch, ExportError, ExportReceipt, OtlpSettings, SpanExporter};
 
 /// Sends spans to the trace service of an OTLP/gRPC receiver.
@@ -56,10 +56,8 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let endpoint =
-            ChannelEndpoint::from_shared(settings.endpoint.url().to_owned())?.user_agent(
-                concat!("OTel-OTLP-Exporter-Lumitrace/", env!("CARGO_PKG_VERSION")),
-            )?;
+        let url = settings.endpoint.url().to_owned();
+        let endpoint = ChannelEndpoint::from_shared(url)?.user_agent(USER_AGENT)?;
         #[cfg(feature = "tls")]
         let endpoint = if settings.endpoint.url().starts_with("https") {
             endpoint.tls_config(tonic::transport::ClientTlsConfig::new().with_webpki_roots())?
@@ -177,14 +175,7 @@ fn error_of(status: &Status) -> ExportError {
         Code::Unknown => std::error::Error::source(status).is_some(),
         _ => false,
     };
-    if is_retryable {
-        ExportError::Retryable {
-            reason,
-            retry_after: None,
-        }
-    } else {
-        ExportError::Refused { reason }
-    }
+    failure(reason, is_retryable, None)
 }
 
 /// The error and what caused it.

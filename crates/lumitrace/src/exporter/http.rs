@@ -9,7 +9,7 @@ use lumitrace_wire::otlp::response::decode_status_protobuf;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use super::otlp::receipt;
+use super::otlp::{USER_AGENT, failure, receipt};
 use super::{Compression, ExportBatch, ExportError, ExportReceipt, OtlpSettings, SpanExporter};
 
 /// Sends spans with `POST` to an OTLP/HTTP receiver.
@@ -71,7 +71,7 @@ impl SpanExporter for OtlpHttpExporter {
         let timeout = timeout.min(self.settings.timeout);
         let mut response = self
             .request(batch.otlp_protobuf(), timeout)
-            .map_err(transport_error)?;
+            .map_err(|error| transport_error(&error))?;
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|text| parse_retry_after(text.to_str().ok()?));
@@ -89,14 +89,7 @@ impl SpanExporter for OtlpHttpExporter {
             ));
         }
         let reason = describe(status, &body);
-        Err(if is_retryable(status) {
-            ExportError::Retryable {
-                reason,
-                retry_after,
-            }
-        } else {
-            ExportError::Refused { reason }
-        })
+        Err(failure(reason, is_retryable(status), retry_after))
     }
 
     fn may_take_announcements(&self) -> bool {
@@ -105,11 +98,10 @@ impl SpanExporter for OtlpHttpExporter {
 }
 
 fn new_agent() -> Agent {
-    let user_agent = concat!("OTel-OTLP-Exporter-Lumitrace/", env!("CARGO_PKG_VERSION"));
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        .user_agent(user_agent)
+        .user_agent(USER_AGENT)
         .build()
         .into()
 }
@@ -121,18 +113,13 @@ fn gzip(body: &[u8]) -> Result<Vec<u8>, std::io::Error> {
     encoder.finish()
 }
 
-fn transport_error(error: ureq::Error) -> ExportError {
-    let reason = error.to_string();
-    match error {
-        // What no second attempt can change.
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-            ExportError::Refused { reason }
-        }
-        _ => ExportError::Retryable {
-            reason,
-            retry_after: None,
-        },
-    }
+fn transport_error(error: &ureq::Error) -> ExportError {
+    // What no second attempt can change.
+    let is_final = matches!(
+        error,
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_)
+    );
+    failure(error.to_string(), !is_final, None)
 }
 
 /// OTLP specification, "Retryable Response Codes".

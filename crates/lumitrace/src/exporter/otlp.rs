@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lumitrace_wire::otlp::response::decode_export_protobuf;
 
-use super::{Endpoint, ExportReceipt, OtlpProtocol};
+use super::{Endpoint, ExportError, ExportReceipt, OtlpProtocol};
 
 /// Settings of an OTLP exporter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,10 @@ impl Default for OtlpSettings {
     }
 }
 
+/// OTLP exporter specification, "User Agent": which exporter sends.
+pub(super) const USER_AGENT: &str =
+    concat!("OTel-OTLP-Exporter-Lumitrace/", env!("CARGO_PKG_VERSION"));
+
 /// The receipt in the body and headers of a positive answer. A body that is not OTLP's counts as
 /// empty: the spans were accepted.
 pub(super) fn receipt(body: &[u8], announcements_header: Option<&[u8]>) -> ExportReceipt {
@@ -59,5 +63,21 @@ pub(super) fn receipt(body: &[u8], announcements_header: Option<&[u8]>) -> Expor
         refused_spans: partial.rejected_spans,
         message: partial.error_message,
         takes_announcements: announcements_header == Some(b"1"),
+    }
+}
+
+/// The error for spans that did not arrive. `retry_after` is how long the receiver asks to wait.
+pub(super) fn failure(
+    reason: String,
+    is_retryable: bool,
+    retry_after: Option<Duration>,
+) -> ExportError {
+    if is_retryable {
+        ExportError::Retryable {
+            reason,
+            retry_after,
+        }
+    } else {
+        ExportError::Refused { reason }
     }
 }

@@ -1,5 +1,6 @@
 //! How the program and the worker thread talk: waking, flushing, stopping.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -106,16 +107,9 @@ impl Control {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
         let flush = state.flushes_wanted;
-        self.for_worker.notify_one();
-        while state.flushes_done < flush && !state.has_ended {
-            let waited = self.for_callers.wait_until(state, deadline);
-            state = waited.map_err(|_| FlushError::TimedOut)?;
-        }
-        if state.has_last_flush_failed {
-            Err(FlushError::Failed)
-        } else {
-            Ok(())
-        }
+        self.wait_for_worker(state, deadline, |state| {
+            state.flushes_done >= flush || state.has_ended
+        })
     }
 
     pub(crate) fn shut_down(&self, deadline: Instant) -> Result<(), FlushError> {
@@ -124,8 +118,18 @@ impl Control {
             .shut_down_by
             .map_or(deadline, |earlier| earlier.min(deadline));
         state.shut_down_by = Some(earlier);
+        self.wait_for_worker(state, deadline, |state| state.has_ended)
+    }
+
+    /// Wakes the worker, and waits until it is done with what was asked for.
+    fn wait_for_worker<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        deadline: Instant,
+        is_done: impl Fn(&State) -> bool,
+    ) -> Result<(), FlushError> {
         self.for_worker.notify_one();
-        while !state.has_ended {
+        while !is_done(&state) {
             let waited = self.for_callers.wait_until(state, deadline);
             state = waited.map_err(|_| FlushError::TimedOut)?;
         }
