@@ -64,10 +64,6 @@ class ReceivedSpan:
     def parent_id(self) -> str | None:
         return self.proto.parent_span_id.hex() or None
 
-    @property
-    def duration_seconds(self) -> float:
-        return (self.proto.end_time_unix_nano - self.proto.start_time_unix_nano) / 1e9
-
 
 @dataclass(frozen=True)
 class Request:

@@ -26,9 +26,5 @@ def is_child(child: FinishedSpan, parent: FinishedSpan) -> bool:
     )
 
 
-def duration_seconds(span: FinishedSpan) -> float:
-    return (span.end_time - span.start_time) / 1e9
-
-
 def exceptions(span: FinishedSpan) -> list[dict[str, Any]]:
     return [event.attributes for event in span.events if event.name == "exception"]
