@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
-use lumitrace_store::{ReadError, SpanParts, SpanRecord, Store};
+use lumitrace_store::{ReadError, SpanParts, SpanRecord, Store, StoredBatch};
 
 use crate::assembly::{TraceTree, assemble};
 use crate::facts::{SpanState, service_name};
@@ -245,7 +245,7 @@ impl QueryEngine {
 
     /// Traces with a span in `batch` that meets the conditions of `query`, each once: what a live
     /// view passes on to [`QueryEngine::summaries`]. Reads nothing.
-    pub fn matching_traces(&self, query: &TraceQuery, batch: &[Arc<SpanRecord>]) -> Vec<TraceId> {
+    pub fn matching_traces(&self, query: &TraceQuery, batch: &StoredBatch) -> Vec<TraceId> {
         matching_traces(query, batch)
     }
 
@@ -366,10 +366,20 @@ impl QueryEngine {
 
     /// Takes in a batch of new spans, as [`Store::subscribe`] gives them, and says what it changed.
     /// Runs are named only once [`QueryEngine::runs`] or a question about one was asked.
-    pub fn absorb(&self, batch: &[Arc<SpanRecord>]) -> LiveChanges {
-        self.digests.absorb(batch);
+    pub fn absorb(&self, batch: &StoredBatch) -> LiveChanges {
+        // A trace that is followed only from now on is read from the store, which has the batch.
+        let followed = self.digests.followed();
+        if !followed.is_empty() {
+            let wanted = batch
+                .spans()
+                .filter(|span| followed.contains(&span.trace_id()));
+            let records: Vec<_> = wanted
+                .map(|span| Arc::new(span.record(SpanParts::ALL)))
+                .collect();
+            self.digests.absorb(&records);
+        }
         LiveChanges {
-            trace_ids: distinct_traces(batch.iter()),
+            trace_ids: distinct_traces(batch.spans()),
             run_ids: self.runs.absorb(batch),
         }
     }

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, ScanRequest, SpanRecord, Store};
+use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, ScanRequest, SpanRef, Store, StoredBatch};
 
 use crate::facts::SpanState;
 use crate::training::RunId;
@@ -160,17 +159,15 @@ impl TraceQuery {
     }
 }
 
-/// The traces with a span among `records` that meets the conditions of `query`, each once.
-pub(crate) fn matching_traces(query: &TraceQuery, records: &[Arc<SpanRecord>]) -> Vec<TraceId> {
+/// The traces with a span in `batch` that meets the conditions of `query`, each once.
+pub(crate) fn matching_traces(query: &TraceQuery, batch: &StoredBatch) -> Vec<TraceId> {
     let matcher = Matcher::new(query);
-    distinct_traces(records.iter().filter(|record| matcher.matches(record)))
+    distinct_traces(batch.spans().filter(|span| matcher.matches_stored(*span)))
 }
 
 /// The traces of these spans, each once.
-pub(crate) fn distinct_traces<'a>(
-    records: impl Iterator<Item = &'a Arc<SpanRecord>>,
-) -> Vec<TraceId> {
-    let mut trace_ids: Vec<TraceId> = records.map(|record| record.span.trace_id).collect();
+pub(crate) fn distinct_traces<'a>(spans: impl Iterator<Item = SpanRef<'a>>) -> Vec<TraceId> {
+    let mut trace_ids: Vec<TraceId> = spans.map(SpanRef::trace_id).collect();
     trace_ids.sort_unstable();
     trace_ids.dedup();
     trace_ids

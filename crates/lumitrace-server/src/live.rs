@@ -4,7 +4,7 @@
 use crate::metrics::Metrics;
 use lumitrace_model::TraceId;
 use lumitrace_query::{QueryEngine, RunId, TraceQuery};
-use lumitrace_store::SpanRecord;
+use lumitrace_store::StoredBatch;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -19,7 +19,7 @@ const BATCHES_PER_UPDATE: usize = 16;
 /// Changed traces that one search is told of in one update; of more, the newest.
 pub(crate) const MAX_TRACES: usize = 200;
 
-type Batch = Arc<[Arc<SpanRecord>]>;
+type Batch = Arc<StoredBatch>;
 
 /// What is new since the update before. It holds ids alone: updates wait for the slowest stream,
 /// and must not keep its spans in memory meanwhile.

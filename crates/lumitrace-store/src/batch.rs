@@ -1,49 +1,68 @@
-//! What is stored: a batch as it comes in, and the record that each of its spans becomes.
+//! What is stored: a batch as it comes in, and a span with all that belongs to it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Value,
-};
-use lumitrace_wire::DecodedTraces;
-use lumitrace_wire::otlp::protobuf;
+use lumitrace_model::{Event, KeyValue, Link, Resource, ResourceSpans, Scope, Span, Value};
+use lumitrace_wire::otlp::protobuf::{self, Origin, SpanHead, TracesIndex};
+use lumitrace_wire::{DecodeError, DecodeLimits};
 
-/// The spans of one request, together with the bytes that the log keeps of it.
+/// The spans of one request, as the bytes in which the log and the memtable keep them.
 #[derive(Debug, Clone, Default)]
 pub struct SpanBatch {
-    /// The spans, by resource and scope. Spans without a valid trace and span id are not stored.
-    pub resource_spans: Vec<ResourceSpans>,
-    /// The same spans as an OTLP `ExportTraceServiceRequest` in protobuf.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
+    pub(crate) index: TracesIndex,
 }
 
 impl SpanBatch {
-    /// The batch of a request that came as OTLP protobuf: `decoded` must be what
-    /// `lumitrace_wire::otlp::protobuf::decode_traces` made of `payload`.
-    pub fn from_payload(payload: Bytes, decoded: DecodedTraces) -> Self {
-        Self {
-            resource_spans: decoded.resource_spans,
-            payload,
-        }
+    /// The batch of a request that came as an OTLP `ExportTraceServiceRequest` in protobuf. Checks
+    /// all of it, and builds nothing.
+    ///
+    /// ```
+    /// use lumitrace_store::SpanBatch;
+    /// let batch = SpanBatch::from_payload(Default::default(), &Default::default())?;
+    /// assert_eq!(batch.span_count(), 0);
+    /// # Ok::<(), lumitrace_wire::DecodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`protobuf::index_traces`].
+    pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        let index = protobuf::index_traces(&payload, limits)?;
+        Ok(Self { payload, index })
     }
 
-    /// The batch of spans that came in another form; encodes them for the log.
+    /// The batch of spans that came in another form; encodes them.
     pub fn from_resource_spans(resource_spans: Vec<ResourceSpans>) -> Self {
-        let payload = protobuf::encode_traces(&resource_spans).into();
+        let payload = Bytes::from(protobuf::encode_traces(&resource_spans));
+        // What was just encoded can only be too large to be indexed, and then also to be stored.
+        let index = protobuf::index_traces(&payload, &DecodeLimits::own_data());
         Self {
-            resource_spans,
             payload,
+            index: index.unwrap_or_default(),
         }
     }
 
-    /// How many spans it holds.
+    /// How many spans it holds. Those without a valid trace and span id do not count.
     pub fn span_count(&self) -> usize {
-        self.resource_spans
-            .iter()
-            .flat_map(|resource| &resource.scope_spans)
-            .map(|scope| scope.spans.len())
-            .sum()
+        self.index.spans.len()
+    }
+
+    /// How many spans it leaves out because their trace or span id is invalid, and why.
+    pub fn rejected(&self) -> (u64, Option<&str>) {
+        (self.index.rejected_spans, self.index.rejection.as_deref())
+    }
+
+    /// Size of the request, in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// How much memory it takes, in bytes; about.
+    pub fn memory_bytes(&self) -> usize {
+        self.payload.len()
+            + self.index.spans.len() * size_of::<SpanHead>()
+            + self.index.origins.len() * size_of::<Origin>()
     }
 }
 
@@ -71,84 +90,6 @@ impl SpanRecord {
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
     }
-}
-
-/// The records that a batch becomes, in its order; `seq` is given to them when they are logged.
-pub(crate) fn into_records(
-    resource_spans: Vec<ResourceSpans>,
-    received_unix_nano: u64,
-) -> Vec<SpanRecord> {
-    let mut records = Vec::new();
-    for ResourceSpans {
-        resource,
-        schema_url: resource_schema_url,
-        scope_spans,
-    } in resource_spans
-    {
-        let (resource, resource_schema_url) = (Arc::new(resource), resource_schema_url.into());
-        for ScopeSpans {
-            scope,
-            schema_url: scope_schema_url,
-            spans,
-        } in scope_spans
-        {
-            let (scope, scope_schema_url) = (Arc::new(scope), scope_schema_url.into());
-            let valid = |span: &Span| span.trace_id.is_valid() && span.span_id.is_valid();
-            records.extend(spans.into_iter().filter(valid).map(|span| SpanRecord {
-                span,
-                resource: Arc::clone(&resource),
-                resource_schema_url: Arc::clone(&resource_schema_url),
-                scope: Arc::clone(&scope),
-                scope_schema_url: Arc::clone(&scope_schema_url),
-                seq: 0,
-                received_unix_nano,
-            }));
-        }
-    }
-    records
-}
-
-/// Gives the records their places in the store's order, beginning with `first_seq`.
-pub(crate) fn number(records: Vec<SpanRecord>, first_seq: u64) -> Vec<Arc<SpanRecord>> {
-    let numbered = records
-        .into_iter()
-        .zip(first_seq..)
-        .map(|(record, seq)| SpanRecord { seq, ..record });
-    numbered.map(Arc::new).collect()
-}
-
-/// Counts the memory of a batch's records, in bytes; about. What they share is charged once, to
-/// the first of them that is counted.
-#[derive(Debug, Default)]
-pub(crate) struct BatchMeter<'a> {
-    resource: Option<&'a Arc<Resource>>,
-    scope: Option<&'a Arc<Scope>>,
-}
-
-impl<'a> BatchMeter<'a> {
-    /// What `record` adds to the records that were counted before it.
-    pub(crate) fn bytes(&mut self, record: &'a SpanRecord) -> usize {
-        let mut bytes = memory_bytes(record);
-        if !is_same(self.resource.replace(&record.resource), &record.resource) {
-            bytes += size_of::<Resource>()
-                + record.resource_schema_url.len()
-                + attributes_bytes(&record.resource.attributes);
-        }
-        if !is_same(self.scope.replace(&record.scope), &record.scope) {
-            let scope = &record.scope;
-            bytes += size_of::<Scope>()
-                + record.scope_schema_url.len()
-                + scope.name.len()
-                + scope.version.len()
-                + attributes_bytes(&scope.attributes);
-        }
-        bytes
-    }
-}
-
-/// The records of a resource or scope follow each other, so that looking at the last one is enough.
-fn is_same<T>(last: Option<&Arc<T>>, own: &Arc<T>) -> bool {
-    last.is_some_and(|last| Arc::ptr_eq(last, own))
 }
 
 /// About how much memory a record takes by itself, in bytes.
@@ -197,9 +138,11 @@ fn value_bytes(value: &Value) -> usize {
 pub(crate) mod testing {
     //! Small records for the tests of all modules.
 
-    use lumitrace_model::{SpanId, TraceId};
+    use lumitrace_model::{ScopeSpans, SpanId, TraceId};
 
     use super::*;
+    use crate::SpanParts;
+    use crate::stored::{Origins, StoredBatch};
 
     /// A span of trace `trace` with id `span`, one second long, of service `checkout`.
     pub(crate) fn span(trace: u8, span: u64) -> Span {
@@ -216,7 +159,13 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn record(trace: u8, span_id: u64) -> SpanRecord {
-        into_records(resource_spans(vec![span(trace, span_id)]), 7).remove(0)
+        let stored = stored(vec![span(trace, span_id)], 0);
+        stored.span(0).record(SpanParts::ALL)
+    }
+
+    /// The spans as the store keeps them, numbered from `first_seq`, received at 7.
+    pub(crate) fn stored(spans: Vec<Span>, first_seq: u64) -> Arc<StoredBatch> {
+        Origins::default().store(batch(spans), first_seq, 7)
     }
 
     pub(crate) fn resource_spans(spans: Vec<Span>) -> Vec<ResourceSpans> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::AppendError;
 use crate::block::Block;
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
@@ -16,8 +17,8 @@ use crate::manifest::Manifest;
 use crate::memtable::Memtable;
 use crate::options::StoreOptions;
 use crate::stats::Counters;
+use crate::stored::StoredBatch;
 use crate::subscription::Subscribers;
-use crate::{AppendError, SpanRecord};
 
 /// Where spans are, as of one moment. Each span is in one of them.
 #[derive(Debug, Clone, Default)]
@@ -130,11 +131,11 @@ impl Engine {
         AppendError::Failed { reason }
     }
 
-    /// Adds logged records to the active memtable; a reader that begins now sees them.
-    pub(crate) fn insert(&self, records: &[Arc<SpanRecord>]) {
+    /// Adds a logged batch to the active memtable; a reader that begins now sees its spans.
+    pub(crate) fn insert(&self, batch: &Arc<StoredBatch>) {
         let sources = self.sources.read();
         let before = sources.active.size();
-        sources.active.insert(records);
+        sources.active.insert(batch);
         let after = sources.active.size();
         // Before the memtable can be frozen, so that flushing it subtracts what was added.
         // Replacing an announcement may make it smaller, hence the wrapping.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::SpanParts;
 use crate::append::AppendError;
-use crate::block::writer::{remove_files, sort_key};
+use crate::block::writer::{remove_files, sort_key_of};
 use crate::block::{Block, BlockWriter};
 use crate::disk::retryable_refusal;
 use crate::engine::Engine;
@@ -243,13 +244,15 @@ fn write_block(
     memtable: &Memtable,
 ) -> Result<Arc<Block>, FlushProblem> {
     sync_log(engine)?;
-    let mut records = memtable.records();
-    records.sort_by_cached_key(|record| sort_key(record));
+    let mut spans = memtable.spans();
+    spans.sort_by_cached_key(sort_key_of);
     let write = || {
         let disk = Arc::clone(&engine.disk);
         let rows = engine.options.row_group_rows;
         let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, rows)?;
-        records.iter().try_for_each(|record| writer.push(record))?;
+        spans
+            .iter()
+            .try_for_each(|span| writer.push(&span.record(SpanParts::ALL)))?;
         writer.finish()
     };
     let record = write().map_err(|error| {

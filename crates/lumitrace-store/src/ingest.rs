@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use crate::append::{AppendError, AppendReceipt};
-use crate::batch;
 use crate::engine::Engine;
 use crate::log::queue::{NextGroup, WaitingBatch};
 use crate::log::writer::{LogFailure, LogWriter};
+use crate::stored::Origins;
 
 /// Batches are written together up to this size; larger groups sync no faster.
 const GROUP_BYTES: usize = 1 << 20;
 
 /// Writes groups of batches until the queue is closed and empty, or the log fails.
 pub(crate) fn run(engine: &Engine, mut log: LogWriter) {
+    let mut origins = Origins::default();
     loop {
         match engine.queue.next_group(GROUP_BYTES, log.sync_due_in()) {
-            NextGroup::Write(group) => store_group(engine, &mut log, group),
+            NextGroup::Write(group) => store_group(engine, &mut log, &mut origins, group),
             NextGroup::TimedOut => fail_if_fatal(engine, log.sync()),
             NextGroup::Ended => break,
         }
@@ -35,12 +36,17 @@ fn fail_if_fatal(engine: &Engine, result: Result<(), LogFailure>) {
     }
 }
 
-fn store_group(engine: &Engine, log: &mut LogWriter, group: Vec<WaitingBatch>) {
+fn store_group(
+    engine: &Engine,
+    log: &mut LogWriter,
+    origins: &mut Origins,
+    group: Vec<WaitingBatch>,
+) {
     if engine.failure().is_some() {
         return refuse(engine, group, &engine.refusal());
     }
     match log.write_group(&group) {
-        Ok(first_seq) => acknowledge(engine, group, first_seq),
+        Ok(first_seq) => acknowledge(engine, origins, group, first_seq),
         Err(LogFailure::Refused(error)) => {
             tracing::warn!(%error, batches = group.len(), "refused batches");
             refuse(engine, group, &error);
@@ -52,15 +58,20 @@ fn store_group(engine: &Engine, log: &mut LogWriter, group: Vec<WaitingBatch>) {
     }
 }
 
-fn acknowledge(engine: &Engine, group: Vec<WaitingBatch>, mut first_seq: u64) {
-    for batch in group {
-        let span_count = batch.records.len();
-        let records = batch::number(batch.records, first_seq);
-        engine.insert(&records);
-        engine.subscribers.publish(records);
+fn acknowledge(
+    engine: &Engine,
+    origins: &mut Origins,
+    group: Vec<WaitingBatch>,
+    mut first_seq: u64,
+) {
+    for waiting in group {
+        let stored = origins.store(waiting.batch, first_seq, waiting.received_unix_nano);
+        let span_count = stored.len();
+        engine.insert(&stored);
+        engine.subscribers.publish(stored);
         engine.counters.count_append(span_count as u64);
         // The sender may have stopped waiting.
-        let _ = batch.answer.send(Ok(AppendReceipt {
+        let _ = waiting.answer.send(Ok(AppendReceipt {
             span_count,
             first_seq,
         }));

@@ -9,7 +9,8 @@
 //! The way of the data, and the modules in reading order:
 //!
 //! 1. [`options`]: where the folder is and what durable means.
-//! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered.
+//! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered; [`stored`]: a
+//!    batch in memory, whose spans are read in place.
 //! 3. `log`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
 //!    thread that does it.
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
@@ -51,6 +52,7 @@ mod recovery;
 pub mod scan;
 pub mod stats;
 pub mod store;
+pub mod stored;
 pub mod subscription;
 mod summary;
 
@@ -61,4 +63,5 @@ pub use options::{Durability, StoreOptions};
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, StoreStats};
 pub use store::Store;
+pub use stored::{SpanOrigin, SpanRef, StoredBatch};
 pub use subscription::Subscription;

@@ -1,18 +1,23 @@
 //! The newest spans, in memory: searchable the moment they are logged, until a block holds them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use lumitrace_model::TraceId;
 use parking_lot::RwLock;
 
 use crate::SpanRecord;
-use crate::batch::{BatchMeter, memory_bytes};
-use crate::identity::{Identity, supersedes};
+use crate::identity::{Identity, Version};
 use crate::manifest::BlockId;
 use crate::scan::SCAN_WINDOW_NANO;
+use crate::stored::{SpanRef, StoredBatch};
 use crate::summary::Summaries;
+
+/// Memory of a span beside that of its batch: its row, and its entries in tables and windows.
+const ROW_BYTES: usize = size_of::<Row>() + 3 * size_of::<u32>();
 
 /// Spans by trace, window and identity. Each span is in it once.
 #[derive(Debug, Default)]
@@ -20,14 +25,32 @@ pub(crate) struct Memtable {
     content: RwLock<Content>,
 }
 
+/// Where a span is: number of its batch, and its number therein.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    batch: u32,
+    span: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    place: Place,
+    /// The row before of the same trace; its own number in the first one.
+    previous_of_trace: u32,
+}
+
 #[derive(Debug, Default)]
 struct Content {
-    records: Vec<Arc<SpanRecord>>,
-    /// Index of each span's record in `records`.
-    by_identity: HashMap<Identity, usize>,
-    by_trace: HashMap<TraceId, Vec<usize>>,
-    /// By the number of the window in which they start.
-    by_window: BTreeMap<u64, Vec<usize>>,
+    batches: Vec<Arc<StoredBatch>>,
+    /// One for each span, in the order in which spans came first.
+    rows: Vec<Row>,
+    /// Rows by the identity of their span.
+    by_identity: HashTable<u32>,
+    /// The last row of each trace, by its id.
+    by_trace: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Rows by the number of the window in which the span starts.
+    by_window: BTreeMap<u64, Vec<u32>>,
     summaries: Summaries,
     bytes: usize,
     seqs: Option<BlockId>,
@@ -42,29 +65,59 @@ pub(crate) struct MemtableSize {
     pub(crate) first_insert: Option<Instant>,
 }
 
+/// Spans of a memtable as of one moment, readable without holding it up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemtableSpans {
+    batches: Vec<Arc<StoredBatch>>,
+    places: Vec<Place>,
+}
+
+impl MemtableSpans {
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> SpanRef<'_> {
+        span_at(&self.batches, self.places[index])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = SpanRef<'_>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Puts them in the order of `key`.
+    pub(crate) fn sort_by_cached_key<K: Ord>(&mut self, key: impl Fn(SpanRef<'_>) -> K) {
+        let batches = &self.batches;
+        self.places
+            .sort_by_cached_key(|place| key(span_at(batches, *place)));
+    }
+}
+
+fn span_at(batches: &[Arc<StoredBatch>], place: Place) -> SpanRef<'_> {
+    batches[place.batch as usize].span(place.span as usize)
+}
+
 impl Memtable {
-    /// Adds the records of a batch. They must follow those inserted before in sequence.
-    pub(crate) fn insert(&self, records: &[Arc<SpanRecord>]) {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+    /// Adds the spans of a batch. They must follow those inserted before in sequence.
+    pub(crate) fn insert(&self, batch: &Arc<StoredBatch>) {
+        if batch.is_empty() {
             return;
-        };
+        }
         let mut content = self.content.write();
         content.first_insert.get_or_insert_with(Instant::now);
-        let first_seq = content.seqs.map_or(first.seq, |seqs| seqs.first_seq);
+        let seqs = batch.seqs();
+        let first_seq = content.seqs.map_or(seqs.start, |own| own.first_seq);
         content.seqs = Some(BlockId {
             first_seq,
-            end_seq: last.seq + 1,
+            end_seq: seqs.end,
         });
-        let mut meter = BatchMeter::default();
-        for record in records {
-            content.insert(record, &mut meter);
-        }
+        content.insert(batch);
     }
 
     pub(crate) fn size(&self) -> MemtableSize {
         let content = self.content.read();
         MemtableSize {
-            spans: content.records.len(),
+            spans: content.rows.len(),
             bytes: content.bytes,
             first_insert: content.first_insert,
         }
@@ -75,19 +128,23 @@ impl Memtable {
         self.content.read().seqs
     }
 
-    pub(crate) fn trace(&self, trace_id: TraceId) -> Vec<Arc<SpanRecord>> {
+    /// The spans of a trace, in the order in which they came.
+    pub(crate) fn trace(&self, trace_id: TraceId) -> MemtableSpans {
         let content = self.content.read();
-        let indices = content.by_trace.get(&trace_id).into_iter().flatten();
-        indices
-            .map(|index| Arc::clone(&content.records[*index]))
-            .collect()
+        let mut places = content.places_of(trace_id);
+        places.reverse();
+        content.detached(places)
     }
 
     /// Whether it holds a record of the same span that counts rather than `record`.
     pub(crate) fn supersedes(&self, record: &SpanRecord) -> bool {
         let content = self.content.read();
-        let own = content.by_identity.get(&Identity::of(&record.span));
-        own.is_some_and(|index| supersedes(&content.records[*index], record))
+        let identity = Identity::of(&record.span);
+        let row = content.find(content.hasher.hash_one(identity), &identity);
+        row.is_some_and(|row| {
+            let own = content.span(row).version();
+            own.supersedes(Version::of(record))
+        })
     }
 
     /// The newest window within `windows` with its spans, or the oldest.
@@ -95,27 +152,25 @@ impl Memtable {
         &self,
         windows: std::ops::RangeInclusive<u64>,
         newest: bool,
-    ) -> Option<(u64, Vec<Arc<SpanRecord>>)> {
+    ) -> Option<(u64, MemtableSpans)> {
         if windows.is_empty() {
             return None;
         }
         let content = self.content.read();
         let mut range = content.by_window.range(windows);
-        let (window, indices) = if newest {
+        let (window, rows) = if newest {
             range.next_back()
         } else {
             range.next()
         }?;
-        let records = indices
-            .iter()
-            .map(|index| Arc::clone(&content.records[*index]))
-            .collect();
-        Some((*window, records))
+        let places = rows.iter().map(|row| content.rows[*row as usize].place);
+        Some((*window, content.detached(places.collect())))
     }
 
-    /// All records, in the order of insertion.
-    pub(crate) fn records(&self) -> Vec<Arc<SpanRecord>> {
-        self.content.read().records.clone()
+    /// All spans, in the order of insertion.
+    pub(crate) fn spans(&self) -> MemtableSpans {
+        let content = self.content.read();
+        content.detached(content.rows.iter().map(|row| row.place).collect())
     }
 
     pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
@@ -124,74 +179,148 @@ impl Memtable {
 }
 
 impl Content {
-    fn insert<'a>(&mut self, record: &'a Arc<SpanRecord>, meter: &mut BatchMeter<'a>) {
-        let identity = Identity::of(&record.span);
-        let window = record.span.start_unix_nano / SCAN_WINDOW_NANO;
-        if let Some(&index) = self.by_identity.get(&identity) {
-            if supersedes(record, &self.records[index]) {
-                let bytes = meter.bytes(record);
-                self.replace(index, record, bytes, window);
+    fn insert(&mut self, batch: &Arc<StoredBatch>) {
+        // Memory runs out long before there are 2^32 batches or spans.
+        let number = self.batches.len() as u32;
+        self.batches.push(Arc::clone(batch));
+        self.bytes += batch.memory_bytes();
+        for span in 0..batch.len() as u32 {
+            let place = Place {
+                batch: number,
+                span,
+            };
+            self.insert_span(place, batch.span(span as usize));
+        }
+    }
+
+    fn insert_span(&mut self, place: Place, span: SpanRef<'_>) {
+        let identity = Identity::of_head(span.head());
+        let hash = self.hasher.hash_one(identity);
+        if let Some(row) = self.find(hash, &identity) {
+            if span.version().supersedes(self.span(row).version()) {
+                self.replace(row, place, span);
             }
             return;
         }
-        let index = self.records.len();
-        self.records.push(Arc::clone(record));
-        self.by_identity.insert(identity, index);
-        self.by_trace
-            .entry(record.span.trace_id)
-            .or_default()
-            .push(index);
-        self.by_window.entry(window).or_default().push(index);
-        self.summaries.add_record(record);
-        self.bytes += meter.bytes(record);
+        let row = self.rows.len() as u32;
+        self.rows.push(Row {
+            place,
+            previous_of_trace: row,
+        });
+        let (rows, batches, hasher) = (&self.rows, &self.batches, &self.hasher);
+        let span_of = |row: &u32| span_at(batches, rows[*row as usize].place);
+        self.by_identity.insert_unique(hash, row, |row| {
+            hasher.hash_one(Identity::of_head(span_of(row).head()))
+        });
+        let trace_id = span.trace_id();
+        let last = self.by_trace.entry(
+            hasher.hash_one(trace_id),
+            |row| span_of(row).trace_id() == trace_id,
+            |row| hasher.hash_one(span_of(row).trace_id()),
+        );
+        match last {
+            hashbrown::hash_table::Entry::Occupied(mut last) => {
+                let previous = std::mem::replace(last.get_mut(), row);
+                self.rows[row as usize].previous_of_trace = previous;
+            }
+            hashbrown::hash_table::Entry::Vacant(first) => {
+                first.insert(row);
+            }
+        }
+        self.by_window.entry(window_of(span)).or_default().push(row);
+        self.summaries.add_span(span);
+        self.bytes += ROW_BYTES;
     }
 
-    fn replace(&mut self, index: usize, record: &Arc<SpanRecord>, bytes: usize, window: u64) {
-        let old = std::mem::replace(&mut self.records[index], Arc::clone(record));
-        // What the old record shared stays counted: others may still share it.
-        self.bytes = self.bytes + bytes - memory_bytes(&old);
-        let old_window = old.span.start_unix_nano / SCAN_WINDOW_NANO;
+    /// Puts another record of the same span in the place of the one in `row`.
+    fn replace(&mut self, row: u32, place: Place, span: SpanRef<'_>) {
+        let (old_window, window) = (window_of(self.span(row)), window_of(span));
+        self.rows[row as usize].place = place;
         if old_window == window {
             return;
         }
         // A sender that changes a span's start is rare enough to search the window for it.
-        if let Some(indices) = self.by_window.get_mut(&old_window) {
-            indices.retain(|other| *other != index);
-            if indices.is_empty() {
+        if let Some(rows) = self.by_window.get_mut(&old_window) {
+            rows.retain(|other| *other != row);
+            if rows.is_empty() {
                 self.by_window.remove(&old_window);
             }
         }
-        self.by_window.entry(window).or_default().push(index);
+        self.by_window.entry(window).or_default().push(row);
     }
+
+    fn find(&self, hash: u64, identity: &Identity) -> Option<u32> {
+        let is_it = |row: &u32| Identity::of_head(self.span(*row).head()) == *identity;
+        self.by_identity.find(hash, is_it).copied()
+    }
+
+    fn span(&self, row: u32) -> SpanRef<'_> {
+        span_at(&self.batches, self.rows[row as usize].place)
+    }
+
+    /// Where the spans of a trace are, the last one first.
+    fn places_of(&self, trace_id: TraceId) -> Vec<Place> {
+        let hash = self.hasher.hash_one(trace_id);
+        let is_it = |row: &u32| self.span(*row).trace_id() == trace_id;
+        let mut next = self.by_trace.find(hash, is_it).copied();
+        let mut places = Vec::new();
+        while let Some(number) = next {
+            let row = self.rows[number as usize];
+            places.push(row.place);
+            next = (row.previous_of_trace != number).then_some(row.previous_of_trace);
+        }
+        places
+    }
+
+    /// These spans, with no more batches than they need if they are few.
+    fn detached(&self, mut places: Vec<Place>) -> MemtableSpans {
+        if places.len() >= self.batches.len() {
+            let batches = self.batches.clone();
+            return MemtableSpans { batches, places };
+        }
+        let mut batches: Vec<Arc<StoredBatch>> = Vec::new();
+        let mut last = None;
+        for place in &mut places {
+            // Spans of one batch follow each other, so that looking at the last one is enough.
+            if last != Some(place.batch) {
+                last = Some(place.batch);
+                batches.push(Arc::clone(&self.batches[place.batch as usize]));
+            }
+            place.batch = batches.len() as u32 - 1;
+        }
+        MemtableSpans { batches, places }
+    }
+}
+
+fn window_of(span: SpanRef<'_>) -> u64 {
+    span.head().start_unix_nano / SCAN_WINDOW_NANO
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::testing::record;
+    use crate::SpanParts;
+    use crate::batch::testing::{span, stored};
 
     #[test]
     fn a_final_span_replaces_its_announcement_in_place() {
         let memtable = Memtable::default();
-        let mut announced = record(1, 1);
-        announced.span.pending = true;
-        announced.seq = 1;
-        let mut finished = record(1, 1);
-        finished.span.start_unix_nano += 60_000_000_000;
-        finished.seq = 2;
-        memtable.insert(&[Arc::new(announced.clone())]);
-        memtable.insert(&[Arc::new(finished.clone())]);
-        memtable.insert(&[Arc::new(SpanRecord {
-            seq: 3,
-            ..announced.clone()
-        })]);
+        let mut announced = span(1, 1);
+        announced.pending = true;
+        let mut finished = span(1, 1);
+        finished.start_unix_nano += 60_000_000_000;
+        memtable.insert(&stored(vec![announced.clone()], 1));
+        memtable.insert(&stored(vec![finished.clone()], 2));
+        memtable.insert(&stored(vec![announced.clone()], 3));
         assert_eq!(memtable.size().spans, 1);
-        assert_eq!(*memtable.trace(announced.span.trace_id)[0], finished);
+        let record = |spans: &MemtableSpans| spans.get(0).record(SpanParts::ALL).span;
+        assert_eq!(record(&memtable.trace(announced.trace_id)), finished);
         let (_, newest) = memtable.window(0..=u64::MAX, true).unwrap();
         let (_, oldest) = memtable.window(0..=u64::MAX, false).unwrap();
         assert_eq!((newest.len(), oldest.len()), (1, 1));
-        assert_eq!(*oldest[0], finished);
-        assert!(memtable.supersedes(&announced));
+        assert_eq!(record(&oldest), finished);
+        let announcement = stored(vec![announced], 3).span(0).record(SpanParts::ALL);
+        assert!(memtable.supersedes(&announcement));
         assert_eq!(
             memtable.block_id(),
             Some(BlockId {
@@ -199,5 +328,23 @@ mod tests {
                 end_seq: 4
             })
         );
+    }
+
+    #[test]
+    fn a_trace_is_found_whole_and_in_order_among_others() {
+        let memtable = Memtable::default();
+        for number in 0..100 {
+            let spans = vec![span(number as u8 % 3, 2 * number), span(3, 2 * number + 1)];
+            memtable.insert(&stored(spans, 1 + 2 * number));
+        }
+        let ids = |trace: u8| -> Vec<u64> {
+            let spans = memtable.trace(span(trace, 0).trace_id);
+            let id = |span: SpanRef<'_>| u64::from_be_bytes(span.span_id().to_bytes());
+            spans.iter().map(id).collect()
+        };
+        let every_third: Vec<u64> = (0..100).filter(|n| n % 3 == 1).map(|n| 2 * n).collect();
+        assert_eq!(ids(1), every_third);
+        assert_eq!(ids(3), (0..100).map(|n| 2 * n + 1).collect::<Vec<_>>());
+        assert!(ids(4).is_empty());
     }
 }

@@ -57,9 +57,9 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
 
     let mut replayed_spans = 0;
     let log_dir = folder.log_dir();
-    let log = log_recovery::recover(&*disk, &log_dir, durable_seq, &mut |records| {
-        replayed_spans += records.len() as u64;
-        engine.insert(&records);
+    let log = log_recovery::recover(&*disk, &log_dir, durable_seq, &mut |batch| {
+        replayed_spans += batch.len() as u64;
+        engine.insert(&batch);
         write_frozen(&engine, &|| {}).or_else(|problem| {
             // On a full disk the spans stay in memory, as they did before, while there is room.
             if engine.memtable_bytes.load(Ordering::Relaxed) < engine.options.memory_limit() {

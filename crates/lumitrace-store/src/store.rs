@@ -29,8 +29,8 @@ use crate::scan::walk;
 use crate::summary::Summaries;
 use crate::{
     Append, AppendReceipt, FlushError, OpenError, OperationSummary, ReadError, ScanRequest,
-    ScanStats, ServiceSummary, SpanBatch, SpanParts, SpanRecord, StoreOptions, StoreStats,
-    Subscription, batch, flush, ingest,
+    ScanStats, ServiceSummary, SpanBatch, SpanParts, SpanRecord, SpanRef, StoreOptions, StoreStats,
+    Subscription, flush, ingest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -101,24 +101,20 @@ impl Store {
     /// Hands over a batch. The answer comes when it is durable and searchable, or refused.
     pub fn append(&self, batch: SpanBatch) -> Append {
         let engine = &self.handle.engine;
-        let received_unix_nano = unix_nano_now();
-        let payload = batch.payload;
-        let records = batch::into_records(batch.resource_spans, received_unix_nano);
-        if records.is_empty() {
+        if let Some(error) = refusal_before_queueing(engine, batch.payload_bytes()) {
+            engine.counters.count_refusal(&error);
+            return Append::answered(Err(error));
+        }
+        if batch.span_count() == 0 {
             return Append::answered(Ok(AppendReceipt {
                 span_count: 0,
                 first_seq: 0,
             }));
         }
-        if let Some(error) = refusal_before_queueing(engine, payload.len()) {
-            engine.counters.count_refusal(&error);
-            return Append::answered(Err(error));
-        }
         let (answer, append) = Append::channel();
         let waiting = WaitingBatch {
-            records,
-            payload,
-            received_unix_nano,
+            batch,
+            received_unix_nano: unix_nano_now(),
             answer,
         };
         if let Err((reason, waiting)) = engine.queue.push(waiting) {
@@ -155,7 +151,7 @@ impl Store {
         parts: SpanParts,
     ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
         self.spans_that_count(
-            |memtable| memtable.trace(trace_id),
+            |memtable| records_of(memtable, trace_id, parts, |_| true),
             |block| block.trace(trace_id, parts),
         )
     }
@@ -170,18 +166,15 @@ impl Store {
         trace_id: TraceId,
         span_id: SpanId,
     ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        let in_memory = |memtable: &Memtable| {
-            let mut records = memtable.trace(trace_id);
-            records.retain(|record| record.span.span_id == span_id);
-            records
-        };
+        let is_it = |span: SpanRef<'_>| span.span_id() == span_id;
+        let in_memory = |memtable: &_| records_of(memtable, trace_id, SpanParts::ALL, is_it);
         self.spans_that_count(in_memory, |block| block.span(trace_id, span_id))
     }
 
     /// Of the records that memtables and blocks have, those that count, by start.
     fn spans_that_count(
         &self,
-        in_memory: impl Fn(&Memtable) -> Vec<Arc<SpanRecord>>,
+        in_memory: impl Fn(&Memtable) -> Vec<SpanRecord>,
         in_block: impl Fn(&Block) -> Result<Vec<SpanRecord>, ReadError>,
     ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
         let sources = self.handle.engine.snapshot();
@@ -197,7 +190,10 @@ impl Store {
             }
         };
         for memtable in sources.memtables() {
-            in_memory(&memtable).into_iter().for_each(&mut add);
+            in_memory(&memtable)
+                .into_iter()
+                .map(Arc::new)
+                .for_each(&mut add);
         }
         for block in &sources.blocks {
             in_block(block)?
@@ -381,6 +377,18 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// These parts of the spans of a trace for which `is_wanted` says yes.
+fn records_of(
+    memtable: &Memtable,
+    trace_id: TraceId,
+    parts: SpanParts,
+    is_wanted: impl Fn(SpanRef<'_>) -> bool,
+) -> Vec<SpanRecord> {
+    let spans = memtable.trace(trace_id);
+    let wanted = spans.iter().filter(|span| is_wanted(*span));
+    wanted.map(|span| span.record(parts)).collect()
 }
 
 /// Why a batch of `bytes` is refused without asking the log, if so.

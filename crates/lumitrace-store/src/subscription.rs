@@ -8,8 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::SpanRecord;
-use crate::batch::BatchMeter;
+use crate::stored::StoredBatch;
 
 /// Receives every batch that is stored after it was made by
 /// [`Store::subscribe`](crate::Store::subscribe).
@@ -34,7 +33,7 @@ impl Subscription {
     /// # Errors
     /// `Lagged` with the number of batches missed, after which it goes on with the oldest that is
     /// still kept; `Closed` when the store is closed and all was received.
-    pub async fn recv(&mut self) -> Result<Arc<[Arc<SpanRecord>]>, RecvError> {
+    pub async fn recv(&mut self) -> Result<Arc<StoredBatch>, RecvError> {
         loop {
             // Made before looking, so that what comes in between wakes it.
             let published = self.subscribers.published.notified();
@@ -51,7 +50,7 @@ impl Subscription {
     ///
     /// # Errors
     /// `Empty` when all was received; otherwise as for [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<Arc<[Arc<SpanRecord>]>, TryRecvError> {
+    pub fn try_recv(&mut self) -> Result<Arc<StoredBatch>, TryRecvError> {
         self.subscribers.take(&mut self.next)
     }
 
@@ -59,7 +58,7 @@ impl Subscription {
     ///
     /// # Errors
     /// As for [`recv`](Self::recv).
-    pub fn blocking_recv(&mut self) -> Result<Arc<[Arc<SpanRecord>]>, RecvError> {
+    pub fn blocking_recv(&mut self) -> Result<Arc<StoredBatch>, RecvError> {
         let mut kept = self.subscribers.kept.lock();
         loop {
             match kept.take(&mut self.next) {
@@ -93,8 +92,7 @@ impl fmt::Debug for Subscription {
 }
 
 struct KeptBatch {
-    records: Arc<[Arc<SpanRecord>]>,
-    bytes: usize,
+    batch: Arc<StoredBatch>,
     /// How many subscribers have yet to receive it. Whoever has not received a batch has not
     /// received those after it either, so the first batch that everyone has is the oldest.
     unread: usize,
@@ -112,7 +110,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn take(&mut self, next: &mut u64) -> Result<Arc<[Arc<SpanRecord>]>, TryRecvError> {
+    fn take(&mut self, next: &mut u64) -> Result<Arc<StoredBatch>, TryRecvError> {
         let Some(index) = next.checked_sub(self.first) else {
             let missed = self.first - *next;
             *next = self.first;
@@ -127,9 +125,9 @@ impl Kept {
         };
         batch.unread -= 1;
         *next += 1;
-        let records = Arc::clone(&batch.records);
+        let batch = Arc::clone(&batch.batch);
         self.drop_read();
-        Ok(records)
+        Ok(batch)
     }
 
     fn drop_read(&mut self) {
@@ -140,7 +138,7 @@ impl Kept {
 
     fn drop_oldest(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
-            self.bytes -= batch.bytes;
+            self.bytes -= batch.batch.memory_bytes();
             self.first += 1;
         }
     }
@@ -168,20 +166,14 @@ impl Subscribers {
     }
 
     /// Hands a batch to all subscribers. Whoever has fallen behind too far misses older ones.
-    pub(crate) fn publish(&self, records: Vec<Arc<SpanRecord>>) {
+    pub(crate) fn publish(&self, batch: Arc<StoredBatch>) {
         let mut kept = self.kept.lock();
         if kept.subscribers == 0 {
             return;
         }
-        let mut meter = BatchMeter::default();
-        let bytes = records.iter().map(|record| meter.bytes(record)).sum();
         let unread = kept.subscribers;
-        kept.bytes += bytes;
-        kept.batches.push_back(KeptBatch {
-            records: records.into(),
-            bytes,
-            unread,
-        });
+        kept.bytes += batch.memory_bytes();
+        kept.batches.push_back(KeptBatch { batch, unread });
         while kept.bytes > self.limit_bytes && kept.batches.len() > 1 {
             kept.drop_oldest();
         }
@@ -200,7 +192,7 @@ impl Subscribers {
         self.changed.notify_all();
     }
 
-    fn take(&self, next: &mut u64) -> Result<Arc<[Arc<SpanRecord>]>, TryRecvError> {
+    fn take(&self, next: &mut u64) -> Result<Arc<StoredBatch>, TryRecvError> {
         self.kept.lock().take(next)
     }
 }
@@ -208,34 +200,34 @@ impl Subscribers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::testing::record;
+    use crate::batch::testing::{span, stored};
 
-    fn batch(number: u64) -> Vec<Arc<SpanRecord>> {
-        vec![Arc::new(record(1, number))]
+    fn batch(number: u64) -> Arc<StoredBatch> {
+        stored(vec![span(1, number)], number)
     }
 
-    fn bytes_of_one() -> usize {
-        BatchMeter::default().bytes(&record(1, 1))
+    fn number(batch: Result<Arc<StoredBatch>, TryRecvError>) -> Result<u64, TryRecvError> {
+        batch.map(|batch| batch.seqs().start)
     }
 
     #[test]
     fn a_slow_subscriber_misses_the_oldest_batches_and_holds_no_more_than_the_limit() {
-        let subscribers = Arc::new(Subscribers::new(3 * bytes_of_one()));
+        let subscribers = Arc::new(Subscribers::new(3 * batch(1).memory_bytes()));
         let mut slow = Subscription::new(&subscribers);
         let mut fast = Subscription::new(&subscribers);
-        for number in 1..=10 {
-            subscribers.publish(batch(number));
-            assert_eq!(fast.try_recv().unwrap()[0].span, record(1, number).span);
+        for next in 1..=10 {
+            subscribers.publish(batch(next));
+            assert_eq!(number(fast.try_recv()), Ok(next));
             assert!(subscribers.kept.lock().bytes <= subscribers.limit_bytes);
         }
-        assert_eq!(fast.try_recv(), Err(TryRecvError::Empty));
-        assert_eq!(slow.try_recv(), Err(TryRecvError::Lagged(7)));
-        for number in 8..=10 {
-            assert_eq!(slow.try_recv().unwrap()[0].span, record(1, number).span);
+        assert_eq!(number(fast.try_recv()), Err(TryRecvError::Empty));
+        assert_eq!(number(slow.try_recv()), Err(TryRecvError::Lagged(7)));
+        for next in 8..=10 {
+            assert_eq!(number(slow.try_recv()), Ok(next));
         }
-        assert_eq!(slow.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(number(slow.try_recv()), Err(TryRecvError::Empty));
         subscribers.close();
-        assert_eq!(slow.blocking_recv(), Err(RecvError::Closed));
+        assert_eq!(slow.blocking_recv().unwrap_err(), RecvError::Closed);
     }
 
     #[test]

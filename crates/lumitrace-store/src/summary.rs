@@ -1,13 +1,14 @@
 //! Counts by service and operation: what answers "which services are there" without reading spans.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use lumitrace_model::SpanKind;
+use hashbrown::HashMap;
+use lumitrace_model::{SpanKind, StatusCode};
 
 use crate::SpanRecord;
 use crate::binary::{Fields, PutFields};
 use crate::stats::{OperationSummary, ServiceSummary};
+use crate::stored::SpanRef;
 
 /// How many spans of an operation, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,15 @@ impl Tally {
         last_start_unix_nano: 0,
     };
 
+    fn of_one(start_unix_nano: u64, is_error: bool) -> Self {
+        Self {
+            spans: 1,
+            errors: u64::from(is_error),
+            first_start_unix_nano: start_unix_nano,
+            last_start_unix_nano: start_unix_nano,
+        }
+    }
+
     fn add(&mut self, other: Self) {
         self.spans += other.spans;
         self.errors += other.errors;
@@ -34,52 +44,51 @@ impl Tally {
     }
 }
 
-/// Operation names, each with the spans' kinds in OTLP numbers.
-type Operations = BTreeMap<String, BTreeMap<u8, Tally>>;
+/// How many kinds of spans OTLP knows.
+const KINDS: usize = 6;
+
+/// The tallies of an operation, by its spans' kind in OTLP's numbers.
+type Kinds = [Tally; KINDS];
+/// Operations by name.
+type Operations = HashMap<String, Kinds>;
 
 /// Tallies by service, operation name and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Summaries {
-    services: BTreeMap<String, Operations>,
+    services: HashMap<String, Operations>,
 }
 
 impl Summaries {
     pub(crate) fn add_record(&mut self, record: &SpanRecord) {
         let span = &record.span;
-        let tally = Tally {
-            spans: 1,
-            errors: u64::from(span.is_error()),
-            first_start_unix_nano: span.start_unix_nano,
-            last_start_unix_nano: span.start_unix_nano,
-        };
+        let tally = Tally::of_one(span.start_unix_nano, span.is_error());
         self.add(record.service_name(), &span.name, span.kind.code(), tally);
+    }
+
+    pub(crate) fn add_span(&mut self, span: SpanRef<'_>) {
+        let head = span.head();
+        let is_error = head.status_code == StatusCode::Error;
+        let tally = Tally::of_one(head.start_unix_nano, is_error);
+        let service = span.origin().service_name();
+        self.add(service, span.name(), head.kind.code(), tally);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
         for (service, operations) in &other.services {
             for (name, kinds) in operations {
-                for (kind, tally) in kinds {
-                    self.add(service, name, *kind, *tally);
+                for (kind, tally) in tallies(kinds) {
+                    self.add(service, name, kind, tally);
                 }
             }
         }
     }
 
     fn add(&mut self, service: &str, name: &str, kind: u8, tally: Tally) {
-        // Looked up before inserted: names repeat, and only a new one is worth an allocation.
-        if !self.services.contains_key(service) {
-            self.services.insert(service.to_owned(), Operations::new());
-        }
-        let Some(operations) = self.services.get_mut(service) else {
-            return;
-        };
-        if !operations.contains_key(name) {
-            operations.insert(name.to_owned(), BTreeMap::new());
-        }
-        let Some(kinds) = operations.get_mut(name) else {
-            return;
-        };
-        kinds.entry(kind).or_insert(Tally::EMPTY).add(tally);
+        let operations = self.services.entry_ref(service).or_default();
+        let kinds = operations.entry_ref(name).or_insert([Tally::EMPTY; KINDS]);
+        // Codes come from `SpanKind`; any other would be unspecified there too.
+        let kind = SpanKind::from_code(kind.into()).code();
+        kinds[usize::from(kind)].add(tally);
     }
 
     /// Whether there may be spans of `service` (any, if none) with one of `names` (any, if empty),
@@ -91,8 +100,8 @@ impl Summaries {
         only_errors: bool,
         starts: RangeInclusive<u64>,
     ) -> bool {
-        let in_range = |kinds: &BTreeMap<u8, Tally>| {
-            kinds.values().any(|tally| {
+        let in_range = |kinds: &Kinds| {
+            tallies(kinds).any(|(_, tally)| {
                 (!only_errors || tally.errors > 0)
                     && tally.first_start_unix_nano <= *starts.end()
                     && tally.last_start_unix_nano >= *starts.start()
@@ -111,13 +120,12 @@ impl Summaries {
         }
     }
 
+    /// The services, by name.
     pub(crate) fn services(&self) -> Vec<ServiceSummary> {
         let summary = |(name, operations): (&String, &Operations)| {
             let mut total = Tally::EMPTY;
-            operations
-                .values()
-                .flat_map(BTreeMap::values)
-                .for_each(|tally| total.add(*tally));
+            let kinds = operations.values().flatten();
+            kinds.for_each(|tally| total.add(*tally));
             ServiceSummary {
                 name: name.clone(),
                 span_count: total.spans,
@@ -126,34 +134,38 @@ impl Summaries {
                 last_start_unix_nano: total.last_start_unix_nano,
             }
         };
-        self.services.iter().map(summary).collect()
+        by_name(&self.services).into_iter().map(summary).collect()
     }
 
+    /// The operations of a service, by name and kind.
     pub(crate) fn operations(&self, service: &str) -> Vec<OperationSummary> {
-        let operations = self.services.get(service).into_iter().flatten();
-        operations
-            .flat_map(|(name, kinds)| kinds.iter().map(move |(kind, tally)| (name, *kind, tally)))
-            .map(|(name, kind, tally)| OperationSummary {
-                name: name.clone(),
-                kind: SpanKind::from_code(kind.into()),
-                span_count: tally.spans,
-                error_count: tally.errors,
-                first_start_unix_nano: tally.first_start_unix_nano,
-                last_start_unix_nano: tally.last_start_unix_nano,
-            })
-            .collect()
+        let operations = self.services.get(service).map(by_name);
+        let kinds = operations
+            .into_iter()
+            .flatten()
+            .flat_map(|(name, kinds)| tallies(kinds).map(move |(kind, tally)| (name, kind, tally)));
+        let summary = |(name, kind, tally): (&String, u8, Tally)| OperationSummary {
+            name: name.clone(),
+            kind: SpanKind::from_code(kind.into()),
+            span_count: tally.spans,
+            error_count: tally.errors,
+            first_start_unix_nano: tally.first_start_unix_nano,
+            last_start_unix_nano: tally.last_start_unix_nano,
+        };
+        kinds.map(summary).collect()
     }
 
     /// Writes the tallies as the sidecar keeps them (`docs/formats/store.md`).
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32(self.services.len() as u32);
-        for (service, operations) in &self.services {
+        for (service, operations) in by_name(&self.services) {
             out.put_bytes(service.as_bytes());
-            out.put_u32(operations.values().map(BTreeMap::len).sum::<usize>() as u32);
-            for (name, kinds) in operations {
-                for (kind, tally) in kinds {
+            let count = operations.values().flat_map(tallies).count();
+            out.put_u32(count as u32);
+            for (name, kinds) in by_name(operations) {
+                for (kind, tally) in tallies(kinds) {
                     out.put_bytes(name.as_bytes());
-                    out.put_u8(*kind);
+                    out.put_u8(kind);
                     out.put_u64(tally.spans);
                     out.put_u64(tally.errors);
                     out.put_u64(tally.first_start_unix_nano);
@@ -182,4 +194,16 @@ impl Summaries {
         }
         Some(summaries)
     }
+}
+
+/// The kinds of which there are spans.
+fn tallies(kinds: &Kinds) -> impl Iterator<Item = (u8, Tally)> {
+    let numbered = (0..).zip(kinds.iter().copied());
+    numbered.filter(|(_, tally)| tally.spans > 0)
+}
+
+fn by_name<T>(map: &HashMap<String, T>) -> Vec<(&String, &T)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(name, _)| *name);
+    entries
 }

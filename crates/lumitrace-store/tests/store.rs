@@ -127,10 +127,10 @@ fn subscribers_see_every_batch_after_it_is_searchable() {
     let watcher = std::thread::spawn({
         let store = store.clone();
         move || {
-            let batch: Arc<[_]> = live.blocking_recv().unwrap();
+            let batch = live.blocking_recv().unwrap();
             (
                 batch.len(),
-                store.trace(batch[0].span.trace_id).unwrap().len(),
+                store.trace(batch.span(0).trace_id()).unwrap().len(),
             )
         }
     });

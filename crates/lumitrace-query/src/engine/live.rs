@@ -13,11 +13,13 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lumitrace_store::{ReadError, ScanRequest, SpanParts, SpanRecord, Store};
+use lumitrace_model::names;
+use lumitrace_store::{ReadError, ScanRequest, SpanParts, SpanRecord, SpanRef, Store, StoredBatch};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::training::catalog::{AssignedTraces, RunCatalog};
 use crate::training::fold::RunFold;
+use crate::training::identity::names_run;
 use crate::training::recognition::{Role, TrainingNames};
 use crate::training::{RunId, RunQuery, RunSummary};
 pub(super) use open_run::OpenRun;
@@ -180,8 +182,14 @@ impl LiveRuns {
     }
 
     /// Takes in new spans, and names the runs that they changed, each once.
-    pub(super) fn absorb(&self, batch: &[Arc<SpanRecord>]) -> Vec<RunId> {
+    pub(super) fn absorb(&self, batch: &StoredBatch) -> Vec<RunId> {
         let mut state = self.state.lock();
+        if state.catalog.is_none() && state.arriving.is_none() {
+            return Vec::new();
+        }
+        let is_shown = !state.open.is_empty() || state.arriving.is_some();
+        let record = |span: SpanRef<'_>| Arc::new(span.record(self.parts_of(span, is_shown)));
+        let batch: &[Arc<SpanRecord>] = &batch.spans().map(record).collect::<Vec<_>>();
         if !state.is_behind
             && let Some(arriving) = &mut state.arriving
         {
@@ -198,6 +206,24 @@ impl LiveRuns {
             }
         }
         by_run.into_keys().collect()
+    }
+
+    /// What the catalog, or a run that is shown, has to know of a span. Most spans are neither
+    /// training's nor name a run, and only their times and their outcome count.
+    fn parts_of(&self, span: SpanRef<'_>, is_shown: bool) -> SpanParts {
+        let head = span.head();
+        let is_plain = matches!(self.names.role(span.name()), Role::Other | Role::StepPart)
+            && head.parent_span_id.is_some_and(|id| id != head.span_id)
+            && !span
+                .origin()
+                .service_name()
+                .starts_with(names::UNKNOWN_SERVICE)
+            && !span.view().attributes().any(|it| names_run(it.key));
+        if is_plain && !is_shown {
+            SpanParts::NONE
+        } else {
+            SpanParts::ALL
+        }
     }
 
     /// Notes that batches were missed.

@@ -1,9 +1,5 @@
 //! The engine over a real store: what was stored before it, and what arrives while it answers.
 
-use std::sync::Arc;
-
-use lumitrace_store::SpanRecord;
-
 use super::{LiveChanges, QueryEngine};
 use crate::facts::SpanState;
 use crate::fixture::{SECOND, SpanBuilder, T0, append, span, span_id, store, trace_id};
@@ -30,10 +26,6 @@ fn run(pid: i64, batches: u64) -> Vec<SpanBuilder> {
         .chain([epoch])
         .map(|span| span.resource("process.pid", pid))
         .collect()
-}
-
-fn records(spans: Vec<SpanBuilder>) -> Vec<Arc<SpanRecord>> {
-    spans.into_iter().map(SpanBuilder::record).collect()
 }
 
 /// Stores these spans, and hands them to the engine the way the server does.
@@ -379,13 +371,14 @@ fn a_live_view_is_told_of_the_traces_that_match() {
         span("train", 2).trace(2),
         span("train", 3).trace(2),
     ];
-    append(&store, spans.clone());
+    let mut stored = store.subscribe();
+    append(&store, spans);
     let engine = QueryEngine::new(store);
     let query = TraceQuery {
         operation: Some("train".to_owned()),
         ..TraceQuery::default()
     };
-    let matching = engine.matching_traces(&query, &records(spans));
+    let matching = engine.matching_traces(&query, &stored.blocking_recv().unwrap());
     assert_eq!(matching, [trace_id(2)]);
     let summaries = engine
         .summaries(&[trace_id(1), trace_id(2)], &query, NOW)

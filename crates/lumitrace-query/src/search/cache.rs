@@ -1,6 +1,6 @@
 //! Digests of large traces that someone looks at, kept up to date by what arrives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lumitrace_model::TraceId;
@@ -130,6 +130,13 @@ impl DigestCache {
             );
         }
         Ok(digest)
+    }
+
+    /// The traces of which new spans must be handed to [`absorb`](Self::absorb).
+    pub(crate) fn followed(&self) -> HashSet<TraceId> {
+        let state = self.state.lock();
+        let read = state.reading.values().map(|(trace_id, _)| trace_id);
+        read.chain(state.kept.keys()).copied().collect()
     }
 
     /// Takes in new spans.

@@ -3,7 +3,7 @@
 //! What the store can decide it decides, here too, so that a live view and a search agree. What is
 //! added are the tags that speak of the span itself, and services that are named only on the span.
 
-use lumitrace_store::{ScanRequest, SpanParts, SpanRecord, value_matches};
+use lumitrace_store::{ScanRequest, SpanParts, SpanRecord, SpanRef, value_matches};
 
 use super::{TagFilter, TraceQuery};
 use crate::facts::service_name;
@@ -68,6 +68,13 @@ impl<'a> Matcher<'a> {
             service: service.map(str::to_owned),
             ..self.request.clone()
         }
+    }
+
+    /// Whether a span in memory meets every condition.
+    pub(super) fn matches_stored(&self, span: SpanRef<'_>) -> bool {
+        let needs_no_more = self.service.is_none() && self.intrinsic_tags.is_empty();
+        self.request.matches_stored(span)
+            && (needs_no_more || self.matches(&span.record(SpanParts::ALL)))
     }
 
     /// Whether `record`, with all its parts, meets every condition.

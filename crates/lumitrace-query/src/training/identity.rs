@@ -87,6 +87,14 @@ pub fn identify_process(resource: &Resource, service: &str) -> Identity {
     Identity::Service((hash >> 32) as u32 ^ hash as u32)
 }
 
+/// Whether attributes of this key may name a run; see [`given_run`].
+pub fn names_run(key: &str) -> bool {
+    matches!(
+        key,
+        "run.id" | "wandb.run_id" | "mlflow.run_id" | "experiment" | "run"
+    )
+}
+
 /// The run that the program itself named in these attributes.
 pub fn given_run_id(attributes: &[KeyValue]) -> Option<RunId> {
     given_run(attributes).map(|given| RunId(stable_hash(&["run", &given])))

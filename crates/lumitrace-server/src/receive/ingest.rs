@@ -7,8 +7,8 @@ use crate::config::Limits;
 use crate::metrics::{Metrics, Protocol};
 use bytes::Bytes;
 use lumitrace_store::{AppendError, SpanBatch, Store};
+use lumitrace_wire::otlp::json;
 use lumitrace_wire::otlp::response::PartialSuccess;
-use lumitrace_wire::otlp::{json, protobuf};
 use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,14 +118,17 @@ impl Receiver {
         let begun = Instant::now();
         let decoded = self.decode(payload, reservation).await?;
         let Decoded {
-            batch,
-            rejected_spans,
-            rejection,
+            batch:
+                Batch {
+                    spans,
+                    rejected_spans,
+                    rejection,
+                },
             payload_bytes,
         } = decoded;
-        let span_count = batch.span_count();
+        let span_count = spans.span_count();
         if span_count > 0 {
-            self.store.append(batch).await.map_err(refusal_of_store)?;
+            self.store.append(spans).await.map_err(refusal_of_store)?;
         }
         self.metrics
             .accepted(protocol, span_count, payload_bytes, begun.elapsed());
@@ -168,28 +171,64 @@ impl Receiver {
     }
 }
 
-struct Decoded {
-    batch: SpanBatch,
-    rejected_spans: u64,
-    rejection: Option<String>,
-    payload_bytes: usize,
+/// Memory that a protobuf message takes for each of its bytes while it waits for the store, at most,
+/// beside itself: a span has at least 30 bytes, and its place in the index about 90.
+const INDEX_EXPANSION: u64 = 3;
+
+/// Reads a batch out of `bytes`, holding no more memory than the budget knows of.
+fn read_batch(
+    bytes: Bytes,
+    format: Format,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Result<Batch, DecodeError>, Refusal> {
+    match format {
+        Format::Protobuf => {
+            if !reservation.grow(INDEX_EXPANSION * bytes.len() as u64) {
+                return Err(Refusal::Overloaded);
+            }
+            Ok(SpanBatch::from_payload(bytes, limits).map(Batch::of_protobuf))
+        }
+        Format::Json => Ok(decode_json(&bytes, limits, reservation)?.map(Batch::of_json)),
+    }
 }
 
-/// Decodes `bytes` holding no more memory than the budget knows of.
+/// Spans to be stored, and those that cannot be.
+struct Batch {
+    spans: SpanBatch,
+    rejected_spans: u64,
+    rejection: Option<String>,
+}
+
+impl Batch {
+    fn of_protobuf(spans: SpanBatch) -> Self {
+        let (rejected_spans, rejection) = spans.rejected();
+        Self {
+            rejected_spans,
+            rejection: rejection.map(str::to_owned),
+            spans,
+        }
+    }
+
+    fn of_json(decoded: DecodedTraces) -> Self {
+        Self {
+            spans: SpanBatch::from_resource_spans(decoded.resource_spans),
+            rejected_spans: decoded.rejected_spans,
+            rejection: decoded.rejection,
+        }
+    }
+}
+
+/// Decodes JSON holding no more memory than the budget knows of.
 ///
 /// A message may take up to `max_expansion` times its size, but hardly any honest one takes more
 /// than [`TYPICAL_EXPANSION`] times: only what turns out to need more is given more, and decoded
 /// again.
-fn decode_traces(
+fn decode_json(
     bytes: &[u8],
-    format: Format,
     limits: &DecodeLimits,
     reservation: &mut Reservation,
 ) -> Result<Result<DecodedTraces, DecodeError>, Refusal> {
-    let decode = match format {
-        Format::Protobuf => protobuf::decode_traces,
-        Format::Json => json::decode_traces,
-    };
     let reserve = |reservation: &mut Reservation, times: usize| {
         let decoded_bytes = bytes.len().saturating_mul(times) as u64;
         if reservation.grow(decoded_bytes) {
@@ -205,7 +244,7 @@ fn decode_traces(
     let typical = limits.max_expansion.min(TYPICAL_EXPANSION);
     // Once more for texts, which no limit on items counts.
     reserve(reservation, typical.saturating_add(1))?;
-    let decoded = decode(bytes, &within(typical));
+    let decoded = json::decode_traces(bytes, &within(typical));
     if typical == limits.max_expansion || !matches!(decoded, Err(DecodeError::TooManyItems { .. }))
     {
         return Ok(decoded);
@@ -214,7 +253,7 @@ fn decode_traces(
     let room = reservation.room_bytes() / bytes.len().max(1) as u64;
     let more = (limits.max_expansion - typical).min(usize::try_from(room).unwrap_or(usize::MAX));
     reserve(reservation, more)?;
-    Ok(decode(bytes, &within(typical + more)))
+    Ok(json::decode_traces(bytes, &within(typical + more)))
 }
 
 fn decode(
@@ -224,44 +263,33 @@ fn decode(
     reservation: &mut Reservation,
 ) -> Result<Decoded, Refusal> {
     let bytes = body::decompress(payload.encoding, &payload.bytes, max_bytes, reservation)?;
-    let decoded = decode_traces(&bytes, payload.format, limits, reservation)?;
-    if payload.route == Route::Root {
-        check_signal(&bytes, payload.format, &decoded)?;
+    let batch = read_batch(bytes.clone(), payload.format, limits, reservation)?;
+    if payload.route == Route::Root
+        && let Ok(batch) = &batch
+    {
+        check_signal(&bytes, payload.format, batch)?;
     }
-    let mut decoded = decoded.map_err(|error| Refusal::Malformed(error.to_string()))?;
-    let rejected_spans = decoded.rejected_spans;
-    let rejection = decoded.rejection.take();
-    let payload_bytes = bytes.len();
-    // The sender's own bytes are kept where they hold exactly what is stored.
-    let batch = match payload.format {
-        Format::Protobuf if rejected_spans == 0 => SpanBatch::from_payload(bytes, decoded),
-        _ => SpanBatch::from_resource_spans(decoded.resource_spans),
-    };
     Ok(Decoded {
-        batch,
-        rejected_spans,
-        rejection,
-        payload_bytes,
+        batch: batch.map_err(|error| Refusal::Malformed(error.to_string()))?,
+        payload_bytes: bytes.len(),
     })
+}
+
+struct Decoded {
+    batch: Batch,
+    payload_bytes: usize,
 }
 
 /// At `/` no path says which signal is meant. Traces are taken; what is plainly something else is
 /// refused with a reason that helps.
-fn check_signal(
-    bytes: &[u8],
-    format: Format,
-    decoded: &Result<DecodedTraces, DecodeError>,
-) -> Result<(), Refusal> {
+fn check_signal(bytes: &[u8], format: Format, batch: &Batch) -> Result<(), Refusal> {
     let names = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
-    let foreign = match (format, decoded) {
-        (Format::Json, Ok(decoded)) => {
-            decoded.span_count() == 0
-                && (names(b"\"resourceLogs\"") || names(b"\"resourceMetrics\""))
-        }
+    let has_spans = batch.spans.span_count() > 0;
+    let foreign = match format {
+        Format::Json => !has_spans && (names(b"\"resourceLogs\"") || names(b"\"resourceMetrics\"")),
         // Logs and metrics share the outer shape, but not one of their items has a trace id where
         // spans have it.
-        (Format::Protobuf, Ok(decoded)) => decoded.span_count() == 0 && decoded.rejected_spans > 0,
-        (_, Err(_)) => false,
+        Format::Protobuf => !has_spans && batch.rejected_spans > 0,
     };
     if foreign {
         return Err(Refusal::NotFound(
@@ -296,25 +324,27 @@ mod tests {
         max_expansion: 1 << 10,
     };
 
-    fn decoded(bytes: &[u8], budget: &Budget) -> Result<(), Refusal> {
+    fn decoded(bytes: &[u8], format: Format, budget: &Budget) -> Result<(), Refusal> {
         let mut reservation = budget.reserve();
-        let decoded = decode_traces(bytes, Format::Protobuf, &LIMITS, &mut reservation)?;
-        decoded
+        let bytes = Bytes::copy_from_slice(bytes);
+        let batch = read_batch(bytes, format, &LIMITS, &mut reservation)?;
+        batch
             .map(drop)
             .map_err(|error| Refusal::Malformed(error.to_string()))
     }
 
     #[test]
     fn decoding_draws_on_the_budget_before_it_fills_memory() {
-        // Two bytes make one empty ResourceSpans.
-        let dense = [0x0a, 0].repeat(1000);
-        assert_eq!(decoded(&dense, &Budget::new(4 << 20)), Ok(()));
+        // Three bytes make one empty ResourceSpans.
+        let dense = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(1000));
+        let decoded = |budget: &Budget| decoded(dense.as_bytes(), Format::Json, budget);
+        assert_eq!(decoded(&Budget::new(4 << 20)), Ok(()));
         let budget = Budget::new(4 << 20);
         let mut others = budget.reserve();
         assert!(others.grow(3 << 20));
-        assert_eq!(decoded(&dense, &budget), Err(Refusal::Overloaded));
+        assert_eq!(decoded(&budget), Err(Refusal::Overloaded));
         // More than all of the budget: it would be no use to come again.
-        let refusal = decoded(&dense, &Budget::new(50_000)).unwrap_err();
+        let refusal = decoded(&Budget::new(50_000)).unwrap_err();
         assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
     }
 
@@ -322,8 +352,30 @@ mod tests {
     fn an_ordinary_message_reserves_no_more_than_it_may_need() {
         // One field that is unknown, and so skipped.
         let ordinary = [&[0x7a, 100][..], &[0; 100]].concat();
-        let budget = Budget::new(102 * (TYPICAL_EXPANSION as u64 + 1));
-        assert_eq!(decoded(&ordinary, &budget), Ok(()));
+        let budget = Budget::new(102 * INDEX_EXPANSION);
+        assert_eq!(decoded(&ordinary, Format::Protobuf, &budget), Ok(()));
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn no_index_takes_more_memory_than_is_reserved_for_it() {
+        use lumitrace_model::{ResourceSpans, ScopeSpans, Span, SpanId, TraceId};
+        // The shortest spans there are.
+        let span = Span {
+            trace_id: TraceId::from_bytes([1; 16]),
+            span_id: SpanId::from_bytes([1; 8]),
+            kind: lumitrace_model::SpanKind::Unspecified,
+            ..Span::default()
+        };
+        let scope_spans = vec![ScopeSpans {
+            spans: vec![span; 1000],
+            ..ScopeSpans::default()
+        }];
+        let batch = SpanBatch::from_resource_spans(vec![ResourceSpans {
+            scope_spans,
+            ..ResourceSpans::default()
+        }]);
+        let index_bytes = batch.memory_bytes() - batch.payload_bytes();
+        assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
     }
 }

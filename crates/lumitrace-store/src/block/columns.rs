@@ -22,11 +22,8 @@ const BATCH_BYTES: usize = 16 << 20;
 
 /// How long a span took, as blocks keep it and searches compare it: negative where its clock ran
 /// backwards, and modulo 2^64 so that the end can be computed back from it whatever it was.
-pub(crate) fn stored_duration_nano(record: &SpanRecord) -> i64 {
-    record
-        .span
-        .end_unix_nano
-        .wrapping_sub(record.span.start_unix_nano) as i64
+pub(crate) fn stored_duration_nano(start_unix_nano: u64, end_unix_nano: u64) -> i64 {
+    end_unix_nano.wrapping_sub(start_unix_nano) as i64
 }
 
 /// Collects spans into record batches of [`SCHEMA`].
@@ -107,7 +104,10 @@ impl SpanColumns {
             None => self.parent_span_id.append_null(),
         }
         self.start.append_value(span.start_unix_nano);
-        self.duration.append_value(stored_duration_nano(record));
+        self.duration.append_value(stored_duration_nano(
+            span.start_unix_nano,
+            span.end_unix_nano,
+        ));
         self.service.append_value(record.service_name());
         self.name.append_value(&span.name);
         self.kind.append_value(span.kind.code());

@@ -18,6 +18,7 @@ use crate::SpanRecord;
 use crate::disk::{Disk, remove_if_present, sync_dir};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SCAN_WINDOW_NANO;
+use crate::stored::SpanRef;
 
 /// The file of a block's spans.
 pub(crate) fn data_path(dir: &Path, id: BlockId) -> PathBuf {
@@ -32,16 +33,33 @@ pub(crate) fn index_path(dir: &Path, id: BlockId) -> PathBuf {
 /// The order of spans in a block: by window of start, so that a search for the newest reads the
 /// end; by trace within it, so that a trace's rows lie together; then so that records of the same
 /// span are neighbours when blocks are merged.
-pub(crate) fn sort_key(record: &SpanRecord) -> (u64, TraceId, u64, SpanId, u8) {
+pub(crate) fn sort_key(record: &SpanRecord) -> SortKey {
     let span = &record.span;
-    let window = span.start_unix_nano / SCAN_WINDOW_NANO;
-    (
-        window,
-        span.trace_id,
+    key(
         span.start_unix_nano,
+        span.trace_id,
         span.span_id,
         span.kind.code(),
     )
+}
+
+/// [`sort_key`] of a span in memory.
+pub(crate) fn sort_key_of(span: SpanRef<'_>) -> SortKey {
+    let head = span.head();
+    key(
+        head.start_unix_nano,
+        head.trace_id,
+        head.span_id,
+        head.kind.code(),
+    )
+}
+
+/// See [`sort_key`].
+pub(crate) type SortKey = (u64, TraceId, u64, SpanId, u8);
+
+fn key(start_unix_nano: u64, trace_id: TraceId, span_id: SpanId, kind: u8) -> SortKey {
+    let window = start_unix_nano / SCAN_WINDOW_NANO;
+    (window, trace_id, start_unix_nano, span_id, kind)
 }
 
 /// Writes one block. Dropped before it is finished, it leaves no block.

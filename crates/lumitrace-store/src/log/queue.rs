@@ -3,18 +3,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use crate::SpanRecord;
+use crate::SpanBatch;
 use crate::append::{Answer, AppendError};
 use crate::stats::Counters;
 
 /// A batch on its way into the log.
 #[derive(Debug)]
 pub(crate) struct WaitingBatch {
-    pub(crate) records: Vec<SpanRecord>,
-    pub(crate) payload: Bytes,
+    pub(crate) batch: SpanBatch,
     pub(crate) received_unix_nano: u64,
     pub(crate) answer: Answer,
 }
@@ -72,14 +70,14 @@ impl Queue {
 
     /// Adds a batch; hands it back if there is no room. A batch larger than the whole queue is
     /// taken while nothing else waits, since it could never be taken otherwise.
-    pub(crate) fn push(&self, batch: WaitingBatch) -> Result<(), (NotQueued, WaitingBatch)> {
+    pub(crate) fn push(&self, batch: WaitingBatch) -> Result<(), (NotQueued, Box<WaitingBatch>)> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err((NotQueued::Closed, batch));
+            return Err((NotQueued::Closed, Box::new(batch)));
         }
-        let bytes = state.bytes + batch.payload.len();
+        let bytes = state.bytes + batch.batch.memory_bytes();
         if bytes > self.limit_bytes && !state.batches.is_empty() {
-            return Err((NotQueued::Full, batch));
+            return Err((NotQueued::Full, Box::new(batch)));
         }
         state.bytes = bytes;
         state.batches.push_back(batch);
@@ -112,7 +110,7 @@ impl Queue {
         while taken_bytes < group_bytes
             && let Some(batch) = state.batches.pop_front()
         {
-            taken_bytes += batch.payload.len();
+            taken_bytes += batch.batch.memory_bytes();
             group.push(batch);
         }
         state.bytes -= taken_bytes;

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lumitrace_wire::DecodeLimits;
-use lumitrace_wire::otlp::protobuf;
 
-use crate::SpanRecord;
-use crate::batch;
+use crate::SpanBatch;
 use crate::disk::{Disk, sync_dir};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::log::frame::{self, BadHeader, FrameHeader};
 use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
 use crate::log::writer::LogPosition;
+use crate::stored::{Origins, StoredBatch};
 
 /// What was accepted once is read back whatever the limits were then.
 const REPLAY_LIMITS: DecodeLimits = DecodeLimits::own_data();
@@ -38,7 +37,7 @@ pub(crate) fn recover(
     disk: &dyn Disk,
     dir: &Path,
     durable_seq: u64,
-    apply: &mut dyn FnMut(Vec<Arc<SpanRecord>>) -> Result<(), OpenError>,
+    apply: &mut dyn FnMut(Arc<StoredBatch>) -> Result<(), OpenError>,
 ) -> Result<RecoveredLog, OpenError> {
     let paths = segment::list(dir).map_err(io_error("list", dir))?;
     let mut recovered = RecoveredLog {
@@ -49,6 +48,7 @@ pub(crate) fn recover(
         segments: Vec::new(),
         torn_tail: None,
     };
+    let mut origins = Origins::default();
     let mut expected_seq = None;
     for (index, (id, path)) in paths.iter().enumerate() {
         recovered.position.next_segment_id = id + 1;
@@ -67,7 +67,7 @@ pub(crate) fn recover(
         }
         while let Some(frame) = reader.next_frame()? {
             if frame.first_seq >= durable_seq {
-                apply(reader.decode(&frame)?)?;
+                apply(reader.decode(&frame, &mut origins)?)?;
             }
         }
         expected_seq = Some(reader.next_seq);
@@ -232,19 +232,23 @@ impl<'a> SegmentReader<'a> {
         Ok(())
     }
 
-    fn decode(&self, frame: &FrameHeader) -> Result<Vec<Arc<SpanRecord>>, OpenError> {
+    fn decode(
+        &mut self,
+        frame: &FrameHeader,
+        origins: &mut Origins,
+    ) -> Result<Arc<StoredBatch>, OpenError> {
         let offset = self.offset - frame.frame_bytes() as u64;
         let damage = |reason| OpenError::from(Corruption::new(self.path, offset, reason));
-        let decoded = protobuf::decode_traces(&self.payload, &REPLAY_LIMITS)
+        let payload = std::mem::take(&mut self.payload).into();
+        let batch = SpanBatch::from_payload(payload, &REPLAY_LIMITS)
             .map_err(|error| damage(format!("a frame's payload cannot be decoded: {error}")))?;
-        let records = batch::into_records(decoded.resource_spans, frame.received_unix_nano);
-        if records.len() != frame.span_count as usize {
-            let (found, expected) = (records.len(), frame.span_count);
+        if batch.span_count() != frame.span_count as usize {
+            let (found, expected) = (batch.span_count(), frame.span_count);
             return Err(damage(format!(
                 "a frame holds {found} spans, its header says {expected}"
             )));
         }
-        Ok(batch::number(records, frame.first_seq))
+        Ok(origins.store(batch, frame.first_seq, frame.received_unix_nano))
     }
 }
 

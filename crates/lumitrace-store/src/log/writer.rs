@@ -149,16 +149,17 @@ impl LogWriter {
 fn encode_group(group: &[WaitingBatch], first_seq: u64, all_synced: bool) -> (Vec<u8>, u64) {
     let mut bytes = Vec::new();
     let mut next_seq = first_seq;
-    for (index, batch) in group.iter().enumerate() {
+    for (index, waiting) in group.iter().enumerate() {
+        let batch = &waiting.batch;
         let frame = Frame {
             synced_before: all_synced && index == 0,
             first_seq: next_seq,
-            span_count: batch.records.len() as u32,
-            received_unix_nano: batch.received_unix_nano,
+            span_count: batch.span_count() as u32,
+            received_unix_nano: waiting.received_unix_nano,
             payload: &batch.payload,
         };
         frame.encode(&mut bytes);
-        next_seq += batch.records.len() as u64;
+        next_seq += batch.span_count() as u64;
     }
     (bytes, next_seq)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array};
 use lumitrace_model::StatusCode;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, FIRST_CHUNK_SPANS, MAX_CHUNK_SPANS};
 use super::predicate::{Predicate, contains_ignoring_case, has_attribute, value_matches};
 use super::pruning::{candidate_rows, condition_columns, start_bounds};
 use crate::SpanRecord;
@@ -18,10 +18,6 @@ use crate::block::rows::column;
 use crate::block::schema;
 use crate::error::ReadError;
 use crate::scan::{SCAN_WINDOW_NANO, ScanStats};
-
-/// Spans made whole at first: a search that stops after twenty must not pay for thousands.
-const FIRST_CHUNK_SPANS: usize = 64;
-const MAX_CHUNK_SPANS: usize = 4096;
 
 /// A row that may be what is asked for, and the window it is in.
 #[derive(Debug, Clone, Copy)]

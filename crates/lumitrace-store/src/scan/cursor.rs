@@ -6,6 +6,11 @@ use crate::SpanRecord;
 use crate::error::ReadError;
 use crate::scan::ScanStats;
 
+/// Spans made whole at first: a search that stops after twenty must not pay for thousands.
+pub(crate) const FIRST_CHUNK_SPANS: usize = 64;
+/// Most spans made whole at once.
+pub(crate) const MAX_CHUNK_SPANS: usize = 4096;
+
 /// Spans that match, in windows that only get older (or newer, if the oldest are asked for first).
 pub(crate) trait Cursor {
     /// The window of the next spans, if there are any. It may be too optimistic, never too

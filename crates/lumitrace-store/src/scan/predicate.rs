@@ -2,11 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use lumitrace_model::{KeyValue, Value};
+use lumitrace_model::{KeyValue, StatusCode, Value};
+use lumitrace_wire::otlp::protobuf::view::ValueView;
 
-use crate::SpanRecord;
 use crate::block::columns::stored_duration_nano;
 use crate::scan::{SCAN_WINDOW_NANO, ScanRequest, SpanParts};
+use crate::{SpanRecord, SpanRef};
 
 /// Whether `text`, as someone types it into a search, spells `value`.
 ///
@@ -21,14 +22,25 @@ use crate::scan::{SCAN_WINDOW_NANO, ScanRequest, SpanParts};
 /// assert!(!value_matches(&Value::from(3), "3.5"));
 /// ```
 pub fn value_matches(value: &Value, text: &str) -> bool {
+    let view = match value {
+        Value::String(string) => ValueView::String(string),
+        Value::Bool(bool) => ValueView::Bool(*bool),
+        Value::Int(int) => ValueView::Int(*int),
+        Value::Double(double) => ValueView::Double(*double),
+        Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => return false,
+    };
+    view_matches(view, text)
+}
+
+fn view_matches(value: ValueView<'_>, text: &str) -> bool {
     match value {
-        Value::String(string) => string == text,
-        Value::Bool(bool) => text == if *bool { "true" } else { "false" },
-        Value::Int(int) => text.parse() == Ok(*int),
-        Value::Double(double) => text
+        ValueView::String(string) => string == text,
+        ValueView::Bool(bool) => text == if bool { "true" } else { "false" },
+        ValueView::Int(int) => text.parse() == Ok(int),
+        ValueView::Double(double) => text
             .parse()
-            .is_ok_and(|number: f64| number == *double || (number.is_nan() && double.is_nan())),
-        Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => false,
+            .is_ok_and(|number: f64| number == double || (number.is_nan() && double.is_nan())),
+        ValueView::Null | ValueView::Bytes(_) | ValueView::Nested(_) => false,
     }
 }
 
@@ -37,6 +49,121 @@ impl ScanRequest {
     /// hand.
     pub fn matches(&self, record: &SpanRecord) -> bool {
         Predicate::new(self).matches(record)
+    }
+
+    /// Like [`matches`](Self::matches), for a span that was not made whole.
+    pub fn matches_stored(&self, span: SpanRef<'_>) -> bool {
+        Predicate::new(self).matches(&span)
+    }
+}
+
+/// A span that conditions can be asked of.
+pub(crate) trait Candidate {
+    fn start_unix_nano(&self) -> u64;
+    fn end_unix_nano(&self) -> u64;
+    fn seq(&self) -> u64;
+    fn is_error(&self) -> bool;
+    fn name(&self) -> &str;
+    fn service_name(&self) -> &str;
+    fn status_message(&self) -> &str;
+    /// The attributes of its resource.
+    fn resource_attributes(&self) -> &[KeyValue];
+    /// Whether one of its own attributes is named `key` and has a value that `text` spells.
+    fn has_attribute(&self, key: &str, text: &str) -> bool;
+    /// Whether a text among the values of its own attributes is one for which `is_wanted` says yes.
+    fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool;
+}
+
+impl Candidate for SpanRecord {
+    fn start_unix_nano(&self) -> u64 {
+        self.span.start_unix_nano
+    }
+
+    fn end_unix_nano(&self) -> u64 {
+        self.span.end_unix_nano
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn is_error(&self) -> bool {
+        self.span.is_error()
+    }
+
+    fn name(&self) -> &str {
+        &self.span.name
+    }
+
+    fn service_name(&self) -> &str {
+        self.resource.service_name()
+    }
+
+    fn status_message(&self) -> &str {
+        &self.span.status.message
+    }
+
+    fn resource_attributes(&self) -> &[KeyValue] {
+        &self.resource.attributes
+    }
+
+    fn has_attribute(&self, key: &str, text: &str) -> bool {
+        has_attribute(&self.span.attributes, key, text)
+    }
+
+    fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        let mut attributes = self.span.attributes.iter();
+        attributes.any(|attribute| value_has_text(&attribute.value, is_wanted))
+    }
+}
+
+impl Candidate for SpanRef<'_> {
+    fn start_unix_nano(&self) -> u64 {
+        self.head().start_unix_nano
+    }
+
+    fn end_unix_nano(&self) -> u64 {
+        self.head().end_unix_nano
+    }
+
+    fn seq(&self) -> u64 {
+        SpanRef::seq(*self)
+    }
+
+    fn is_error(&self) -> bool {
+        self.head().status_code == StatusCode::Error
+    }
+
+    fn name(&self) -> &str {
+        SpanRef::name(*self)
+    }
+
+    fn service_name(&self) -> &str {
+        self.origin().service_name()
+    }
+
+    fn status_message(&self) -> &str {
+        self.view().status_message
+    }
+
+    fn resource_attributes(&self) -> &[KeyValue] {
+        &self.origin().resource.attributes
+    }
+
+    fn has_attribute(&self, key: &str, text: &str) -> bool {
+        self.view()
+            .attributes()
+            .any(|attribute| attribute.key == key && view_matches(attribute.value, text))
+    }
+
+    fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        self.view()
+            .attributes()
+            .any(|attribute| match attribute.value {
+                ValueView::String(string) => is_wanted(string),
+                ValueView::Nested(nested) => nested.any_text(is_wanted),
+                _ => false,
+            })
     }
 }
 
@@ -76,25 +203,26 @@ impl<'a> Predicate<'a> {
     }
 
     /// Whether the span is what is asked for.
-    pub(crate) fn matches(&self, record: &SpanRecord) -> bool {
-        let (request, span) = (self.request, &record.span);
-        self.start_matches(span.start_unix_nano)
-            && request.seqs.contains(&record.seq)
-            && self.duration_matches(stored_duration_nano(record))
+    pub(crate) fn matches(&self, span: &impl Candidate) -> bool {
+        let request = self.request;
+        let duration_nano = stored_duration_nano(span.start_unix_nano(), span.end_unix_nano());
+        self.start_matches(span.start_unix_nano())
+            && request.seqs.contains(&span.seq())
+            && self.duration_matches(duration_nano)
             && (!request.only_errors || span.is_error())
-            && self.name_matches(&span.name)
+            && self.name_matches(span.name())
             && request
                 .service
                 .as_ref()
-                .is_none_or(|service| record.service_name() == service)
+                .is_none_or(|service| span.service_name() == service)
             && request.attributes.iter().all(|(key, text)| {
-                has_attribute(&span.attributes, key, text)
-                    || has_attribute(&record.resource.attributes, key, text)
+                span.has_attribute(key, text)
+                    || has_attribute(span.resource_attributes(), key, text)
             })
             && self
                 .text
                 .as_ref()
-                .is_none_or(|text| contains_text(record, text))
+                .is_none_or(|text| contains_text(span, text))
     }
 
     /// The text that is looked for, in lower case.
@@ -132,21 +260,18 @@ pub(crate) fn has_attribute(attributes: &[KeyValue], key: &str, text: &str) -> b
 }
 
 /// `text` is in lower case.
-fn contains_text(record: &SpanRecord, text: &str) -> bool {
-    let span = &record.span;
-    contains_ignoring_case(&span.name, text)
-        || contains_ignoring_case(&span.status.message, text)
-        || span
-            .attributes
-            .iter()
-            .any(|attribute| value_contains(&attribute.value, text))
+fn contains_text(span: &impl Candidate, text: &str) -> bool {
+    let contains = |string: &str| contains_ignoring_case(string, text);
+    contains(span.name()) || contains(span.status_message()) || span.any_text(&contains)
 }
 
-fn value_contains(value: &Value, text: &str) -> bool {
+fn value_has_text(value: &Value, is_wanted: &dyn Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(string) => contains_ignoring_case(string, text),
-        Value::Array(values) => values.iter().any(|value| value_contains(value, text)),
-        Value::Map(pairs) => pairs.iter().any(|pair| value_contains(&pair.value, text)),
+        Value::String(string) => is_wanted(string),
+        Value::Array(values) => values.iter().any(|value| value_has_text(value, is_wanted)),
+        Value::Map(pairs) => pairs
+            .iter()
+            .any(|pair| value_has_text(&pair.value, is_wanted)),
         _ => false,
     }
 }

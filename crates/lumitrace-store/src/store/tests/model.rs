@@ -325,7 +325,7 @@ fn check(store: &Store, model: &Model) {
         let predicate = Predicate::new(&request);
         let wanted: Vec<Identity> = expected
             .iter()
-            .filter(|(_, record)| predicate.matches(record))
+            .filter(|(_, record)| predicate.matches(**record))
             .map(|(identity, _)| *identity)
             .collect();
         let found = scanned(store, &request);
@@ -393,13 +393,34 @@ impl Run {
         self.sent.push(resource_spans.clone());
         let batch = SpanBatch::from_resource_spans(resource_spans.clone());
         let receipt = self.store.append(batch).wait().unwrap();
-        let records = batch::into_records(resource_spans, 0);
+        let records = records_of(resource_spans, receipt.first_seq);
         assert_eq!(receipt.span_count, records.len());
-        let numbered = batch::number(records, receipt.first_seq);
-        self.model
-            .stored
-            .extend(numbered.iter().map(|record| SpanRecord::clone(record)));
+        self.model.stored.extend(records);
     }
+}
+
+/// What a request's spans are stored as, numbered from `first_seq`.
+fn records_of(resource_spans: Vec<ResourceSpans>, first_seq: u64) -> Vec<SpanRecord> {
+    let mut records = Vec::new();
+    for group in resource_spans {
+        let resource = Arc::new(group.resource);
+        for scope_spans in group.scope_spans {
+            let scope = Arc::new(scope_spans.scope);
+            records.extend(scope_spans.spans.into_iter().map(|span| SpanRecord {
+                span,
+                resource: Arc::clone(&resource),
+                resource_schema_url: group.schema_url.as_ref().into(),
+                scope: Arc::clone(&scope),
+                scope_schema_url: scope_spans.schema_url.as_ref().into(),
+                seq: 0,
+                received_unix_nano: 0,
+            }));
+        }
+    }
+    for (record, seq) in records.iter_mut().zip(first_seq..) {
+        record.seq = seq;
+    }
+    records
 }
 
 proptest! {

@@ -1,0 +1,271 @@
+//! Spans in memory: the bytes of their request, and where each of them is in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, Status, TraceId};
+use lumitrace_wire::otlp::protobuf::view::{AttributeView, SpanView};
+use lumitrace_wire::otlp::protobuf::{self, Origin, SpanHead};
+
+use crate::identity::Version;
+use crate::{SpanBatch, SpanParts, SpanRecord};
+
+/// Bytes of origins that are remembered before all are forgotten and learnt anew.
+const REMEMBERED_BYTES: usize = 8 << 20;
+
+/// What a span comes from; shared among all spans that come from the same.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SpanOrigin {
+    /// Who produced it.
+    pub resource: Arc<Resource>,
+    /// Schema of the resource, or empty.
+    pub resource_schema_url: Arc<str>,
+    /// What recorded it.
+    pub scope: Arc<Scope>,
+    /// Schema of the scope and its spans, or empty.
+    pub scope_schema_url: Arc<str>,
+}
+
+impl SpanOrigin {
+    /// The name of the service that produced the span.
+    pub fn service_name(&self) -> &str {
+        self.resource.service_name()
+    }
+}
+
+/// The spans of one request that was stored. They are read in place: nothing is built of a span
+/// before somebody asks for it.
+#[derive(Debug)]
+pub struct StoredBatch {
+    payload: Bytes,
+    heads: Vec<SpanHead>,
+    origins: Vec<Arc<SpanOrigin>>,
+    first_seq: u64,
+    received_unix_nano: u64,
+}
+
+impl StoredBatch {
+    /// How many spans it holds.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Span number `index`.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn span(&self, index: usize) -> SpanRef<'_> {
+        SpanRef {
+            batch: self,
+            head: &self.heads[index],
+            seq: self.first_seq + index as u64,
+        }
+    }
+
+    /// All spans, in the order of the request.
+    pub fn spans(&self) -> impl ExactSizeIterator<Item = SpanRef<'_>> {
+        (0..self.len()).map(|index| self.span(index))
+    }
+
+    /// The sequence numbers of its spans.
+    pub fn seqs(&self) -> std::ops::Range<u64> {
+        self.first_seq..self.first_seq + self.heads.len() as u64
+    }
+
+    /// How much memory it takes, in bytes; about. Origins are shared, and not counted.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.len() + self.heads.len() * size_of::<SpanHead>()
+    }
+}
+
+/// A span of a [`StoredBatch`].
+#[derive(Debug, Clone, Copy)]
+pub struct SpanRef<'a> {
+    batch: &'a StoredBatch,
+    head: &'a SpanHead,
+    seq: u64,
+}
+
+impl<'a> SpanRef<'a> {
+    /// Its ids, times, kind and status.
+    pub fn head(self) -> &'a SpanHead {
+        self.head
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'a str {
+        self.head.name(&self.batch.payload)
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace_id(self) -> TraceId {
+        self.head.trace_id
+    }
+
+    /// Its id within the trace.
+    pub fn span_id(self) -> SpanId {
+        self.head.span_id
+    }
+
+    /// Where it comes from.
+    pub fn origin(self) -> &'a Arc<SpanOrigin> {
+        &self.batch.origins[self.head.origin as usize]
+    }
+
+    /// Its place in the order in which the store received spans.
+    pub fn seq(self) -> u64 {
+        self.seq
+    }
+
+    /// The rest of it, read in place.
+    pub fn view(self) -> SpanView<'a> {
+        SpanView::new(self.head.message(&self.batch.payload))
+    }
+
+    /// Which of several records of the same span this is.
+    pub(crate) fn version(self) -> Version {
+        Version {
+            pending: self.head.pending,
+            seq: self.seq,
+        }
+    }
+
+    /// These parts of it as a record of its own.
+    pub fn record(self, parts: SpanParts) -> SpanRecord {
+        let origin = self.origin();
+        SpanRecord {
+            span: self.decode(parts),
+            resource: Arc::clone(&origin.resource),
+            resource_schema_url: Arc::clone(&origin.resource_schema_url),
+            scope: Arc::clone(&origin.scope),
+            scope_schema_url: Arc::clone(&origin.scope_schema_url),
+            seq: self.seq,
+            received_unix_nano: self.batch.received_unix_nano,
+        }
+    }
+
+    fn decode(self, parts: SpanParts) -> Span {
+        let (head, view) = (self.head, self.view());
+        let mut span = Span {
+            trace_id: head.trace_id,
+            span_id: head.span_id,
+            parent_span_id: head.parent_span_id,
+            trace_state: view.trace_state.to_owned().into(),
+            flags: view.flags,
+            name: self.name().to_owned().into(),
+            kind: head.kind,
+            start_unix_nano: head.start_unix_nano,
+            end_unix_nano: head.end_unix_nano,
+            dropped_attributes_count: view.dropped_attributes_count,
+            dropped_events_count: view.dropped_events_count,
+            dropped_links_count: view.dropped_links_count,
+            status: Status {
+                code: head.status_code,
+                message: view.status_message.to_owned().into(),
+            },
+            pending: head.pending,
+            ..Span::default()
+        };
+        if parts.attributes {
+            span.attributes = collected(view.attributes());
+        }
+        if parts.events {
+            let event = |event: protobuf::view::EventView<'_>| Event {
+                time_unix_nano: event.time_unix_nano,
+                name: event.name.to_owned().into(),
+                attributes: collected(event.attributes()),
+                dropped_attributes_count: event.dropped_attributes_count,
+            };
+            span.events = view.events().map(event).collect();
+        }
+        if parts.links {
+            let link = |link: protobuf::view::LinkView<'_>| Link {
+                trace_id: link.trace_id,
+                span_id: link.span_id,
+                trace_state: link.trace_state.to_owned().into(),
+                attributes: collected(link.attributes()),
+                dropped_attributes_count: link.dropped_attributes_count,
+                flags: link.flags,
+            };
+            span.links = view.links().map(link).collect();
+        }
+        span
+    }
+}
+
+fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<KeyValue> {
+    attributes.map(KeyValue::from).collect()
+}
+
+/// Origins that came lately, by their bytes: a process sends the same with each request, and
+/// builds them once.
+#[derive(Debug, Default)]
+pub(crate) struct Origins {
+    known: HashMap<Box<[u8]>, Arc<SpanOrigin>>,
+    bytes: usize,
+    key: Vec<u8>,
+}
+
+impl Origins {
+    /// The batch as it is kept once it is logged.
+    pub(crate) fn store(
+        &mut self,
+        batch: SpanBatch,
+        first_seq: u64,
+        received_unix_nano: u64,
+    ) -> Arc<StoredBatch> {
+        let SpanBatch { payload, index } = batch;
+        let origins = index.origins.iter();
+        Arc::new(StoredBatch {
+            origins: origins.map(|origin| self.get(origin, &payload)).collect(),
+            heads: index.spans,
+            payload,
+            first_seq,
+            received_unix_nano,
+        })
+    }
+
+    fn get(&mut self, origin: &Origin, payload: &[u8]) -> Arc<SpanOrigin> {
+        let parts = [
+            origin.resource.bytes(payload),
+            origin.resource_schema_url.bytes(payload),
+            origin.scope.bytes(payload),
+            origin.scope_schema_url.bytes(payload),
+        ];
+        self.key.clear();
+        for part in parts {
+            self.key
+                .extend_from_slice(&(part.len() as u64).to_le_bytes());
+            self.key.extend_from_slice(part);
+        }
+        if let Some(known) = self.known.get(self.key.as_slice()) {
+            return Arc::clone(known);
+        }
+        if self.bytes > REMEMBERED_BYTES {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        let origin = Arc::new(decode(parts));
+        self.bytes += self.key.len();
+        self.known
+            .insert(self.key.as_slice().into(), Arc::clone(&origin));
+        origin
+    }
+}
+
+fn decode([resource, resource_schema_url, scope, scope_schema_url]: [&[u8]; 4]) -> SpanOrigin {
+    // The bytes were checked when the request was indexed.
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default().into();
+    SpanOrigin {
+        resource: Arc::new(protobuf::decode_resource(resource).unwrap_or_default()),
+        resource_schema_url: text(resource_schema_url),
+        scope: Arc::new(protobuf::decode_scope(scope).unwrap_or_default()),
+        scope_schema_url: text(scope_schema_url),
+    }
+}
