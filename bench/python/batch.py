@@ -8,44 +8,22 @@ from the first span to the end of the last export; set-up and imports are not co
 paced in bursts below the queue's size, each followed by a flush, so that neither side drops any.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 
+from sides import start, trace_batches
+
 BURST = 1_500
 
 
-def start_lumitrace(endpoint):
-    from lumitrace.tracing import get_tracer, setup_tracing
-
-    provider = setup_tracing("bench", endpoint, "benchmark")
-    return provider, get_tracer("bench")
-
-
-def start_opentelemetry(endpoint):
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    provider = TracerProvider(resource=Resource.create({"service.name": "bench"}))
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider, provider.get_tracer("bench")
-
-
-def trace_batches(tracer, count):
-    for index in range(count):
-        with tracer.start_as_current_span("batch_processing") as span:
-            span.set_attribute("batch_index", index)
-            span.set_attribute("batch_size", 32)
-            span.set_attribute("loss", 0.5)
-
-
-def main():
+def main() -> None:
+    """Trace the batches and print what one cost."""
     side, endpoint, spans = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    start = {"lumitrace": start_lumitrace, "opentelemetry": start_opentelemetry}[side]
-    provider, tracer = start(endpoint)
+    provider = start(side, endpoint)
+    tracer = provider.get_tracer("bench")
     trace_batches(tracer, 200)
     provider.force_flush()
 
@@ -58,7 +36,8 @@ def main():
         provider.force_flush()
     cpu = time.process_time() - cpu
     provider.shutdown()
-    print(json.dumps({"cpu_ns": cpu / spans * 1e9, "calling_thread_ns": thread_seconds / spans * 1e9}))
+    calling_thread_ns = thread_seconds / spans * 1e9
+    print(json.dumps({"cpu_ns": cpu / spans * 1e9, "calling_thread_ns": calling_thread_ns}))
 
 
 main()

@@ -5,12 +5,16 @@
 //! with their spread, and cost is CPU time rather than wall time where both would do.
 
 mod end_to_end;
+mod python_sdk;
 mod report;
-mod sdk;
+mod rust_sdk;
 
-use anyhow::bail;
+use std::fs;
+use std::path::PathBuf;
 
-use crate::{process, ui};
+use anyhow::{Context, bail};
+
+use crate::{process, ui, workspace};
 use report::Report;
 
 /// What is measured.
@@ -21,23 +25,44 @@ pub(crate) enum Suite {
 }
 
 /// How much is measured.
-#[derive(clap::Args, Clone, Copy)]
+#[derive(clap::Args)]
 pub(crate) struct Options {
+    /// The parts to measure; all if none is named.
+    sections: Vec<Section>,
     /// A fifth of the spans and few rounds: under five minutes once everything is built.
     #[arg(long)]
     quick: bool,
-    /// Write the figures to docs/benchmarks.md.
-    #[arg(long)]
+    /// Write the figures to docs/benchmarks.md; only with all parts.
+    #[arg(long, conflicts_with = "sections")]
     write: bool,
 }
 
+/// A part of the suite.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq)]
+enum Section {
+    /// Start, ingest, bytes on disk, and lookups.
+    Server,
+    /// What a span costs in Rust.
+    RustSpan,
+    /// What a span costs in Python.
+    PythonSpan,
+    /// What tracing adds to a real training in PyTorch.
+    Training,
+    /// What spans occupy in Python while they wait.
+    Memory,
+}
+
 impl Options {
-    fn spans(self) -> u64 {
+    fn includes(&self, section: Section) -> bool {
+        self.sections.is_empty() || self.sections.contains(&section)
+    }
+
+    fn spans(&self) -> u64 {
         if self.quick { 200_000 } else { 1_000_000 }
     }
 
     /// Rounds of each pair.
-    fn rounds(self) -> usize {
+    fn rounds(&self) -> usize {
         if self.quick { 5 } else { 11 }
     }
 }
@@ -47,7 +72,7 @@ impl Options {
 /// # Errors
 /// Something could not be measured, or a bar does not hold.
 pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
-    let Suite::First(options) = *suite;
+    let Suite::First(options) = suite;
     ui::build()?;
     let packages = [
         "--package",
@@ -57,8 +82,14 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
     ];
     process::run(process::cargo().args(["build", "--release"]).args(packages))?;
 
-    let mut figures = end_to_end::measure(options)?;
-    figures.extend(sdk::measure(options)?);
+    let mut figures = Vec::new();
+    if options.includes(Section::Server) {
+        figures.extend(end_to_end::measure(options)?);
+    }
+    if options.includes(Section::RustSpan) {
+        figures.extend(rust_sdk::measure(options)?);
+    }
+    figures.extend(python_sdk::measure(options)?);
     let report = Report::new("first", options.spans(), figures)?;
     process::say(&format!("\n{}", report.to_markdown()));
     if options.write {
@@ -69,6 +100,16 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
         bail!("below the bar: {}", missed.join(", "));
     }
     Ok(())
+}
+
+/// A data folder for a benchmark, empty.
+fn empty_folder(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = workspace::target().join("xtask/bench").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 /// The middle of the values, and how far they spread.

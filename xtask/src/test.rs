@@ -181,7 +181,9 @@ fn npm(arguments: &[&str]) -> anyhow::Result<Command> {
 }
 
 /// Folders with Python, each with its own settings in `pyproject.toml`.
-const PYTHON_FOLDERS: [&str; 2] = ["python", "examples/fx-trainer-python"];
+const PYTHON_FOLDERS: [&str; 3] = ["python", "examples/fx-trainer-python", "bench/python"];
+/// Those of them that have tests.
+const PYTHON_TEST_FOLDERS: [&str; 2] = ["python", "examples/fx-trainer-python"];
 
 fn python_lint() -> anyhow::Result<Tally> {
     let environment = python::develop(&python::Options::default())?;
@@ -201,7 +203,7 @@ fn python_lint() -> anyhow::Result<Tally> {
 fn python_tests() -> anyhow::Result<Tally> {
     let environment = python::develop(&python::Options::default())?;
     let mut tally = Tally::default();
-    for folder in PYTHON_FOLDERS {
+    for folder in PYTHON_TEST_FOLDERS {
         let mut pytest = in_folder(&environment, folder, &["pytest", "--color=no"]);
         tally.add(count(&mut pytest)?);
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::Options;
 use super::report::{Bar, Figure};
+use super::{Options, empty_folder};
 use crate::server::Server;
 use crate::{process, workspace};
 
@@ -28,7 +28,7 @@ struct Measured {
     lookup: Value,
 }
 
-pub(super) fn measure(options: Options) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let spans = options.spans();
     let measured = run(spans)?;
     let mut figures = ingest_figures(&measured, spans as f64)?;
@@ -37,10 +37,7 @@ pub(super) fn measure(options: Options) -> anyhow::Result<Vec<Figure>> {
 }
 
 fn run(spans: u64) -> anyhow::Result<Measured> {
-    let data = workspace::target().join("xtask/bench/data");
-    if data.exists() {
-        fs::remove_dir_all(&data).with_context(|| format!("cannot clear {}", data.display()))?;
-    }
+    let data = empty_folder("data")?;
     let binary = workspace::binary("release", "lumitrace");
     let spans = spans.to_string();
     let (server, empty_start_seconds) = start(&binary, &data)?;

@@ -26,8 +26,10 @@ pub(crate) struct Figure {
     pub(crate) what: String,
     /// The unit of the values.
     pub(crate) unit: &'static str,
-    /// Ours.
+    /// Ours, the median where there are rounds.
     pub(crate) ours: f64,
+    /// How far ours spreads, where no ratio says it.
+    pub(crate) ours_spread: Option<Spread>,
     /// The peer's name and value, measured in the same run on the same work.
     pub(crate) peer: Option<(&'static str, f64)>,
     /// How many times more the peer's value is than ours, over paired rounds.
@@ -43,6 +45,7 @@ impl Figure {
             what: what.to_owned(),
             unit,
             ours,
+            ours_spread: None,
             peer: None,
             ratio: None,
             bar,
@@ -60,15 +63,35 @@ impl Figure {
         rounds: &[(f64, f64)],
         bar: Option<Bar>,
     ) -> anyhow::Result<Self> {
+        let ratio = Spread::of(rounds.iter().map(|(ours, theirs)| theirs / ours).collect())?;
+        Ok(Self {
+            ours_spread: None,
+            ratio: Some(ratio),
+            ..Self::beside(what, unit, peer, rounds, bar)?
+        })
+    }
+
+    /// Rounds of us and a peer, `(ours, theirs)`, whose bar is our own value, or whose values may be
+    /// about zero, where a ratio says nothing.
+    ///
+    /// # Errors
+    /// There are no rounds.
+    pub(crate) fn beside(
+        what: &str,
+        unit: &'static str,
+        peer: &'static str,
+        rounds: &[(f64, f64)],
+        bar: Option<Bar>,
+    ) -> anyhow::Result<Self> {
         let ours = Spread::of(rounds.iter().map(|round| round.0).collect())?;
         let theirs = Spread::of(rounds.iter().map(|round| round.1).collect())?;
-        let ratio = Spread::of(rounds.iter().map(|(ours, theirs)| theirs / ours).collect())?;
         Ok(Self {
             what: what.to_owned(),
             unit,
             ours: ours.median,
+            ours_spread: Some(ours),
             peer: Some((peer, theirs.median)),
-            ratio: Some(ratio),
+            ratio: None,
             bar,
         })
     }
@@ -85,10 +108,11 @@ impl Figure {
         let peer = self
             .peer
             .map(|(name, value)| format!("{name}: {}", number(value)));
-        let ratio = self.ratio.map(|ratio| {
-            let (low, high) = (number(ratio.lowest), number(ratio.highest));
-            format!("{} ({low} to {high})", number(ratio.median))
-        });
+        let range = |spread: Spread| {
+            let (low, high) = (number(spread.lowest), number(spread.highest));
+            format!(" ({low} to {high})")
+        };
+        let ratio = self.ratio.map(|ratio| number(ratio.median) + &range(ratio));
         let bar = self.bar.map(|bar| match bar {
             Bar::Below(limit) => format!("below {}", number(limit)),
             Bar::TimesBetter(times) => format!("at least {} times", number(times)),
@@ -97,10 +121,11 @@ impl Figure {
             .holds()
             .map(|holds| if holds { "holds" } else { "**misses**" });
         format!(
-            "| {} | {} {} | {} | {} | {} | {} |",
+            "| {} | {} {}{} | {} | {} | {} | {} |",
             self.what,
             number(self.ours),
             self.unit,
+            self.ours_spread.map(range).unwrap_or_default(),
             peer.unwrap_or_default(),
             ratio.unwrap_or_default(),
             bar.unwrap_or_default(),
@@ -136,7 +161,7 @@ impl Report {
     /// The machine and the table.
     pub(crate) fn to_markdown(&self) -> String {
         let mut text = format!("{}\n\n", self.machine);
-        text.push_str("| what | Lumitrace | peer | peer / ours (spread) | bar | |\n");
+        text.push_str("| what | Lumitrace (spread) | peer | peer / ours (spread) | bar | |\n");
         text.push_str("|---|---|---|---|---|---|\n");
         for figure in &self.figures {
             // Writing to a String cannot fail.
@@ -213,6 +238,17 @@ mod tests {
         assert_eq!(number(12.345), "12.3");
         assert_eq!(number(0.012_345), "0.0123");
         assert_eq!(number(0.0), "0.00");
+    }
+
+    #[test]
+    fn values_about_zero_have_a_spread_and_no_ratio() {
+        let rounds = [(0.5, 2.0), (-0.1, 1.5), (0.4, 1.8)];
+        let bar = Some(Bar::Below(1.0));
+        let figure = Figure::beside("x", "%", "peer", &rounds, bar).unwrap();
+        assert_eq!(
+            figure.row(),
+            "| x | 0.400 % (-0.100 to 0.500) | peer: 1.80 |  | below 1.00 | holds |"
+        );
     }
 
     #[test]

@@ -1,0 +1,68 @@
+"""One side of the comparison of memory: end spans that are not sent, report what they occupy.
+
+    python waiting.py lumitrace|opentelemetry ENDPOINT SPANS
+
+The queue has room for all spans, and neither the clock nor a full batch makes the processor send
+them, as while a receiver does not answer. Reported are the resident bytes by which the process
+grows for each span while as many wait already, so that memory that was free before does not count.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sides import start, trace_batches
+
+FIRST_SEND_TIMEOUT_S = 30.0
+
+
+def main() -> None:
+    """End the spans and print how much memory one takes."""
+    side, endpoint, spans = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    keep_waiting(3 * spans)
+    provider = start(side, endpoint)
+    tracer = provider.get_tracer("bench")
+    trace_batches(tracer, 1)
+    if side == "lumitrace":
+        wait_for_first_send(provider)
+    trace_batches(tracer, spans)
+    before = resident_bytes()
+    trace_batches(tracer, spans)
+    grown = resident_bytes() - before
+    if side == "lumitrace" and provider.statistics()["waiting_spans"] != 2 * spans:
+        raise SystemExit(f"the spans do not wait: {provider.statistics()}")
+    print(json.dumps({"bytes_per_span": grown / spans}), flush=True)
+    # Without the end of the program, which would send what waits.
+    os._exit(0)
+
+
+def keep_waiting(spans: int) -> None:
+    """Make the batch processors of this process hold so many spans back."""
+    os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = str(spans)
+    os.environ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] = str(spans)
+    os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "3600000"
+
+
+def wait_for_first_send(provider: Any) -> None:
+    """Wait until Lumitrace has sent its first spans, for which it does not wait the whole delay."""
+    deadline = time.monotonic() + FIRST_SEND_TIMEOUT_S
+    while provider.statistics()["waiting_spans"]:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the first span is not sent: {provider.statistics()}")
+        time.sleep(0.01)
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM (proc(5), second field of `statm`)."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+main()
