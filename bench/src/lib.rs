@@ -5,8 +5,8 @@
 //!
 //! **What it is not.** No part of the product, and nothing that asserts a time.
 //!
-//! Modules in reading order: [`traffic`] (the spans that are sent), [`statistics`]; programs:
-//! `load` (fills a server), `lookup` (asks it), `span` (one side of the SDK comparison).
+//! The traffic is that of `lumitrace generate --shape benchmark`
+//! ([`lumitrace_server::generate::shape::benchmark`]). Modules: [`statistics`]; programs: `load`
+//! (fills a server), `lookup` (asks it), `span` (one side of the SDK comparison).
 
 pub mod statistics;
-pub mod traffic;

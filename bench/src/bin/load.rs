@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use lumitrace_bench::traffic;
+use lumitrace_server::generate::shape::benchmark;
 use lumitrace_wire::otlp::protobuf;
 
 /// Fills an OTLP/HTTP receiver.
@@ -67,15 +67,15 @@ fn requests(arguments: &Arguments) -> anyhow::Result<Vec<Vec<u8>>> {
         .duration_since(UNIX_EPOCH)
         .context("the clock is before 1970")?;
     let now = u64::try_from(now.as_nanos()).context("the clock is after 2554")?;
-    let traces = arguments.spans / traffic::SPANS_PER_TRACE;
+    let traces = arguments.spans / benchmark::SPANS_PER_TRACE;
     let window = arguments.hours * 3_600_000_000_000;
     let first = now - window;
     let start = |number: u64| first + (window / traces.max(1)) * number;
-    let per_request = (arguments.batch / traffic::SPANS_PER_TRACE).max(1);
+    let per_request = (arguments.batch / benchmark::SPANS_PER_TRACE).max(1);
     let requests = (0..traces).step_by(per_request as usize).map(|from| {
         let numbers = from..(from + per_request).min(traces);
         let groups: Vec<_> = numbers
-            .flat_map(|number| traffic::trace(arguments.seed, number, start(number)))
+            .flat_map(|number| benchmark::trace(arguments.seed, number, start(number)))
             .collect();
         protobuf::encode_traces(&groups)
     });

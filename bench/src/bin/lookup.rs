@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use lumitrace_bench::statistics::{percentile, sorted};
-use lumitrace_bench::traffic;
+use lumitrace_server::generate::shape::benchmark;
 
 /// Measures query latencies.
 #[derive(Parser)]
@@ -32,8 +32,8 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let agent = ureq::agent();
     let mut rng = fastrand::Rng::with_seed(arguments.seed);
-    let traces = arguments.spans / traffic::SPANS_PER_TRACE;
-    let mut present = || traffic::trace_id(arguments.seed, rng.u64(..traces));
+    let traces = arguments.spans / benchmark::SPANS_PER_TRACE;
+    let mut present = || benchmark::trace_id(arguments.seed, rng.u64(..traces));
     // Once around, so that a warm server is measured.
     for _ in 0..arguments.lookups / 10 {
         lookup(&agent, &arguments.ui, &present().to_string(), 200)?;
@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     let mut absent = 0;
     let missing = times(arguments.lookups / 4, || {
         absent += 1;
-        let id = traffic::trace_id(arguments.seed ^ 0xabce, absent);
+        let id = benchmark::trace_id(arguments.seed ^ 0xabce, absent);
         lookup(&agent, &arguments.ui, &id.to_string(), 404)
     })?;
     let search = |question: &'static str| {
@@ -93,7 +93,7 @@ fn lookup(agent: &ureq::Agent, ui: &str, id: &str, expected: u16) -> anyhow::Res
         response.status()
     );
     if expected == 200 {
-        let spans = format!("\"span_count\":{}", traffic::SPANS_PER_TRACE);
+        let spans = format!("\"span_count\":{}", benchmark::SPANS_PER_TRACE);
         ensure!(
             body.contains(&spans),
             "GET {url}: not all spans of the trace: {body}"

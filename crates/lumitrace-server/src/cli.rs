@@ -3,8 +3,9 @@
 mod run;
 
 use crate::config::{Config, FILE_NAME, Layers, Setting, settings};
+use crate::generate;
 use anyhow::Context;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ Examples:
   lumitrace serve --data-dir ~/traces      keep them elsewhere
   lumitrace serve --listen-ui 0.0.0.0:16686   let other machines see the web interface
   lumitrace config show                    print every setting, as it comes out
+  lumitrace generate                       send it traffic to look at
 
 Point a program at the server:
   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318";
@@ -52,6 +54,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 .map_or("python3", String::as_str);
             run::doctor(&config, python)
         }),
+        Some(("generate", matches)) => generate::Arguments::from_arg_matches(matches)
+            .context("cannot read the arguments")
+            .and_then(|arguments| run::generate(&arguments)),
         Some(("version", _)) => run::version(),
         _ => Ok(()),
     };
@@ -111,6 +116,7 @@ fn command() -> Command {
                         .help("Python interpreter to check for the lumitrace package"),
                 ),
         )
+        .subcommand(generate::command())
         .subcommand(Command::new("version").about("Print the version"))
 }
 

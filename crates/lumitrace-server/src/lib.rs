@@ -10,13 +10,14 @@
 //! [`serve`] puts everything together, [`listen`] accepts connections, [`receive`] takes OTLP in,
 //! [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
-//! how it goes, and [`doctor`] finds out why it does not.
+//! how it goes, and [`doctor`] finds out why it does not. [`generate`] makes traffic to measure with.
 
 pub mod admit;
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+pub mod generate;
 pub mod listen;
 pub mod live;
 pub mod metrics;

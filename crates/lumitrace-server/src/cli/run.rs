@@ -2,10 +2,12 @@
 
 use crate::config::{Config, Log, LogFormat};
 use crate::doctor;
+use crate::generate::{self, Stop};
 use crate::serve::{Server, write_ready_file};
 use anyhow::Context;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +51,48 @@ pub(super) fn doctor(config: &Config, python: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     anyhow::bail!("there are problems, see above")
+}
+
+/// `lumitrace generate`: runs until everything is sent, or until Ctrl-C.
+pub(super) fn generate(arguments: &generate::Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let stop = Arc::new(Stop::default());
+    let wish = Arc::clone(&stop);
+    let mut signals = {
+        let _in_runtime = runtime.enter();
+        Signals::listen()?
+    };
+    runtime.spawn(async move {
+        signals.next().await;
+        wish.request();
+        signals.next().await;
+        // The shell's status for an interrupt.
+        std::process::exit(130);
+    });
+    let report = generate::run(arguments, &stop)?;
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string(&report)?)
+    } else {
+        report.to_string()
+    };
+    // Where the traffic itself goes to standard output, nothing else may.
+    if arguments.to == "-" {
+        std::io::stderr().write_all(text.as_bytes())?;
+    } else {
+        std::io::stdout().write_all(text.as_bytes())?;
+    }
+    anyhow::ensure!(
+        report.is_complete(),
+        "{} spans were lost and {} rejected: {}",
+        report.lost_spans,
+        report.rejected_spans,
+        report.reason.as_deref().unwrap_or("no reason was given")
+    );
+    Ok(())
 }
 
 /// `lumitrace version`.

@@ -6,6 +6,7 @@ mod bad_input;
 mod configuration;
 mod doctor;
 mod faults;
+mod generate;
 mod harness;
 mod jaeger;
 mod kill;

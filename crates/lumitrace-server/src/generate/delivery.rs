@@ -1,0 +1,288 @@
+//! Sends batches over all connections, each again until it is accepted, refused or given up.
+
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::bail;
+use parking_lot::Mutex;
+
+use super::rate::Rate;
+use super::sink::{Answer, Sink};
+use super::stop::Stop;
+use super::tally::Tally;
+use super::traffic::{Traffic, span_count};
+
+/// First pause after a receiver was busy without saying for how long; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What all connections share.
+pub(super) struct Delivery<'a> {
+    pub(super) traffic: Mutex<Traffic>,
+    pub(super) rate: Mutex<Rate>,
+    pub(super) tally: Mutex<Tally>,
+    pub(super) stop: &'a Stop,
+    pub(super) started: Instant,
+    /// How long one request is tried.
+    pub(super) patience: Duration,
+}
+
+impl Delivery<'_> {
+    /// Sends everything over these connections, and calls `show` every `tick` meanwhile.
+    ///
+    /// # Errors
+    /// A connection cannot be used at all; the others have ended then, too.
+    pub(super) fn run(
+        &self,
+        sinks: Vec<Box<dyn Sink + '_>>,
+        tick: Duration,
+        mut show: impl FnMut(),
+    ) -> anyhow::Result<()> {
+        // Nobody holds the only sender once all connections have ended.
+        let (alive, all_ended) = sync_channel::<()>(0);
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = sinks
+                .into_iter()
+                .map(|mut sink| {
+                    let alive = alive.clone();
+                    scope.spawn(move || {
+                        let result = self.feed(sink.as_mut()).and_then(|()| sink.finish());
+                        if result.is_err() {
+                            self.stop.request();
+                        }
+                        drop(alive);
+                        result
+                    })
+                })
+                .collect();
+            drop(alive);
+            while let Err(RecvTimeoutError::Timeout) = all_ended.recv_timeout(tick) {
+                show();
+            }
+            let results = senders.into_iter().map(|sender| match sender.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            // All are joined before the first error is told.
+            let results: Vec<_> = results.collect();
+            results.into_iter().collect()
+        })
+    }
+
+    /// Sends batches over one connection until there are no more.
+    fn feed(&self, sink: &mut dyn Sink) -> anyhow::Result<()> {
+        while !self.stop.is_requested() {
+            let Some(batch) = self.traffic.lock().next_batch(unix_nano_now()) else {
+                break;
+            };
+            let spans = span_count(&batch);
+            let wait = self.rate.lock().wait(self.started.elapsed(), spans);
+            if self.stop.wait(wait) {
+                break;
+            }
+            let request = sink.encode(&batch)?;
+            drop(batch);
+            self.deliver(sink, &request, spans as u64)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, sink: &mut dyn Sink, request: &[u8], spans: u64) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let sent = Instant::now();
+            let answer = sink.send(request)?;
+            let mut tally = self.tally.lock();
+            let (after, reason) = match answer {
+                Answer::Accepted { rejected, message } => {
+                    let rejected = rejected.min(spans);
+                    tally.latencies.record(sent.elapsed());
+                    tally.requests += 1;
+                    tally.bytes += request.len() as u64;
+                    tally.accepted_spans += spans - rejected;
+                    tally.rejected_spans += rejected;
+                    if rejected > 0 {
+                        tally.reason = Some(message);
+                    }
+                    return Ok(());
+                }
+                Answer::Refused { reason } => {
+                    tally.rejected_spans += spans;
+                    tally.reason = Some(reason);
+                    return Ok(());
+                }
+                Answer::Unreachable { reason } if tally.requests == 0 => {
+                    bail!("{reason}; is the receiver running, and is the address right?");
+                }
+                Answer::Unreachable { reason } => (None, reason),
+                Answer::Busy { after, reason } => (after, reason),
+            };
+            tally.reason = Some(reason);
+            let wait = after.unwrap_or(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if begun.elapsed() + wait > self.patience {
+                tally.lost_spans += spans;
+                return Ok(());
+            }
+            drop(tally);
+            if self.stop.wait(wait) {
+                self.tally.lock().lost_spans += spans;
+                return Ok(());
+            }
+            self.tally.lock().retries += 1;
+        }
+    }
+}
+
+/// Now, in nanoseconds since the Unix epoch; a clock before 1970 counts as 1970.
+pub(super) fn unix_nano_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::shape::{Content, Shape};
+    use crate::generate::traffic::{Times, Total};
+    use lumitrace_model::ResourceSpans;
+
+    /// Gives these answers in turn, then accepts.
+    struct Scripted {
+        answers: Vec<Answer>,
+    }
+
+    impl Sink for Scripted {
+        fn encode(&self, _: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+            Ok(vec![0])
+        }
+
+        fn send(&mut self, _: &[u8]) -> anyhow::Result<Answer> {
+            Ok(self.answers.pop().unwrap_or_else(accepted))
+        }
+    }
+
+    fn accepted() -> Answer {
+        Answer::Accepted {
+            rejected: 0,
+            message: String::new(),
+        }
+    }
+
+    fn busy(after: Duration) -> Answer {
+        Answer::Busy {
+            after: Some(after),
+            reason: "busy".to_owned(),
+        }
+    }
+
+    fn run(mut answers: Vec<Answer>, patience: Duration) -> anyhow::Result<Tally> {
+        answers.reverse();
+        let content = Content {
+            shape: Shape::Benchmark,
+            seed: 1,
+            payload_bytes: 0,
+        };
+        let stop = Stop::default();
+        let delivery = Delivery {
+            traffic: Mutex::new(Traffic::new(content, Total::Traces(3), Times::Live, 10)),
+            rate: Mutex::new(Rate::new(0.0)),
+            tally: Mutex::default(),
+            stop: &stop,
+            started: Instant::now(),
+            patience,
+        };
+        let sink = Box::new(Scripted { answers });
+        delivery.run(vec![sink], Duration::from_secs(1), || {})?;
+        Ok(delivery.tally.into_inner())
+    }
+
+    /// Keeps what it is sent.
+    struct Keeping<'a> {
+        requests: &'a Mutex<Vec<Vec<u8>>>,
+    }
+
+    impl Sink for Keeping<'_> {
+        fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+            Ok(lumitrace_wire::otlp::protobuf::encode_traces(batch))
+        }
+
+        fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+            self.requests.lock().push(request.to_owned());
+            Ok(accepted())
+        }
+    }
+
+    #[test]
+    fn the_same_requests_are_sent_whatever_the_number_of_connections() {
+        let send = |connections: usize| {
+            let requests = Mutex::default();
+            let content = Content {
+                shape: Shape::Mixed,
+                seed: 9,
+                payload_bytes: 100,
+            };
+            let times = Times::Spread {
+                start_unix_nano: 1,
+                length: PATIENT,
+            };
+            let stop = Stop::default();
+            let delivery = Delivery {
+                traffic: Mutex::new(Traffic::new(content, Total::Traces(60), times, 40)),
+                rate: Mutex::new(Rate::new(0.0)),
+                tally: Mutex::default(),
+                stop: &stop,
+                started: Instant::now(),
+                patience: PATIENT,
+            };
+            let sinks = (0..connections).map(|_| {
+                Box::new(Keeping {
+                    requests: &requests,
+                }) as Box<dyn Sink + '_>
+            });
+            let tick = Duration::from_secs(1);
+            delivery.run(sinks.collect(), tick, || {}).unwrap();
+            let mut requests = requests.into_inner();
+            requests.sort();
+            requests
+        };
+        let alone = send(1);
+        assert!(alone.len() > 10);
+        assert_eq!(alone, send(7));
+    }
+
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_busy_receiver_gets_every_span_in_the_end() {
+        let answers = vec![busy(Duration::ZERO), busy(Duration::ZERO)];
+        let tally = run(answers, PATIENT).unwrap();
+        assert_eq!((tally.accepted_spans, tally.retries), (30, 2));
+        assert_eq!(tally.settled_spans(), 30);
+    }
+
+    #[test]
+    fn what_is_refused_given_up_or_rejected_is_counted() {
+        let rejected = Answer::Accepted {
+            rejected: 4,
+            message: "bad".to_owned(),
+        };
+        let refused = Answer::Refused {
+            reason: "no".to_owned(),
+        };
+        let long = busy(Duration::from_secs(3_600));
+        let tally = run(vec![rejected, refused, long], PATIENT).unwrap();
+        assert_eq!(tally.accepted_spans, 6);
+        assert_eq!(tally.rejected_spans, 14);
+        assert_eq!(tally.lost_spans, 10);
+        assert!(!tally.report(3, PATIENT).is_complete());
+    }
+
+    #[test]
+    fn nobody_at_the_address_is_an_error_at_once() {
+        let reason = "connection refused".to_owned();
+        let error = run(vec![Answer::Unreachable { reason }], PATIENT).unwrap_err();
+        assert!(error.to_string().contains("connection refused"));
+    }
+}

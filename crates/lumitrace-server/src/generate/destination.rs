@@ -1,0 +1,193 @@
+//! What `--to` means.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// How an OTLP receiver is spoken to, by the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// OTLP over gRPC; what port 4317 is for
+    #[value(name = "grpc")]
+    Grpc,
+    /// OTLP over HTTP in protobuf
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// OTLP over HTTP in JSON
+    #[value(name = "http/json")]
+    HttpJson,
+}
+
+/// Where spans go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// An OTLP receiver.
+    Receiver { url: String, protocol: Protocol },
+    /// A file, or standard output.
+    File(FileDestination),
+}
+
+/// A file and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileDestination {
+    /// `None`: standard output.
+    pub(super) path: Option<PathBuf>,
+    pub(super) encoding: FileEncoding,
+    pub(super) compression: FileCompression,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileEncoding {
+    /// A request as OTLP/JSON on each line.
+    JsonLines,
+    /// Requests in protobuf, each behind its length.
+    Protobuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileCompression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Destination {
+    /// Reads an address, a file's name, or `-`.
+    ///
+    /// # Errors
+    /// The scheme is unknown, or the file's ending does not say what is to be in it.
+    pub(super) fn parse(text: &str, protocol: Option<Protocol>) -> anyhow::Result<Self> {
+        if text == "-" {
+            return Ok(Self::File(FileDestination {
+                path: None,
+                encoding: FileEncoding::JsonLines,
+                compression: FileCompression::None,
+            }));
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            anyhow::ensure!(
+                protocol.is_none(),
+                "--protocol is for a receiver, and {text} is a file"
+            );
+            return FileDestination::parse(Path::new(text)).map(Self::File);
+        };
+        anyhow::ensure!(
+            matches!(scheme, "http" | "https"),
+            "cannot send to {text}: give an address that begins with http:// or https://, a file, \
+             or -"
+        );
+        let (authority, path) = match rest.split_once('/') {
+            Some((authority, path)) => (authority, path.trim_end_matches('/')),
+            None => (rest, ""),
+        };
+        let protocol = protocol.unwrap_or(if authority.ends_with(":4317") {
+            Protocol::Grpc
+        } else {
+            Protocol::HttpProtobuf
+        });
+        let path = match (protocol, path) {
+            (Protocol::Grpc, _) => "",
+            // OTLP specification, "OTLP/HTTP Request".
+            (_, "") => "v1/traces",
+            (_, path) => path,
+        };
+        Ok(Self::Receiver {
+            url: format!("{scheme}://{authority}/{path}"),
+            protocol,
+        })
+    }
+}
+
+impl FileDestination {
+    fn parse(path: &Path) -> anyhow::Result<Self> {
+        let name = path.to_string_lossy().to_ascii_lowercase();
+        let (name, compression) = if let Some(name) = name.strip_suffix(".gz") {
+            (name, FileCompression::Gzip)
+        } else if let Some(name) = name.strip_suffix(".zst") {
+            (name, FileCompression::Zstd)
+        } else {
+            (name.as_str(), FileCompression::None)
+        };
+        let encoding = match name.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("json" | "jsonl" | "ndjson") => FileEncoding::JsonLines,
+            Some("pb" | "binpb" | "protobuf" | "otlp") => FileEncoding::Protobuf,
+            _ => anyhow::bail!(
+                "cannot tell from its ending what {} is to hold: .jsonl for lines of OTLP/JSON, \
+                 .pb for OTLP/protobuf, each also with .gz or .zst behind it; a receiver's address \
+                 begins with http://",
+                path.display()
+            ),
+        };
+        Ok(Self {
+            path: Some(path.to_owned()),
+            encoding,
+            compression,
+        })
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Receiver { url, .. } => f.write_str(url),
+            Destination::File(file) => file.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for FileDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("standard output"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_path_gets_the_standard_one_and_port_4317_is_grpc() {
+        for (text, url, protocol) in [
+            (
+                "http://localhost:4318",
+                "http://localhost:4318/v1/traces",
+                Protocol::HttpProtobuf,
+            ),
+            ("http://h:4317/", "http://h:4317/", Protocol::Grpc),
+            (
+                "https://h/otlp/v1/traces",
+                "https://h/otlp/v1/traces",
+                Protocol::HttpProtobuf,
+            ),
+        ] {
+            let expected = Destination::Receiver {
+                url: url.to_owned(),
+                protocol,
+            };
+            assert_eq!(Destination::parse(text, None).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_files_ending_says_what_it_holds() {
+        for (text, encoding, compression) in [
+            ("a.jsonl", FileEncoding::JsonLines, FileCompression::None),
+            (
+                "b/a.JSON.gz",
+                FileEncoding::JsonLines,
+                FileCompression::Gzip,
+            ),
+            ("a.pb.zst", FileEncoding::Protobuf, FileCompression::Zstd),
+        ] {
+            let Destination::File(file) = Destination::parse(text, None).unwrap() else {
+                panic!("{text} is a file");
+            };
+            assert_eq!((file.encoding, file.compression), (encoding, compression));
+        }
+        let error = Destination::parse("localhost:4318", None).unwrap_err();
+        assert!(error.to_string().contains("begins with http://"), "{error}");
+        assert!(Destination::parse("ftp://h/", None).is_err());
+    }
+}
