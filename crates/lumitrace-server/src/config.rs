@@ -82,6 +82,12 @@ pub struct Store {
     pub queue_bytes: Size,
     /// Longest time that spans stay in memory before they become a block.
     pub flush_after: Period,
+    /// How long spans are kept after they ended, such as 720h; 0s keeps them for ever.
+    pub retention_max_age: Period,
+    /// Most bytes that spans may take on the disk before the oldest are removed; 0 sets no limit.
+    pub retention_max_bytes: Size,
+    /// Bytes of the disk to keep free by removing the oldest spans; 0 removes none.
+    pub retention_min_free_bytes: Size,
 }
 
 /// When an acknowledgement is sent.
@@ -149,6 +155,9 @@ impl Default for Config {
                 memtable_bytes: Size(64 * MIB),
                 queue_bytes: Size(64 * MIB),
                 flush_after: Period::from_secs(60),
+                retention_max_age: Period::from_secs(0),
+                retention_max_bytes: Size(0),
+                retention_min_free_bytes: Size(0),
             },
             ui: Ui {
                 frame_ancestors: "'none'".to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::admit::Budget;
 use crate::api::{self, Api};
-use crate::config::{Config, DurabilityMode};
+use crate::config::{self, Config, DurabilityMode};
 use crate::listen::{self, Connections, OTLP_GRPC, OTLP_HTTP, UI};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -10,7 +10,7 @@ use crate::ops::Ops;
 use crate::receive::{self, Receiver};
 use anyhow::Context;
 use lumitrace_query::QueryEngine;
-use lumitrace_store::{Durability, Store, StoreOptions};
+use lumitrace_store::{Durability, Retention, Store, StoreOptions};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -189,6 +189,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         memtable_bytes: config.store.memtable_bytes.as_usize(),
         queue_bytes: config.store.queue_bytes.as_usize(),
         flush_after: config.store.flush_after.0,
+        retention: retention(&config.store),
         ..StoreOptions::new(&config.data_dir)
     };
     let opened = spawn_blocking(move || Store::open(options)).await;
@@ -200,6 +201,16 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
                 config.data_dir.display()
             )
         })
+}
+
+/// In the settings zero stands for no limit.
+fn retention(settings: &config::Store) -> Retention {
+    let bytes = |size: config::Size| Some(size.0).filter(|bytes| *bytes > 0);
+    Retention {
+        max_age: Some(settings.retention_max_age.0).filter(|age| !age.is_zero()),
+        max_bytes: bytes(settings.retention_max_bytes),
+        min_free_bytes: bytes(settings.retention_min_free_bytes),
+    }
 }
 
 /// Writes where the server listens to `path`, so that whoever waits for the file never reads half.

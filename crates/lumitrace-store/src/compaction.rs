@@ -4,6 +4,7 @@ use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -16,11 +17,14 @@ use crate::error::ReadError;
 use crate::flush::commit_block;
 use crate::identity::supersedes;
 use crate::manifest::BlockId;
+use crate::retention;
 use crate::scan::SpanParts;
 use crate::stats::count;
 
 /// Blocks that are merged at once.
 const MERGED_BLOCKS: usize = 8;
+/// Time passes without new blocks too, and what is kept by age or free space expires.
+const UPKEEP_EVERY: Duration = Duration::from_secs(30);
 /// Small neighbours beyond this number are merged even where one outweighs the others.
 const MAX_SMALL_BLOCKS: usize = 32;
 
@@ -53,22 +57,26 @@ impl CompactionSignal {
         self.state.lock().stopping
     }
 
-    /// Waits for a new block; false when it is time to end.
+    /// Waits for a new block, but not for ever; false when it is time to end.
     fn wait(&self) -> bool {
+        let deadline = Instant::now() + UPKEEP_EVERY;
         let mut state = self.state.lock();
-        while !state.woken && !state.stopping {
-            self.changed.wait(&mut state);
-        }
+        while !state.woken
+            && !state.stopping
+            && !self.changed.wait_until(&mut state, deadline).timed_out()
+        {}
         state.woken = false;
         !state.stopping
     }
 }
 
-/// Merges blocks whenever there are new ones, until told to stop.
+/// Lets go of old blocks and merges the others, whenever there are new ones and once in a while,
+/// until told to stop.
 pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
     // A merge that failed would fail again: its blocks are left alone until the next start.
     let mut failed = HashSet::new();
     while signal.wait() {
+        retention::enforce(engine);
         while !signal.is_stopping()
             && engine.failure().is_none()
             && let Some(blocks) = next_merge(engine, &failed)

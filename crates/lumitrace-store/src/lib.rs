@@ -15,7 +15,7 @@
 //!    thread that does it.
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
-//!    merges them. [`subscription`]: those who follow live are told.
+//!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
 //! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share; [`store`]: the handle to
 //!    it; [`stats`] and `summary`: what it tells about itself and its content.
@@ -49,6 +49,7 @@ mod manifest;
 mod memtable;
 pub mod options;
 mod recovery;
+pub mod retention;
 pub mod scan;
 pub mod stats;
 pub mod store;
@@ -60,6 +61,7 @@ pub use append::{Append, AppendError, AppendReceipt};
 pub use batch::{SpanBatch, SpanRecord};
 pub use error::{Corruption, FlushError, OpenError, ReadError};
 pub use options::{Durability, StoreOptions};
+pub use retention::Retention;
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, StoreStats};
 pub use store::Store;

@@ -1,7 +1,7 @@
 //! Which blocks count: an append-only file of records, the only place that says so.
 //!
-//! A block exists from the moment its record is synced; blocks that a record replaces cease to
-//! exist at the same moment. The bytes are described in `docs/formats/store.md`.
+//! A block exists from the moment its record is synced; blocks that a record replaces or removes
+//! cease to exist at the same moment. The bytes are described in `docs/formats/store.md`.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -16,11 +16,13 @@ use crate::error::{Corruption, OpenError, io_error};
 const MAGIC: &[u8; 8] = b"LUMITMAN";
 /// Newest version of manifests, and with them of the whole folder, that this release writes and
 /// reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;
 /// Length and checksum before each record.
 const RECORD_HEADER_BYTES: usize = 8;
 const RECORD_BLOCK: u8 = 1;
+const RECORD_REMOVED: u8 = 2;
+const RECORD_DURABLE_SEQ: u8 = 3;
 /// The file is rewritten when it is this many times as long as it has to be ...
 const REWRITE_FACTOR: u64 = 4;
 /// ... and has at least this many bytes.
@@ -70,6 +72,63 @@ pub(crate) struct BlockRecord {
     pub(crate) index_bytes: u64,
 }
 
+/// One entry of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Record {
+    /// The block counts, instead of the blocks whose spans it holds.
+    Block(BlockRecord),
+    /// These blocks do not count any more: their spans were kept long enough.
+    Removed(Vec<BlockId>),
+    /// Every span before this sequence number is, or was, in a block: what a rewritten manifest
+    /// must not forget with the blocks that were removed.
+    DurableSeq(u64),
+}
+
+/// What all records together say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    /// By first sequence number; their ranges do not overlap.
+    blocks: Vec<BlockRecord>,
+    durable_seq: u64,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            blocks: Vec::new(),
+            durable_seq: 1,
+        }
+    }
+}
+
+impl Content {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Block(block) => {
+                self.durable_seq = self.durable_seq.max(block.id.end_seq);
+                self.blocks.retain(|other| !block.id.contains(other.id));
+                let index = self.blocks.partition_point(|other| other.id < block.id);
+                self.blocks.insert(index, block);
+            }
+            Record::Removed(ids) => self.blocks.retain(|block| !ids.contains(&block.id)),
+            Record::DurableSeq(seq) => self.durable_seq = self.durable_seq.max(seq),
+        }
+    }
+
+    /// The shortest manifest that says the same.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.put_u32(VERSION);
+        out.put_u32(crc32c::crc32c(&out));
+        out.extend(Record::DurableSeq(self.durable_seq).encode());
+        for block in &self.blocks {
+            out.extend(Record::Block(*block).encode());
+        }
+        out
+    }
+}
+
 /// Why a record was not added.
 #[derive(Debug)]
 pub(crate) enum ManifestFailure {
@@ -85,9 +144,10 @@ pub(crate) struct Manifest {
     path: PathBuf,
     file: File,
     len: u64,
-    /// By first sequence number; their ranges do not overlap.
-    blocks: Vec<BlockRecord>,
+    content: Content,
     torn: bool,
+    /// Whether it was begun by a release that does not know all records of this one.
+    is_older: bool,
 }
 
 impl Manifest {
@@ -96,11 +156,12 @@ impl Manifest {
     /// A record that a crash left half-written at the end does not count: nobody had relied on it.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenError> {
         if !path.try_exists().map_err(io_error("look for", &path))? {
-            replace_file(&*disk, &path, &snapshot(&[])).map_err(io_error("create", &path))?;
+            replace_file(&*disk, &path, &Content::default().encode())
+                .map_err(io_error("create", &path))?;
         }
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-        check_header(&path, &bytes)?;
-        let (blocks, len) = read_records(&path, &bytes)?;
+        let version = check_header(&path, &bytes)?;
+        let (content, len) = read_records(&path, &bytes)?;
         let file = File::options()
             .append(true)
             .open(&path)
@@ -111,8 +172,9 @@ impl Manifest {
             path,
             file,
             len: len as u64,
-            blocks,
+            content,
             torn,
+            is_older: version < VERSION,
         })
     }
 
@@ -137,7 +199,7 @@ impl Manifest {
     }
 
     pub(crate) fn blocks(&self) -> &[BlockRecord] {
-        &self.blocks
+        &self.content.blocks
     }
 
     /// Its length in bytes.
@@ -145,20 +207,30 @@ impl Manifest {
         self.len
     }
 
-    /// Every span before this sequence number is in a block.
+    /// Every span before this sequence number is, or was, in a block.
     pub(crate) fn durable_seq(&self) -> u64 {
-        self.blocks
-            .iter()
-            .map(|block| block.id.end_seq)
-            .max()
-            .unwrap_or(1)
+        self.content.durable_seq
     }
 
     /// Makes `block` count from now on, instead of the blocks whose spans it holds, durably.
     pub(crate) fn add_block(&mut self, block: BlockRecord) -> Result<(), ManifestFailure> {
+        self.add(Record::Block(block))
+    }
+
+    /// Makes these blocks count no more, durably.
+    pub(crate) fn remove_blocks(&mut self, ids: Vec<BlockId>) -> Result<(), ManifestFailure> {
+        self.add(Record::Removed(ids))
+    }
+
+    fn add(&mut self, record: Record) -> Result<(), ManifestFailure> {
         self.cut_torn_tail()
             .map_err(|error| ManifestFailure::Fatal(error.to_string()))?;
-        let bytes = encode_record(&block);
+        if self.is_older {
+            // So that the older release refuses the folder by its version, not by what is new.
+            self.rewrite()
+                .map_err(|error| self.failure("rewrite", error))?;
+        }
+        let bytes = record.encode();
         if let Err(error) = self.disk.write_all(&self.path, &self.file, &bytes) {
             return Err(self.undo_write(error));
         }
@@ -166,7 +238,7 @@ impl Manifest {
             .sync_data(&self.path, &self.file)
             .map_err(|error| self.fatal("sync", &error))?;
         self.len += bytes.len() as u64;
-        apply(&mut self.blocks, block);
+        self.content.apply(record);
         self.rewrite_if_long()
     }
 
@@ -180,6 +252,13 @@ impl Manifest {
         }
     }
 
+    fn failure(&self, action: &str, error: io::Error) -> ManifestFailure {
+        match retryable_refusal(&error) {
+            Some(_) => ManifestFailure::NoSpace(error),
+            None => self.fatal(action, &error),
+        }
+    }
+
     fn fatal(&self, action: &str, error: &io::Error) -> ManifestFailure {
         ManifestFailure::Fatal(format!(
             "could not {action} {}: {error}",
@@ -189,23 +268,24 @@ impl Manifest {
 
     /// Drops the history of replaced blocks when it outweighs the present.
     fn rewrite_if_long(&mut self) -> Result<(), ManifestFailure> {
-        if self.len < REWRITE_MIN_BYTES {
+        if self.len < REWRITE_MIN_BYTES
+            || self.len < REWRITE_FACTOR * self.content.encode().len() as u64
+        {
             return Ok(());
         }
-        let snapshot = snapshot(&self.blocks);
-        if self.len < REWRITE_FACTOR * snapshot.len() as u64 {
-            return Ok(());
-        }
-        match replace_file(&*self.disk, &self.path, &snapshot) {
-            Ok(file) => {
-                self.file = file;
-                self.len = snapshot.len() as u64;
-                Ok(())
-            }
+        match self.rewrite() {
             // The old file is still there and whole; the next record tries again.
-            Err(error) if retryable_refusal(&error).is_some() => Ok(()),
-            Err(error) => Err(self.fatal("rewrite", &error)),
+            Err(error) if retryable_refusal(&error).is_none() => Err(self.fatal("rewrite", &error)),
+            _ => Ok(()),
         }
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        let bytes = self.content.encode();
+        self.file = replace_file(&*self.disk, &self.path, &bytes)?;
+        self.len = bytes.len() as u64;
+        self.is_older = false;
+        Ok(())
     }
 }
 
@@ -219,18 +299,8 @@ fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> 
     File::options().append(true).open(path)
 }
 
-fn snapshot(blocks: &[BlockRecord]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(MAGIC);
-    out.put_u32(VERSION);
-    out.put_u32(crc32c::crc32c(&out));
-    blocks
-        .iter()
-        .for_each(|block| out.extend(encode_record(block)));
-    out
-}
-
-fn check_header(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+/// The version of the manifest.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<u32, OpenError> {
     let mut fields = Fields::new(bytes);
     let mut header = || Some((fields.take(8)?, fields.u32()?, fields.u32()?));
     match header() {
@@ -243,15 +313,15 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
                     supported,
                 });
             }
-            Ok(())
+            Ok(version)
         }
         _ => Err(Corruption::new(path, 0, "no header of a manifest").into()),
     }
 }
 
-/// The blocks that count according to `bytes`, and the length of the whole records.
-fn read_records(path: &Path, bytes: &[u8]) -> Result<(Vec<BlockRecord>, usize), OpenError> {
-    let mut blocks = Vec::new();
+/// What the records in `bytes` say, and the length of the whole records.
+fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize), OpenError> {
+    let mut content = Content::default();
     let mut offset = HEADER_BYTES;
     while offset < bytes.len() {
         let damage = |reason| Err(Corruption::new(path, offset as u64, reason).into());
@@ -274,63 +344,103 @@ fn read_records(path: &Path, bytes: &[u8]) -> Result<(Vec<BlockRecord>, usize), 
             }
             return damage("a record's checksum does not fit");
         }
-        match decode_block(payload) {
-            Some(block) => apply(&mut blocks, block),
+        match Record::decode(payload) {
+            Some(record) => content.apply(record),
             None => return damage("a record of an unknown kind"),
         }
         offset = end;
     }
-    Ok((blocks, offset.min(bytes.len())))
+    Ok((content, offset.min(bytes.len())))
 }
 
-/// Adds `block` and drops what it replaces: the blocks whose range lies in its own.
-fn apply(blocks: &mut Vec<BlockRecord>, block: BlockRecord) {
-    blocks.retain(|other| !block.id.contains(other.id));
-    let index = blocks.partition_point(|other| other.id < block.id);
-    blocks.insert(index, block);
-}
-
-fn encode_record(block: &BlockRecord) -> Vec<u8> {
-    let mut payload = Vec::new();
-    payload.put_u8(RECORD_BLOCK);
-    for field in [
-        block.id.first_seq,
-        block.id.end_seq,
-        block.rows,
-        block.first_start_unix_nano,
-        block.last_start_unix_nano,
-        block.first_end_unix_nano,
-        block.last_end_unix_nano,
-        block.data_bytes,
-        block.index_bytes,
-    ] {
-        payload.put_u64(field);
+impl Record {
+    fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        match self {
+            Record::Block(block) => {
+                payload.put_u8(RECORD_BLOCK);
+                block.encode(&mut payload);
+            }
+            Record::Removed(ids) => {
+                payload.put_u8(RECORD_REMOVED);
+                payload.put_u32(ids.len() as u32);
+                for id in ids {
+                    payload.put_u64(id.first_seq);
+                    payload.put_u64(id.end_seq);
+                }
+            }
+            Record::DurableSeq(seq) => {
+                payload.put_u8(RECORD_DURABLE_SEQ);
+                payload.put_u64(*seq);
+            }
+        }
+        let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + payload.len());
+        record.put_u32(payload.len() as u32);
+        record.put_u32(checksum(payload.len() as u32, &payload));
+        record.extend(payload);
+        record
     }
-    let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + payload.len());
-    record.put_u32(payload.len() as u32);
-    record.put_u32(checksum(payload.len() as u32, &payload));
-    record.extend(payload);
-    record
+
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(payload);
+        match fields.u8()? {
+            RECORD_BLOCK => BlockRecord::decode(&mut fields).map(Record::Block),
+            RECORD_REMOVED => {
+                let count = fields.u32()?;
+                let mut id = || {
+                    Some(BlockId {
+                        first_seq: fields.u64()?,
+                        end_seq: fields.u64()?,
+                    })
+                };
+                (0..count)
+                    .map(|_| id())
+                    .collect::<Option<_>>()
+                    .map(Record::Removed)
+            }
+            RECORD_DURABLE_SEQ => fields.u64().map(Record::DurableSeq),
+            _ => None,
+        }
+    }
 }
 
-fn decode_block(payload: &[u8]) -> Option<BlockRecord> {
-    let mut fields = Fields::new(payload);
-    if fields.u8()? != RECORD_BLOCK {
-        return None;
+impl BlockRecord {
+    /// Size of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.data_bytes + self.index_bytes
     }
-    Some(BlockRecord {
-        id: BlockId {
-            first_seq: fields.u64()?,
-            end_seq: fields.u64()?,
-        },
-        rows: fields.u64()?,
-        first_start_unix_nano: fields.u64()?,
-        last_start_unix_nano: fields.u64()?,
-        first_end_unix_nano: fields.u64()?,
-        last_end_unix_nano: fields.u64()?,
-        data_bytes: fields.u64()?,
-        index_bytes: fields.u64()?,
-    })
+
+    fn encode(&self, payload: &mut Vec<u8>) {
+        for field in [
+            self.id.first_seq,
+            self.id.end_seq,
+            self.rows,
+            self.first_start_unix_nano,
+            self.last_start_unix_nano,
+            self.first_end_unix_nano,
+            self.last_end_unix_nano,
+            self.data_bytes,
+            self.index_bytes,
+        ] {
+            payload.put_u64(field);
+        }
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            id: BlockId {
+                first_seq: fields.u64()?,
+                end_seq: fields.u64()?,
+            },
+            rows: fields.u64()?,
+            first_start_unix_nano: fields.u64()?,
+            last_start_unix_nano: fields.u64()?,
+            first_end_unix_nano: fields.u64()?,
+            last_end_unix_nano: fields.u64()?,
+            data_bytes: fields.u64()?,
+            index_bytes: fields.u64()?,
+        })
+    }
 }
 
 fn checksum(len: u32, payload: &[u8]) -> u32 {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::retention::Retention;
+
 /// What has happened to a batch when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -39,6 +41,8 @@ pub struct StoreOptions {
     pub row_group_rows: usize,
     /// Blocks of fewer bytes than this are merged with their neighbours. Zero switches merging off.
     pub compact_below_bytes: u64,
+    /// How long spans are kept.
+    pub retention: Retention,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -57,6 +61,7 @@ impl StoreOptions {
             log_segment_bytes: 64 << 20,
             row_group_rows: 131_072,
             compact_below_bytes: 64 << 20,
+            retention: Retention::default(),
             subscriber_bytes: 32 << 20,
         }
     }

@@ -98,6 +98,10 @@ pub struct StoreStats {
     pub flush_failures: u64,
     /// Merges of blocks.
     pub compactions: u64,
+    /// Blocks removed because they were kept long enough.
+    pub expired_blocks: u64,
+    /// Spans in them.
+    pub expired_spans: u64,
     /// Spans replayed from the log when the store was opened.
     pub replayed_spans: u64,
     /// The unfinished write at the end of the log that was cut off when the store was opened: a
@@ -126,6 +130,8 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) flush_failures: AtomicU64,
     pub(crate) compactions: AtomicU64,
+    pub(crate) expired_blocks: AtomicU64,
+    pub(crate) expired_spans: AtomicU64,
 }
 
 /// Adds to a counter. The counts order nothing, so no ordering is asked for.
@@ -184,6 +190,8 @@ impl Counters {
             flushes: get(&self.flushes),
             flush_failures: get(&self.flush_failures),
             compactions: get(&self.compactions),
+            expired_blocks: get(&self.expired_blocks),
+            expired_spans: get(&self.expired_spans),
             ..StoreStats::default()
         }
     }

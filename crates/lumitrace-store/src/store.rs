@@ -234,7 +234,10 @@ impl Store {
         let memtables = sources.memtables();
         let blocks = sources.blocks.iter().map(|block| block.record().id);
         let ids = memtables.iter().filter_map(|memtable| memtable.block_id());
-        ids.chain(blocks).map(|id| id.end_seq).max().unwrap_or(0)
+        // Also when the blocks that held the last spans have expired.
+        let durable_seq = self.handle.engine.manifest.lock().durable_seq();
+        let ends = ids.chain(blocks).map(|id| id.end_seq);
+        ends.fold(durable_seq, u64::max)
     }
 
     /// The services of which spans are stored, by name.
@@ -278,10 +281,7 @@ impl Store {
             .collect();
         let memtable_spans = sizes.iter().map(|size| size.spans as u64).sum();
         let records = sources.blocks.iter().map(|block| *block.record());
-        let block_bytes = records
-            .clone()
-            .map(|block| block.data_bytes + block.index_bytes)
-            .sum();
+        let block_bytes = records.clone().map(|block| block.bytes()).sum();
         let (log_segments, log_bytes) = engine.segments.size();
         StoreStats {
             spans: memtable_spans + records.map(|block| block.rows).sum::<u64>(),
@@ -412,7 +412,8 @@ fn refusal_before_queueing(engine: &Engine, bytes: usize) -> Option<AppendError>
     )
 }
 
-fn unix_nano_now() -> u64 {
+/// Now, in nanoseconds since the Unix epoch.
+pub(crate) fn unix_nano_now() -> u64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -18,7 +18,9 @@ use std::time::Duration;
 pub struct Size(pub u64);
 
 /// Units by falling size, so that printing finds the largest that divides without rest.
-const UNITS: [(&str, u64); 7] = [
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
     ("MiB", 1 << 20),

@@ -75,7 +75,7 @@ fn gauges(stats: &StoreStats) -> [Sample; 9] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &StoreStats) -> [Sample; 7] {
+fn work(stats: &StoreStats) -> [Sample; 9] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.appended_batches),
         ("store_appended_spans", "Spans acknowledged", stats.appended_spans),
@@ -83,6 +83,16 @@ fn work(stats: &StoreStats) -> [Sample; 7] {
         ("store_flushes", "Memtables written out as blocks", stats.flushes),
         ("store_flush_failures", "Failed attempts to write a block", stats.flush_failures),
         ("store_compactions", "Merges of blocks", stats.compactions),
+        (
+            "store_expired_blocks",
+            "Blocks removed because they were kept long enough",
+            stats.expired_blocks,
+        ),
+        (
+            "store_expired_spans",
+            "Spans removed because they were kept long enough",
+            stats.expired_spans,
+        ),
         ("store_replayed_spans", "Spans replayed from the log at the start", stats.replayed_spans),
     ]
 }

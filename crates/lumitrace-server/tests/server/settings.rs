@@ -1,6 +1,6 @@
 //! Every setting does something, and the documentation says of it what is true.
 
-use super::harness::{Server, lumitrace};
+use super::harness::{Server, lumitrace, until};
 use super::spans::{self, PROTOBUF, post, protobuf, span};
 use lumitrace_server::config::{Config, settings};
 use std::path::Path;
@@ -15,6 +15,8 @@ fn another_value(key: &str) -> &'static str {
         "listen.otlp_grpc" | "listen.otlp_http" | "listen.ui" => "127.0.0.1:1",
         "limits.max_request_bytes" | "limits.max_in_flight_bytes" => "3MiB",
         "store.memtable_bytes" | "store.queue_bytes" => "3MiB",
+        "store.retention_max_bytes" | "store.retention_min_free_bytes" => "3MiB",
+        "store.retention_max_age" => "3s",
         "limits.max_value_depth" | "limits.max_expansion" => "3",
         "limits.body_timeout" | "store.durability_interval" => "3s",
         "store.flush_after" | "shutdown_timeout" => "3s",
@@ -106,6 +108,31 @@ async fn t13_each_limit_decides_what_is_refused() {
         ("--limits-max-expansion", "0", 400),
     ] {
         assert_eq!(status_with(&[flag, value]).await, status, "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn t13_spans_are_kept_as_long_as_the_settings_say() {
+    for (flag, value) in [
+        ("--store-retention-max-age", "1h"),
+        ("--store-retention-max-bytes", "1"),
+        ("--store-retention-min-free-bytes", "1000000TiB"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = [flag, value, "--store-flush-after", "10ms"];
+        let server = Server::start_with(dir.path(), &arguments).await;
+        let mut old = span(1, 1, None, "old");
+        (old.start_time_unix_nano, old.end_time_unix_nano) = (1, 2);
+        let url = format!("http://{}/v1/traces", server.otlp_http);
+        let answer = post(&url, PROTOBUF, protobuf("web", vec![old])).await;
+        assert_eq!(answer.status, 200);
+        until("the span expires", async || {
+            let expired = server.metric("lumitrace_store_expired_spans_total").await;
+            (expired == 1.0).then_some(())
+        })
+        .await;
+        let (_, status) = server.get("/api/lumitrace/v1/status").await;
+        assert_eq!(status["spans"], 0, "{flag}: {status}");
     }
 }
 

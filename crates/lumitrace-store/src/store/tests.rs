@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod model;
 mod power;
+mod retention;
 
 use std::fs;
 use std::path::Path;

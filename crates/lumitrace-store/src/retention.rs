@@ -1,0 +1,191 @@
+//! Which blocks were kept long enough, and letting go of them.
+//!
+//! The unit is the block: one goes when all of it is too old, or when it is the oldest of too much.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
+use crate::stats::count;
+use crate::store::unix_nano_now;
+
+/// How long spans are kept. The default is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Spans that ended longer ago than this may go.
+    pub max_age: Option<Duration>,
+    /// While blocks take more than this, in bytes, the oldest go.
+    pub max_bytes: Option<u64>,
+    /// While less than this is free on the disk, in bytes, the oldest go.
+    pub min_free_bytes: Option<u64>,
+}
+
+impl Retention {
+    fn is_for_ever(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Removes the blocks that were kept long enough. What cannot be removed now is tried again.
+pub(crate) fn enforce(engine: &Engine) {
+    let retention = engine.options.retention;
+    if retention.is_for_ever() || engine.failure().is_some() {
+        return;
+    }
+    let free_bytes = retention
+        .min_free_bytes
+        .and_then(|_| free_bytes(&engine.options.dir));
+    let blocks: Vec<_> = engine.manifest.lock().blocks().to_vec();
+    let expired = expired(&blocks, &retention, unix_nano_now(), free_bytes);
+    if !expired.is_empty() {
+        remove(engine, expired);
+    }
+}
+
+/// The blocks to remove, out of all.
+fn expired(
+    blocks: &[BlockRecord],
+    retention: &Retention,
+    now_unix_nano: u64,
+    free_bytes: Option<u64>,
+) -> Vec<BlockId> {
+    let mut by_age: Vec<&BlockRecord> = blocks.iter().collect();
+    by_age.sort_by_key(|block| (block.last_end_unix_nano, block.id));
+    let too_old = |block: &BlockRecord| {
+        let age_nano = now_unix_nano.saturating_sub(block.last_end_unix_nano);
+        retention
+            .max_age
+            .is_some_and(|max| u128::from(age_nano) > max.as_nanos())
+    };
+    let total: u64 = blocks.iter().map(BlockRecord::bytes).sum();
+    let beyond_total = retention
+        .max_bytes
+        .map_or(0, |max| total.saturating_sub(max));
+    let missing = retention
+        .min_free_bytes
+        .zip(free_bytes)
+        .map_or(0, |(min, free)| min.saturating_sub(free));
+    let mut to_free = beyond_total.max(missing);
+    let mut expired = Vec::new();
+    for block in by_age {
+        if to_free == 0 && !too_old(block) {
+            break;
+        }
+        to_free = to_free.saturating_sub(block.bytes());
+        expired.push(block.id);
+    }
+    expired
+}
+
+fn remove(engine: &Engine, ids: Vec<BlockId>) {
+    match engine.manifest.lock().remove_blocks(ids.clone()) {
+        Ok(()) => {}
+        Err(ManifestFailure::NoSpace(error)) => {
+            tracing::warn!(%error, "could not note in the manifest which blocks are expired");
+            return;
+        }
+        Err(ManifestFailure::Fatal(reason)) => return engine.fail(reason),
+    }
+    let mut removed = Vec::new();
+    engine.change_sources(|sources| {
+        sources.blocks.retain(|block| {
+            let is_expired = ids.contains(&block.id());
+            if is_expired {
+                removed.push(std::sync::Arc::clone(block));
+            }
+            !is_expired
+        });
+    });
+    let spans = removed.iter().map(|block| block.record().rows).sum();
+    let bytes: u64 = removed.iter().map(|block| block.record().bytes()).sum();
+    tracing::info!(
+        blocks = removed.len(),
+        spans,
+        bytes,
+        "removed expired blocks"
+    );
+    count(&engine.counters.expired_blocks, removed.len() as u64);
+    count(&engine.counters.expired_spans, spans);
+    // The files go with their last reader.
+    removed.iter().for_each(|block| block.mark_replaced());
+}
+
+/// Bytes that are free for us on the disk of `dir`; none if the system does not say.
+fn free_bytes(dir: &Path) -> Option<u64> {
+    match rustix::fs::statvfs(dir) {
+        Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(error) => {
+            tracing::warn!(dir = %dir.display(), %error, "could not tell how much of the disk is free");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_NANO: u64 = 3_600_000_000_000;
+
+    /// A block of ten bytes that ended so many hours after the epoch.
+    fn block(number: u64, ended_at_hour: u64) -> BlockRecord {
+        BlockRecord {
+            id: id(number),
+            rows: 1,
+            first_start_unix_nano: 0,
+            last_start_unix_nano: 0,
+            first_end_unix_nano: 0,
+            last_end_unix_nano: ended_at_hour * HOUR_NANO,
+            data_bytes: 9,
+            index_bytes: 1,
+        }
+    }
+
+    fn id(number: u64) -> BlockId {
+        BlockId {
+            first_seq: number,
+            end_seq: number + 1,
+        }
+    }
+
+    fn at_hour_10(retention: Retention, free_bytes: Option<u64>) -> Vec<BlockId> {
+        // Stored in another order than they ended.
+        let blocks = [block(1, 8), block(2, 4), block(3, 12), block(4, 6)];
+        expired(&blocks, &retention, 10 * HOUR_NANO, free_bytes)
+    }
+
+    #[test]
+    fn blocks_go_once_all_of_them_is_too_old() {
+        let max_age = |hours: u64| Retention {
+            max_age: Some(Duration::from_secs(hours * 3600)),
+            ..Retention::default()
+        };
+        assert_eq!(at_hour_10(max_age(3), None), [id(2), id(4)]);
+        assert_eq!(at_hour_10(max_age(4), None), [id(2)]);
+        assert!(at_hour_10(max_age(6), None).is_empty());
+    }
+
+    #[test]
+    fn the_oldest_go_until_the_rest_is_small_enough() {
+        let max_bytes = |max| Retention {
+            max_bytes: Some(max),
+            ..Retention::default()
+        };
+        assert!(at_hour_10(max_bytes(40), None).is_empty());
+        assert_eq!(at_hour_10(max_bytes(39), None), [id(2)]);
+        assert_eq!(at_hour_10(max_bytes(20), None), [id(2), id(4)]);
+        assert_eq!(at_hour_10(max_bytes(0), None).len(), 4);
+    }
+
+    #[test]
+    fn the_oldest_go_until_enough_of_the_disk_is_free() {
+        let retention = Retention {
+            min_free_bytes: Some(100),
+            ..Retention::default()
+        };
+        assert!(at_hour_10(retention, Some(100)).is_empty());
+        assert_eq!(at_hour_10(retention, Some(85)), [id(2), id(4)]);
+        assert!(at_hour_10(retention, None).is_empty(), "nobody knows");
+    }
+}

@@ -1,0 +1,97 @@
+//! What expires is gone for good, and nothing else is.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lumitrace_model::Span;
+use tempfile::TempDir;
+
+use super::{append, copy_of, options};
+use crate::batch::testing::span;
+use crate::disk::RealDisk;
+use crate::retention::{self, Retention};
+use crate::store::unix_nano_now;
+use crate::{Store, StoreOptions};
+
+/// Spans that ended years ago are kept no longer than an hour.
+fn for_an_hour(dir: &TempDir) -> StoreOptions {
+    StoreOptions {
+        retention: Retention {
+            max_age: Some(Duration::from_secs(3600)),
+            ..Retention::default()
+        },
+        ..options(dir.path())
+    }
+}
+
+fn fresh(number: u64) -> Span {
+    let now = unix_nano_now();
+    Span {
+        start_unix_nano: now,
+        end_unix_nano: now,
+        ..span(2, number)
+    }
+}
+
+/// A store with a block of old spans that have expired, and one of fresh ones.
+fn store_after_expiry(dir: &TempDir) -> Store {
+    let store = Store::open(for_an_hour(dir)).unwrap();
+    append(&store, vec![span(1, 1), span(1, 2)]);
+    store.flush().unwrap();
+    append(&store, vec![fresh(3)]);
+    store.flush().unwrap();
+    // The thread of the store may have been faster.
+    retention::enforce(&store.handle.engine);
+    store
+}
+
+#[test]
+fn expired_spans_are_gone_also_after_opening_again_and_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_after_expiry(&dir);
+    let check = |store: &Store| {
+        assert!(store.trace(span(1, 1).trace_id).unwrap().is_empty());
+        assert_eq!(store.trace(span(2, 3).trace_id).unwrap().len(), 1);
+        assert_eq!((store.stats().spans, store.stats().blocks), (1, 1));
+        assert_eq!(store.end_seq(), 4);
+    };
+    check(&store);
+    let stats = store.stats();
+    assert_eq!((stats.expired_blocks, stats.expired_spans), (1, 2));
+    let blocks = fs::read_dir(dir.path().join("blocks")).unwrap().count();
+    assert_eq!(blocks, 2, "one data file and one index");
+    drop(store);
+    let store = Store::open(for_an_hour(&dir)).unwrap();
+    check(&store);
+    assert_eq!(append(&store, vec![fresh(4)]).first_seq, 4);
+}
+
+#[test]
+fn a_store_of_which_everything_expired_goes_on_counting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(for_an_hour(&dir)).unwrap();
+    append(&store, vec![span(1, 1), span(1, 2)]);
+    store.flush().unwrap();
+    retention::enforce(&store.handle.engine);
+    assert_eq!((store.stats().spans, store.end_seq()), (0, 3));
+    drop(store);
+    let store = Store::open(for_an_hour(&dir)).unwrap();
+    assert_eq!(append(&store, vec![fresh(3)]).first_seq, 3);
+}
+
+#[test]
+fn a_crash_before_the_files_are_removed_leaves_no_trace_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1)]);
+    store.flush().unwrap();
+    let id = store.handle.engine.snapshot().blocks[0].id();
+    // What enforcing does first; then the process dies.
+    let removed = store.handle.engine.manifest.lock().remove_blocks(vec![id]);
+    removed.unwrap();
+    let copy = copy_of(dir.path());
+    let store = Store::open_on(options(copy.path()), Arc::new(RealDisk)).unwrap();
+    assert_eq!(store.stats().spans, 0);
+    assert_eq!(fs::read_dir(copy.path().join("blocks")).unwrap().count(), 0);
+}
