@@ -5,6 +5,8 @@ pub(crate) trait PutFields {
     fn put_u8(&mut self, value: u8);
     fn put_u32(&mut self, value: u32);
     fn put_u64(&mut self, value: u64);
+    /// Seven bits to a byte, the lowest first; all bytes but the last have their highest bit set.
+    fn put_varint(&mut self, value: u64);
     /// A length as u32, then the bytes.
     fn put_bytes(&mut self, bytes: &[u8]);
 }
@@ -20,6 +22,14 @@ impl PutFields for Vec<u8> {
 
     fn put_u64(&mut self, value: u64) {
         self.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn put_varint(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {
@@ -60,6 +70,18 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte <= 0x7f {
+                return Some(value);
+            }
+        }
+        None
     }
 
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {

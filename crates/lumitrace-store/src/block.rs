@@ -1,17 +1,33 @@
 //! Blocks: sorted spans in a Parquet file, and beside it an index that finds a trace's rows.
 //!
-//! In reading order: [`schema`] is the columns, [`attributes`] how attribute lists become columns
-//! and come back, [`columns`] and [`rows`] the same for whole spans, [`file`] reads and writes with
-//! checksums, [`index`] is the sidecar, [`writer`] makes a block, [`reader`] reads one. The bytes
-//! are described in `docs/formats/store.md`.
+//! In reading order: [`layout`] decides from what [`keys`] are counted which columns a block has,
+//! and [`schema`] names them. Attributes, as borrowed [`value`]s, become [`attribute_columns`] or go
+//! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
+//! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
+//! traces and values are. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`]
+//! reads and writes with checksums, and [`writer`] makes a block. To read one: [`footer`],
+//! [`text`] columns, [`rows`] back into spans, [`reader`]. The bytes are described in
+//! `docs/formats/store.md`.
 
+pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
 pub(crate) mod columns;
 pub(crate) mod file;
+pub(crate) mod footer;
 pub(crate) mod index;
+pub(crate) mod index_header;
+pub(crate) mod keys;
+pub(crate) mod layout;
+pub(crate) mod lists;
 pub(crate) mod reader;
+pub(crate) mod received;
 pub(crate) mod rows;
 pub(crate) mod schema;
+pub(crate) mod tables;
+pub(crate) mod text;
+pub(crate) mod trace_table;
+pub(crate) mod value;
+pub(crate) mod value_filters;
 pub(crate) mod writer;
 
 pub(crate) use reader::Block;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::SpanRecord;
+use crate::block::layout::Planner;
 use crate::block::reader::Records;
-use crate::block::writer::{remove_files, sort_key};
+use crate::block::writer::{WriteOptions, remove_files, sort_key};
 use crate::block::{Block, BlockWriter};
 use crate::engine::Engine;
 use crate::error::ReadError;
@@ -27,6 +28,8 @@ const MERGED_BLOCKS: usize = 8;
 const UPKEEP_EVERY: Duration = Duration::from_secs(30);
 /// Small neighbours beyond this number are merged even where one outweighs the others.
 const MAX_SMALL_BLOCKS: usize = 32;
+/// Of zstd: what is merged is kept for long.
+const COMPRESSION_LEVEL: i32 = 3;
 
 #[derive(Debug, Default)]
 struct SignalState {
@@ -145,8 +148,16 @@ pub(crate) fn merge(
     };
     let disk = Arc::clone(&engine.disk);
     let write = || {
-        let rows = engine.options.row_group_rows;
-        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, rows)?;
+        let mut planner = Planner::default();
+        for block in blocks {
+            block.add_to(&mut planner).map_err(std::io::Error::other)?;
+        }
+        let options = WriteOptions {
+            row_group_rows: engine.options.row_group_rows,
+            compression_level: COMPRESSION_LEVEL,
+        };
+        let (dir, plan) = (&engine.blocks_dir, planner.finish());
+        let mut writer = BlockWriter::create(disk, dir, id, plan, options)?;
         let finished = write_merged(blocks, &mut writer, signal)?;
         if finished {
             writer.finish().map(Some)

@@ -10,7 +10,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::SpanParts;
 use crate::append::AppendError;
-use crate::block::writer::{remove_files, sort_key_of};
+use crate::block::layout::Planner;
+use crate::block::writer::{WriteOptions, remove_files, sort_key_of};
 use crate::block::{Block, BlockWriter};
 use crate::disk::retryable_refusal;
 use crate::engine::Engine;
@@ -22,6 +23,8 @@ use crate::stats::count;
 
 /// How long to wait before a block that could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Of zstd: blocks are written while spans come in, and merged later.
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// Why a block was not written. It is tried again.
 #[derive(Debug, Clone)]
@@ -249,7 +252,14 @@ fn write_block(
     let write = || {
         let disk = Arc::clone(&engine.disk);
         let rows = engine.options.row_group_rows;
-        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, rows)?;
+        let mut planner = Planner::default();
+        spans.iter().for_each(|span| planner.add_span(span));
+        let options = WriteOptions {
+            row_group_rows: rows,
+            compression_level: COMPRESSION_LEVEL,
+        };
+        let plan = planner.finish();
+        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, plan, options)?;
         spans
             .iter()
             .try_for_each(|span| writer.push(&span.record(SpanParts::ALL)))?;

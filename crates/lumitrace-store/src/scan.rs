@@ -1,10 +1,11 @@
 //! Searching: what to look for, and the walk over memtables and blocks.
 //!
 //! In reading order: `request` is what is asked for, `predicate` whether a span is it,
-//! `pruning` what need not be read; a `cursor` reads one source in windows, `memtable_cursor` or
+//! `pruning` what need not be read, `content` what a block is asked for attributes and text; a `cursor` reads one source in windows, `memtable_cursor` or
 //! `block_cursor`, and `walk` merges them.
 
 mod block_cursor;
+mod content;
 mod cursor;
 mod memtable_cursor;
 pub(crate) mod predicate;

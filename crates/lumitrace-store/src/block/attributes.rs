@@ -15,23 +15,13 @@ use arrow::buffer::OffsetBuffer;
 use lumitrace_model::{KeyValue, Value};
 use lumitrace_wire::DecodeLimits;
 use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::otlp::protobuf::view::ValueView;
 
 use super::schema::{self, ATTRIBUTE_FIELDS};
+use super::value::{ValueRef, value_type};
 
 /// What was stored is read back whatever the limits were then.
 pub(crate) const STORED_LIMITS: DecodeLimits = DecodeLimits::own_data();
-
-/// Types of values: the numbers of the cases of OTLP's `AnyValue`, and zero for none of them.
-pub(crate) mod value_type {
-    pub(crate) const NULL: u8 = 0;
-    pub(crate) const STRING: u8 = 1;
-    pub(crate) const BOOL: u8 = 2;
-    pub(crate) const INT: u8 = 3;
-    pub(crate) const DOUBLE: u8 = 4;
-    pub(crate) const ARRAY: u8 = 5;
-    pub(crate) const MAP: u8 = 6;
-    pub(crate) const BYTES: u8 = 7;
-}
 
 /// Collects attribute lists into a column.
 #[derive(Debug)]
@@ -62,17 +52,39 @@ impl Default for AttributesBuilder {
 }
 
 impl AttributesBuilder {
-    /// Appends the list of one span, event or link.
-    pub(crate) fn push(&mut self, attributes: &[KeyValue]) {
+    /// Appends the list of one event or link.
+    pub(crate) fn push_list(&mut self, attributes: &[KeyValue]) {
         for KeyValue { key, value } in attributes {
-            self.keys.append_value(key);
-            self.types.append_value(type_of(value));
-            self.strings.append_option(value.as_str());
-            self.ints.append_option(as_int(value));
-            self.doubles.append_option(as_double(value));
-            self.bools.append_option(as_bool(value));
-            self.bytes.append_option(as_bytes(value));
+            self.push(key, value.into());
         }
+        self.end_list();
+    }
+
+    /// Appends an attribute to the list that is open.
+    pub(crate) fn push(&mut self, key: &str, value: ValueRef<'_>) {
+        self.keys.append_value(key);
+        self.types.append_value(value.type_number());
+        self.strings.append_option(match value {
+            ValueRef::String(text) => Some(text),
+            _ => None,
+        });
+        self.ints.append_option(match value {
+            ValueRef::Int(int) => Some(int),
+            _ => None,
+        });
+        self.doubles.append_option(match value {
+            ValueRef::Double(double) => Some(double),
+            _ => None,
+        });
+        self.bools.append_option(match value {
+            ValueRef::Bool(bool) => Some(bool),
+            _ => None,
+        });
+        self.bytes.append_option(value.stored_bytes());
+    }
+
+    /// Ends the list that is open, and opens the next one.
+    pub(crate) fn end_list(&mut self) {
         // A batch is closed long before it has 2^31 attributes; see `super::columns`.
         self.offsets.push(self.types.len() as i32);
     }
@@ -97,58 +109,6 @@ impl AttributesBuilder {
             Arc::new(values),
             None,
         )
-    }
-}
-
-fn type_of(value: &Value) -> u8 {
-    match value {
-        Value::Null => value_type::NULL,
-        Value::String(_) => value_type::STRING,
-        Value::Bool(_) => value_type::BOOL,
-        Value::Int(_) => value_type::INT,
-        Value::Double(_) => value_type::DOUBLE,
-        Value::Array(_) => value_type::ARRAY,
-        Value::Map(_) => value_type::MAP,
-        Value::Bytes(_) => value_type::BYTES,
-    }
-}
-
-fn as_int(value: &Value) -> Option<i64> {
-    if let Value::Int(int) = value {
-        Some(*int)
-    } else {
-        None
-    }
-}
-
-fn as_double(value: &Value) -> Option<f64> {
-    if let Value::Double(double) = value {
-        Some(*double)
-    } else {
-        None
-    }
-}
-
-fn as_bool(value: &Value) -> Option<bool> {
-    if let Value::Bool(bool) = value {
-        Some(*bool)
-    } else {
-        None
-    }
-}
-
-fn as_bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
-    match value {
-        Value::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
-        // A list of one attribute without a key.
-        Value::Array(_) | Value::Map(_) => {
-            let wrapped = [KeyValue {
-                key: "".into(),
-                value: value.clone(),
-            }];
-            Some(Cow::Owned(protobuf::encode_attributes(&wrapped)))
-        }
-        _ => None,
     }
 }
 
@@ -204,17 +164,22 @@ impl<'a> AttributesColumn<'a> {
                 list.pop()?.value
             }
             value_type::BYTES => Value::Bytes(self.bytes?.value(index).to_owned()),
-            _ => self.scalar(index)?,
+            _ => self.scalar(index)?.into(),
         })
     }
 
     /// Whether an attribute of row `row` named `key` has a scalar value, out of the parts that were
     /// read, for which `matches` says yes.
-    pub(crate) fn any(&self, row: usize, key: &str, matches: impl Fn(&Value) -> bool) -> bool {
+    pub(crate) fn any(
+        &self,
+        row: usize,
+        key: &str,
+        matches: impl Fn(ValueView<'_>) -> bool,
+    ) -> bool {
         let Some(keys) = self.keys else { return false };
         self.indices(row)
             .filter(|index| keys.value(*index) == key)
-            .any(|index| self.scalar(index).is_some_and(|value| matches(&value)))
+            .any(|index| self.scalar(index).is_some_and(&matches))
     }
 
     /// Whether a text in row `row` may be one for which `matches` says yes: certain for values that
@@ -234,16 +199,15 @@ impl<'a> AttributesColumn<'a> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
     }
 
-    fn scalar(&self, index: usize) -> Option<Value> {
+    fn scalar(&self, index: usize) -> Option<ValueView<'_>> {
         fn valid<T: Array>(column: Option<&T>, index: usize) -> Option<&T> {
             column.filter(|column| column.is_valid(index))
         }
-        let string = valid(self.strings, index)
-            .map(|strings| Value::String(Cow::Owned(strings.value(index).to_owned())));
-        string
-            .or_else(|| valid(self.ints, index).map(|ints| Value::Int(ints.value(index))))
-            .or_else(|| valid(self.doubles, index).map(|it| Value::Double(it.value(index))))
-            .or_else(|| valid(self.bools, index).map(|bools| Value::Bool(bools.value(index))))
+        valid(self.strings, index)
+            .map(|strings| ValueView::String(strings.value(index)))
+            .or_else(|| valid(self.ints, index).map(|ints| ValueView::Int(ints.value(index))))
+            .or_else(|| valid(self.doubles, index).map(|it| ValueView::Double(it.value(index))))
+            .or_else(|| valid(self.bools, index).map(|bools| ValueView::Bool(bools.value(index))))
     }
 }
 

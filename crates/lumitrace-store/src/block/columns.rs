@@ -1,17 +1,22 @@
 //! Spans into columns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Int64Builder, ListArray,
-    RecordBatch, StringBuilder, StructArray, UInt8Builder, UInt32Builder, UInt64Builder,
+    ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, Int64Builder, RecordBatch,
+    StringBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
 };
-use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use lumitrace_model::{Event, Link};
+use lumitrace_model::{Span, SpanId, TraceId};
 
+use super::attribute_columns::AttributeColumnsBuilder;
 use super::attributes::AttributesBuilder;
-use super::schema::{self, EVENT_FIELDS, LINK_FIELDS, SCHEMA};
+use super::layout::Layout;
+use super::lists::{EventsBuilder, LinksBuilder};
+use super::schema;
+use super::value::ValueRef;
 use crate::SpanRecord;
 use crate::batch::memory_bytes;
 
@@ -19,6 +24,9 @@ use crate::batch::memory_bytes;
 const BATCH_ROWS: usize = 4096;
 /// ... or this many bytes: far below the 2^31 that offsets in a column can count.
 const BATCH_BYTES: usize = 16 << 20;
+/// Spans of a trace side by side up to which looking at all of them is the quickest way to a
+/// parent.
+const FEW_SPANS: usize = 32;
 
 /// How long a span took, as blocks keep it and searches compare it: negative where its clock ran
 /// backwards, and modulo 2^64 so that the end can be computed back from it whatever it was.
@@ -26,12 +34,11 @@ pub(crate) fn stored_duration_nano(start_unix_nano: u64, end_unix_nano: u64) -> 
     end_unix_nano.wrapping_sub(start_unix_nano) as i64
 }
 
-/// Collects spans into record batches of [`SCHEMA`].
+/// Collects spans into record batches with the columns of a [`Layout`].
 #[derive(Debug)]
 pub(crate) struct SpanColumns {
-    trace_id: FixedSizeBinaryBuilder,
-    span_id: FixedSizeBinaryBuilder,
-    parent_span_id: FixedSizeBinaryBuilder,
+    schema: SchemaRef,
+    ids: Vec<SpanIds>,
     start: UInt64Builder,
     duration: Int64Builder,
     service: StringBuilder,
@@ -47,21 +54,28 @@ pub(crate) struct SpanColumns {
     dropped_events: UInt32Builder,
     dropped_links: UInt32Builder,
     seq: UInt64Builder,
-    received: UInt64Builder,
     pending: BooleanBuilder,
+    attribute_columns: AttributeColumnsBuilder,
     attributes: AttributesBuilder,
     events: EventsBuilder,
     links: LinksBuilder,
-    rows: usize,
     bytes: usize,
 }
 
-impl Default for SpanColumns {
-    fn default() -> Self {
+/// The ids of a span, kept until its parent can be looked for among its neighbours.
+#[derive(Debug, Clone, Copy)]
+struct SpanIds {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_span_id: Option<SpanId>,
+}
+
+impl SpanColumns {
+    /// For a block with this layout, whose schema is `schema`.
+    pub(crate) fn new(layout: &Layout, schema: SchemaRef) -> Self {
         Self {
-            trace_id: FixedSizeBinaryBuilder::new(16),
-            span_id: FixedSizeBinaryBuilder::new(8),
-            parent_span_id: FixedSizeBinaryBuilder::new(8),
+            schema,
+            ids: Vec::new(),
             start: UInt64Builder::new(),
             duration: Int64Builder::new(),
             service: StringBuilder::new(),
@@ -77,18 +91,15 @@ impl Default for SpanColumns {
             dropped_events: UInt32Builder::new(),
             dropped_links: UInt32Builder::new(),
             seq: UInt64Builder::new(),
-            received: UInt64Builder::new(),
             pending: BooleanBuilder::new(),
+            attribute_columns: AttributeColumnsBuilder::new(&layout.attributes),
             attributes: AttributesBuilder::default(),
             events: EventsBuilder::default(),
             links: LinksBuilder::default(),
-            rows: 0,
             bytes: 0,
         }
     }
-}
 
-impl SpanColumns {
     /// Appends a span whose resource and scope the block knows by these numbers.
     pub(crate) fn push(
         &mut self,
@@ -97,12 +108,11 @@ impl SpanColumns {
         scope_id: u32,
     ) -> Result<(), ArrowError> {
         let span = &record.span;
-        self.trace_id.append_value(span.trace_id.as_bytes())?;
-        self.span_id.append_value(span.span_id.as_bytes())?;
-        match &span.parent_span_id {
-            Some(parent) => self.parent_span_id.append_value(parent.as_bytes())?,
-            None => self.parent_span_id.append_null(),
-        }
+        self.ids.push(SpanIds {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+        });
         self.start.append_value(span.start_unix_nano);
         self.duration.append_value(stored_duration_nano(
             span.start_unix_nano,
@@ -122,166 +132,134 @@ impl SpanColumns {
         self.dropped_events.append_value(span.dropped_events_count);
         self.dropped_links.append_value(span.dropped_links_count);
         self.seq.append_value(record.seq);
-        self.received.append_value(record.received_unix_nano);
         self.pending.append_value(span.pending);
-        self.attributes.push(&span.attributes);
+        self.push_attributes(span);
         self.events.push(&span.events);
         self.links.push(&span.links)?;
-        self.rows += 1;
         self.bytes += memory_bytes(record);
         Ok(())
     }
 
+    fn push_attributes(&mut self, span: &Span) {
+        self.attribute_columns.begin_row();
+        for attribute in &span.attributes {
+            let value = ValueRef::from(&attribute.value);
+            if !self.attribute_columns.take(&attribute.key, value) {
+                self.attributes.push(&attribute.key, value);
+            }
+        }
+        self.attributes.end_list();
+    }
+
     /// Whether it is time to [`finish`](Self::finish) a batch.
     pub(crate) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+        self.ids.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.ids.is_empty()
     }
 
     /// The batch of the spans pushed since the last call.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        (self.rows, self.bytes) = (0, 0);
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.trace_id.finish()),
-            Arc::new(self.span_id.finish()),
-            Arc::new(self.parent_span_id.finish()),
-            Arc::new(self.start.finish()),
-            Arc::new(self.duration.finish()),
-            Arc::new(self.service.finish()),
-            Arc::new(self.name.finish()),
-            Arc::new(self.kind.finish()),
-            Arc::new(self.status_code.finish()),
-            Arc::new(self.status_message.finish()),
-            Arc::new(self.trace_state.finish()),
-            Arc::new(self.flags.finish()),
-            Arc::new(self.resource_id.finish()),
-            Arc::new(self.scope_id.finish()),
-            Arc::new(self.dropped_attributes.finish()),
-            Arc::new(self.dropped_events.finish()),
-            Arc::new(self.dropped_links.finish()),
-            Arc::new(self.seq.finish()),
-            Arc::new(self.received.finish()),
-            Arc::new(self.pending.finish()),
-            Arc::new(self.attributes.finish()),
-            Arc::new(self.events.finish()),
-            Arc::new(self.links.finish()),
-        ];
-        RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
+        self.bytes = 0;
+        let [trace_id, span_id, parent_row, parent_span_id] =
+            id_columns(&std::mem::take(&mut self.ids))?;
+        let mut columns: HashMap<&str, ArrayRef> = HashMap::from([
+            (schema::TRACE_ID, trace_id),
+            (schema::SPAN_ID, span_id),
+            (schema::PARENT_ROW, parent_row),
+            (schema::PARENT_SPAN_ID, parent_span_id),
+            (schema::START, Arc::new(self.start.finish()) as ArrayRef),
+            (schema::DURATION, Arc::new(self.duration.finish())),
+            (schema::SERVICE, Arc::new(self.service.finish())),
+            (schema::NAME, Arc::new(self.name.finish())),
+            (schema::KIND, Arc::new(self.kind.finish())),
+            (schema::STATUS_CODE, Arc::new(self.status_code.finish())),
+            (
+                schema::STATUS_MESSAGE,
+                Arc::new(self.status_message.finish()),
+            ),
+            (schema::TRACE_STATE, Arc::new(self.trace_state.finish())),
+            (schema::FLAGS, Arc::new(self.flags.finish())),
+            (schema::RESOURCE_ID, Arc::new(self.resource_id.finish())),
+            (schema::SCOPE_ID, Arc::new(self.scope_id.finish())),
+            (
+                schema::DROPPED_ATTRIBUTES,
+                Arc::new(self.dropped_attributes.finish()),
+            ),
+            (
+                schema::DROPPED_EVENTS,
+                Arc::new(self.dropped_events.finish()),
+            ),
+            (schema::DROPPED_LINKS, Arc::new(self.dropped_links.finish())),
+            (schema::SEQ, Arc::new(self.seq.finish())),
+            (schema::PENDING, Arc::new(self.pending.finish())),
+            (schema::ATTRIBUTES, Arc::new(self.attributes.finish())),
+            (schema::EVENTS, Arc::new(self.events.finish())),
+            (schema::LINKS, Arc::new(self.links.finish())),
+        ]);
+        let mut attribute_columns = self.attribute_columns.finish().into_iter();
+        // Of what the layout leaves out every row is like absent.
+        let fields = self.schema.fields().iter();
+        let in_order = fields.filter_map(|field| match columns.remove(field.name().as_str()) {
+            Some(column) => Some(column),
+            None => attribute_columns.next(),
+        });
+        let in_order = in_order.collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), in_order)
     }
 }
 
-/// Collects event lists into a column of [`EVENT_FIELDS`].
-#[derive(Debug)]
-struct EventsBuilder {
-    offsets: Vec<i32>,
-    time: UInt64Builder,
-    name: StringBuilder,
-    dropped_attributes: UInt32Builder,
-    attributes: AttributesBuilder,
-}
-
-impl Default for EventsBuilder {
-    fn default() -> Self {
-        Self {
-            offsets: vec![0],
-            time: UInt64Builder::new(),
-            name: StringBuilder::new(),
-            dropped_attributes: UInt32Builder::new(),
-            attributes: AttributesBuilder::default(),
+/// The columns of trace ids, span ids, distances to parents, and ids of parents that are not near.
+fn id_columns(ids: &[SpanIds]) -> Result<[ArrayRef; 4], ArrowError> {
+    let mut trace_id = FixedSizeBinaryBuilder::new(16);
+    let mut span_id = FixedSizeBinaryBuilder::new(8);
+    let mut parent_row = Int32Builder::new();
+    let mut parent_span_id = FixedSizeBinaryBuilder::new(8);
+    for trace in ids.chunk_by(|one, next| one.trace_id == next.trace_id) {
+        let rows = Neighbours::new(trace);
+        for (row, ids) in trace.iter().enumerate() {
+            trace_id.append_value(ids.trace_id.as_bytes())?;
+            span_id.append_value(ids.span_id.as_bytes())?;
+            let parent = ids.parent_span_id;
+            let near = parent.and_then(|parent| rows.row_of(parent));
+            // A batch has few rows.
+            parent_row.append_option(near.map(|near| near as i32 - row as i32));
+            match parent {
+                Some(parent) if near.is_none() => {
+                    parent_span_id.append_value(parent.as_bytes())?;
+                }
+                _ => parent_span_id.append_null(),
+            }
         }
     }
+    Ok([
+        Arc::new(trace_id.finish()),
+        Arc::new(span_id.finish()),
+        Arc::new(parent_row.finish()),
+        Arc::new(parent_span_id.finish()),
+    ])
 }
 
-impl EventsBuilder {
-    fn push(&mut self, events: &[Event]) {
-        for event in events {
-            self.time.append_value(event.time_unix_nano);
-            self.name.append_value(&event.name);
-            self.dropped_attributes
-                .append_value(event.dropped_attributes_count);
-            self.attributes.push(&event.attributes);
+/// The spans of a trace that lie side by side.
+enum Neighbours<'a> {
+    Few(&'a [SpanIds]),
+    Many(HashMap<SpanId, usize>),
+}
+
+impl<'a> Neighbours<'a> {
+    fn new(spans: &'a [SpanIds]) -> Self {
+        if spans.len() <= FEW_SPANS {
+            return Self::Few(spans);
         }
-        self.offsets.push(self.time.len() as i32);
+        Self::Many(spans.iter().map(|ids| ids.span_id).zip(0..).collect())
     }
 
-    fn finish(&mut self) -> ListArray {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.time.finish()),
-            Arc::new(self.name.finish()),
-            Arc::new(self.dropped_attributes.finish()),
-            Arc::new(self.attributes.finish()),
-        ];
-        let values = StructArray::new(EVENT_FIELDS.clone(), columns, None);
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        ListArray::new(
-            schema::element(&EVENT_FIELDS),
-            offsets,
-            Arc::new(values),
-            None,
-        )
-    }
-}
-
-/// Collects link lists into a column of [`LINK_FIELDS`].
-#[derive(Debug)]
-struct LinksBuilder {
-    offsets: Vec<i32>,
-    trace_id: FixedSizeBinaryBuilder,
-    span_id: FixedSizeBinaryBuilder,
-    trace_state: StringBuilder,
-    flags: UInt32Builder,
-    dropped_attributes: UInt32Builder,
-    attributes: AttributesBuilder,
-}
-
-impl Default for LinksBuilder {
-    fn default() -> Self {
-        Self {
-            offsets: vec![0],
-            trace_id: FixedSizeBinaryBuilder::new(16),
-            span_id: FixedSizeBinaryBuilder::new(8),
-            trace_state: StringBuilder::new(),
-            flags: UInt32Builder::new(),
-            dropped_attributes: UInt32Builder::new(),
-            attributes: AttributesBuilder::default(),
+    fn row_of(&self, span_id: SpanId) -> Option<usize> {
+        match self {
+            Self::Few(spans) => spans.iter().position(|ids| ids.span_id == span_id),
+            Self::Many(rows) => rows.get(&span_id).copied(),
         }
-    }
-}
-
-impl LinksBuilder {
-    fn push(&mut self, links: &[Link]) -> Result<(), ArrowError> {
-        for link in links {
-            self.trace_id.append_value(link.trace_id.as_bytes())?;
-            self.span_id.append_value(link.span_id.as_bytes())?;
-            self.trace_state.append_value(&link.trace_state);
-            self.flags.append_value(link.flags);
-            self.dropped_attributes
-                .append_value(link.dropped_attributes_count);
-            self.attributes.push(&link.attributes);
-        }
-        self.offsets.push(self.flags.len() as i32);
-        Ok(())
-    }
-
-    fn finish(&mut self) -> ListArray {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.trace_id.finish()),
-            Arc::new(self.span_id.finish()),
-            Arc::new(self.trace_state.finish()),
-            Arc::new(self.flags.finish()),
-            Arc::new(self.dropped_attributes.finish()),
-            Arc::new(self.attributes.finish()),
-        ];
-        let values = StructArray::new(LINK_FIELDS.clone(), columns, None);
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        ListArray::new(
-            schema::element(&LINK_FIELDS),
-            offsets,
-            Arc::new(values),
-            None,
-        )
     }
 }

@@ -1,11 +1,11 @@
-//! Files written and read with a checksum for every 16 KiB, so that a flipped bit is noticed
+//! Files written and read with a checksum for every few KiB, so that a flipped bit is noticed
 //! wherever it is, before Parquet makes anything of it.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,10 +15,14 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::disk::Disk;
 use crate::error::{Corruption, ReadError, read_error};
 
-/// How many bytes have one checksum.
-pub(crate) const CHUNK_BYTES: usize = 16 << 10;
+/// How many bytes have one checksum: to read any of them all are read.
+pub(crate) const CHUNK_BYTES: usize = 4 << 10;
+/// The same in files of version 1.
+pub(crate) const CHUNK_BYTES_V1: usize = 16 << 10;
 /// Written at once; a multiple of [`CHUNK_BYTES`].
-const BUFFER_BYTES: usize = 16 * CHUNK_BYTES;
+const BUFFER_BYTES: usize = 64 * CHUNK_BYTES;
+/// Read at once by those who read from some position on.
+const SEQUENTIAL_BYTES: u64 = 16 << 10;
 
 /// Writes a file and computes its chunks' checksums (CRC-32C).
 pub(crate) struct ChecksummedWriter {
@@ -77,30 +81,47 @@ impl Write for ChecksummedWriter {
     }
 }
 
-/// A file that was written by [`ChecksummedWriter`], for any number of readers. It is opened for
-/// each read, which costs little beside it: a search may span more blocks than a process may have
-/// open files.
+/// A file that was written by [`ChecksummedWriter`], for any number of readers. It is open only
+/// while something reads it: a search may span more blocks than a process may have open files.
 #[derive(Debug, Clone)]
 pub(crate) struct ChecksummedFile(Arc<Inner>);
+
+/// The checksums of a file's chunks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Checksums {
+    pub(crate) chunk_bytes: usize,
+    pub(crate) chunks: Arc<[u32]>,
+}
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
     len: u64,
-    checksums: Arc<[u32]>,
+    checksums: Checksums,
+    /// Opened by the first read.
+    file: OnceLock<File>,
     /// The first failure. Parquet's and Arrow's errors turn it into text on its way up.
     failure: Mutex<Option<ReadError>>,
 }
 
 impl ChecksummedFile {
-    pub(crate) fn new(path: PathBuf, len: u64, checksums: Arc<[u32]>) -> Self {
-        let failure = Mutex::new(None);
+    pub(crate) fn new(path: PathBuf, len: u64, checksums: Checksums) -> Self {
         Self(Arc::new(Inner {
             path,
             len,
             checksums,
-            failure,
+            file: OnceLock::new(),
+            failure: Mutex::new(None),
         }))
+    }
+
+    fn open(&self) -> io::Result<&File> {
+        let inner = &self.0;
+        if let Some(file) = inner.file.get() {
+            return Ok(file);
+        }
+        let file = File::open(&inner.path)?;
+        Ok(inner.file.get_or_init(|| file))
     }
 
     /// What an error of a reader of this file stands for: the failure to read it, if there was
@@ -117,12 +138,13 @@ impl ChecksummedFile {
             let reason = format!("bytes up to {end} are asked for, it has {}", inner.len);
             return Err(Corruption::new(&inner.path, start, reason).into());
         }
-        let chunk = CHUNK_BYTES as u64;
+        let chunk_bytes = inner.checksums.chunk_bytes;
+        let chunk = chunk_bytes as u64;
         let first_chunk = start / chunk;
         let aligned_start = first_chunk * chunk;
         let aligned_end = end.div_ceil(chunk).saturating_mul(chunk).min(inner.len);
         let mut bytes = vec![0; (aligned_end - aligned_start) as usize];
-        let file = File::open(&inner.path).map_err(read_error(&inner.path))?;
+        let file = self.open().map_err(read_error(&inner.path))?;
         file.read_exact_at(&mut bytes, aligned_start)
             .map_err(|error| {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -130,8 +152,8 @@ impl ChecksummedFile {
                 }
                 read_error(&inner.path)(error)
             })?;
-        for (index, chunk_bytes) in (first_chunk..).zip(bytes.chunks(CHUNK_BYTES)) {
-            if inner.checksums.get(index as usize) != Some(&crc32c::crc32c(chunk_bytes)) {
+        for (index, chunk_bytes) in (first_chunk..).zip(bytes.chunks(chunk_bytes)) {
+            if inner.checksums.chunks.get(index as usize) != Some(&crc32c::crc32c(chunk_bytes)) {
                 let reason = "a chunk's checksum does not fit";
                 return Err(Corruption::new(&inner.path, index * chunk, reason).into());
             }
@@ -177,8 +199,7 @@ pub(crate) struct SequentialReader {
 impl Read for SequentialReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.buffer.is_empty() {
-            let len =
-                (self.file.len() - self.position.min(self.file.len())).min(CHUNK_BYTES as u64);
+            let len = (self.file.len() - self.position.min(self.file.len())).min(SEQUENTIAL_BYTES);
             self.buffer = self.file.get_bytes(self.position, len as usize)?;
             self.position += len;
         }

@@ -1,23 +1,29 @@
 //! Reading a block: a trace's spans, chosen rows, or all of them in order.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::iter::Flatten;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec::IntoIter;
 
 use arrow::array::{FixedSizeBinaryArray, RecordBatch};
+use arrow::datatypes::DataType;
 use lumitrace_model::{SpanId, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection,
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::file::ChecksummedFile;
+use super::footer::{AttributeName, Footer};
 use super::index::Index;
+use super::layout::{OptionalColumns, Planner};
+use super::rows::ParentRow;
 use super::writer::{data_path, index_path, remove_files};
 use super::{rows, schema};
 use crate::SpanRecord;
@@ -26,9 +32,11 @@ use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SpanParts;
 use crate::summary::Summaries;
 
-/// Rows that are decoded at once, unless they are so long that they would take ...
+/// Rows that are made spans at once, ...
 const MAX_BATCH_ROWS: usize = 4096;
-/// ... more than about this many bytes.
+/// ... or of which single columns are looked at, ...
+const MAX_COLUMN_ROWS: usize = 65_536;
+/// ... unless they are so long that they would take more than about this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// A block that counts. Its short parts are in memory, its spans are read when asked for.
@@ -38,7 +46,7 @@ pub(crate) struct Block {
     dir: PathBuf,
     index: Index,
     /// Parsed once: it takes longer than reading a trace.
-    metadata: OnceLock<ArrowReaderMetadata>,
+    footer: OnceLock<Footer>,
     replaced: AtomicBool,
 }
 
@@ -47,12 +55,12 @@ impl Block {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
         let index = Index::open(index_path(&dir, record.id))?;
-        let (metadata, replaced) = (OnceLock::new(), AtomicBool::new(false));
+        let (footer, replaced) = (OnceLock::new(), AtomicBool::new(false));
         Ok(Self {
             record,
             dir,
             index,
-            metadata,
+            footer,
             replaced,
         })
     }
@@ -88,7 +96,9 @@ impl Block {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.open_data()?.records(&rows, parts)?.collect_all()
+        let mut spans = self.open_data()?.records(&rows, parts)?.collect_all()?;
+        spans.retain(|record| record.span.trace_id == trace_id);
+        Ok(spans)
     }
 
     /// All records of one span of a trace. Of the others only the ids are read.
@@ -102,22 +112,19 @@ impl Block {
             return Ok(Vec::new());
         }
         let data = self.open_data()?;
-        let mut batches = data.batches(&rows, &[schema::SPAN_ID])?;
-        let mut numbers = rows.iter().cloned().flatten();
-        let mut found = Vec::new();
-        while let Some(batch) = batches.next()? {
-            let ids: &FixedSizeBinaryArray = rows::column(&batch, schema::SPAN_ID)
-                .ok_or_else(|| self.malformed("a column is not of its type"))?;
-            for (index, row) in numbers.by_ref().take(batch.num_rows()).enumerate() {
-                if ids.value(index) == span_id.as_bytes() {
-                    found.push(row..row + 1);
-                }
-            }
-        }
+        let ids = data.span_ids(rows.into_iter().flatten())?;
+        let mut found: Vec<usize> = ids
+            .into_iter()
+            .filter_map(|(row, id)| (id == span_id).then_some(row))
+            .collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        data.records(&found, SpanParts::ALL)?.collect_all()
+        found.sort_unstable();
+        let found = ranges_of(found);
+        let mut spans = data.records(&found, SpanParts::ALL)?.collect_all()?;
+        spans.retain(|record| record.span.trace_id == trace_id);
+        Ok(spans)
     }
 
     /// The error of a block whose checksums fit, but whose content does not make sense.
@@ -127,23 +134,43 @@ impl Block {
 
     /// The file of spans, for one reader.
     pub(crate) fn open_data(&self) -> Result<BlockData<'_>, ReadError> {
-        let path = data_path(&self.dir, self.record.id);
-        let file = ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums());
-        let metadata = match self.metadata.get() {
-            Some(metadata) => metadata.clone(),
+        let footer = match self.footer.get() {
+            Some(footer) => footer,
             None => {
-                let options =
-                    ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-                let loaded =
-                    ArrowReaderMetadata::load(&file, options).map_err(|error| file.error(error))?;
-                self.metadata.get_or_init(|| loaded).clone()
+                let read = Footer::read(&self.data_file(), self.index.keys())?;
+                self.footer.get_or_init(|| read)
             }
         };
         Ok(BlockData {
             block: self,
-            file,
-            metadata,
+            footer,
         })
+    }
+
+    fn data_file(&self) -> ChecksummedFile {
+        let path = data_path(&self.dir, self.record.id);
+        ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums())
+    }
+
+    /// Tells a plan for a larger block what it gets from this one.
+    pub(crate) fn add_to(&self, planner: &mut Planner) -> Result<(), ReadError> {
+        let data = self.open_data()?;
+        let Some(keys) = self.index.keys() else {
+            // Version 1 does not say which keys there are.
+            let all = 0..self.record.rows as usize;
+            let mut records = data.records(std::slice::from_ref(&all), SpanParts::ALL)?;
+            while let Some(records) = records.next()? {
+                records.iter().for_each(|record| planner.add_record(record));
+            }
+            return Ok(());
+        };
+        let mut optional = OptionalColumns::default();
+        schema::OPTIONAL
+            .into_iter()
+            .filter(|name| data.has_column(name))
+            .for_each(|name| optional.insert(name));
+        planner.add_block(self.record.rows, optional, keys, &*self.index.tables()?);
+        Ok(())
     }
 }
 
@@ -177,15 +204,33 @@ impl Drop for Block {
 }
 
 /// A block's file of spans, for one reader.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockData<'a> {
     block: &'a Block,
-    file: ChecksummedFile,
-    metadata: ArrowReaderMetadata,
+    footer: &'a Footer,
 }
 
-impl BlockData<'_> {
-    pub(crate) fn metadata(&self) -> &ParquetMetaData {
-        self.metadata.metadata()
+impl<'a> BlockData<'a> {
+    pub(crate) fn metadata(&self) -> &'a ParquetMetaData {
+        self.footer.metadata.metadata()
+    }
+
+    /// Whether the block has a column, or a leaf of one, of this name.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.footer.leaves.contains_key(name)
+    }
+
+    /// Whether a column is one of texts.
+    pub(crate) fn is_text(&self, name: &str) -> bool {
+        let field = self.footer.metadata.schema().field_with_name(name);
+        field.is_ok_and(|field| {
+            matches!(field.data_type(), DataType::Utf8 | DataType::Dictionary(..))
+        })
+    }
+
+    /// The attributes that have columns.
+    pub(crate) fn attribute_columns(&self) -> &'a [AttributeName] {
+        &self.footer.attributes
     }
 
     /// The first row of each row group, and at the end the number of rows.
@@ -199,29 +244,14 @@ impl BlockData<'_> {
         starts
     }
 
-    /// Reads the named columns of these rows, which must ascend and not overlap.
+    /// Reads the named columns, or leaves of them, of these rows, which must ascend and not
+    /// overlap. Those that the block has left out are left out.
     pub(crate) fn batches(
         &self,
         rows: &[Range<usize>],
         columns: &[&str],
     ) -> Result<Batches, ReadError> {
-        let (row_groups, selection) = self.select(rows);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.file.clone(),
-            self.metadata.clone(),
-        );
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(self.batch_rows())
-            .with_row_groups(row_groups)
-            .with_row_selection(selection)
-            .build()
-            .map_err(|error| self.file.error(error))?;
-        Ok(Batches {
-            file: self.file.clone(),
-            reader,
-        })
+        self.read(rows, columns, MAX_COLUMN_ROWS)
     }
 
     /// Reads the spans in these rows, which must ascend and not overlap.
@@ -229,19 +259,92 @@ impl BlockData<'_> {
         &self,
         rows: &[Range<usize>],
         parts: SpanParts,
-    ) -> Result<Records<'_>, ReadError> {
-        let batches = self.batches(rows, &columns_of(parts))?;
+    ) -> Result<Records<'a>, ReadError> {
+        let batches = self.read(rows, &self.columns_of(parts), MAX_BATCH_ROWS)?;
+        let rows: Vec<Range<usize>> = rows.to_vec();
         Ok(Records {
-            block: self.block,
+            data: *self,
             batches,
+            rows: rows.into_iter().flatten(),
         })
     }
 
-    fn batch_rows(&self) -> usize {
+    fn read(
+        &self,
+        rows: &[Range<usize>],
+        columns: &[&str],
+        max_rows: usize,
+    ) -> Result<Batches, ReadError> {
+        let leaves = columns
+            .iter()
+            .filter_map(|column| self.footer.leaves.get(*column))
+            .flatten()
+            .copied();
+        let leaves: Vec<usize> = leaves.collect();
+        let selected = rows.iter().map(ExactSizeIterator::len).sum();
+        let batch_rows = self.batch_rows(&leaves).min(max_rows).min(selected).max(1);
+        let (row_groups, selection) = self.select(rows);
+        // Open as long as it is read.
+        let file = self.block.data_file();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            file.clone(),
+            self.footer.metadata.clone(),
+        );
+        let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(batch_rows)
+            .with_row_groups(row_groups)
+            .with_row_selection(selection)
+            .build()
+            .map_err(|error| file.error(error))?;
+        Ok(Batches { file, reader })
+    }
+
+    /// How many rows of these leaves take about [`BATCH_BYTES`].
+    fn batch_rows(&self, leaves: &[usize]) -> usize {
         let groups = self.metadata().row_groups();
-        let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
+        let bytes_of = |group: &RowGroupMetaData| -> i64 {
+            let columns = leaves.iter().filter_map(|leaf| group.columns().get(*leaf));
+            columns.map(ColumnChunkMetaData::uncompressed_size).sum()
+        };
+        let bytes: i64 = groups.iter().map(bytes_of).sum();
         let row_bytes = bytes as usize / (self.block.record.rows as usize).max(1);
-        (BATCH_BYTES / row_bytes.max(1)).clamp(1, MAX_BATCH_ROWS)
+        BATCH_BYTES / row_bytes.max(1)
+    }
+
+    fn columns_of(&self, parts: SpanParts) -> Vec<&'a str> {
+        let has_resource_ids = self.has_column(schema::RESOURCE_ID);
+        let wanted = |name: &str| match name {
+            schema::ATTRIBUTES => parts.attributes,
+            schema::EVENTS => parts.events,
+            schema::LINKS => parts.links,
+            // Only one of the two is needed to know the resource.
+            schema::SERVICE => !has_resource_ids,
+            _ => parts.attributes || !name.starts_with(schema::ATTRIBUTE_PREFIX),
+        };
+        let fields = self.footer.metadata.schema().fields().iter();
+        let names = fields.map(|field| field.name().as_str());
+        names.filter(|name| wanted(name)).collect()
+    }
+
+    /// The ids of the spans in these rows, which must ascend.
+    fn span_ids(
+        &self,
+        rows: impl Iterator<Item = usize>,
+    ) -> Result<HashMap<usize, SpanId>, ReadError> {
+        let ranges = ranges_of(rows);
+        let mut batches = self.batches(&ranges, &[schema::SPAN_ID])?;
+        let mut numbers = ranges.iter().cloned().flatten();
+        let mut found = HashMap::new();
+        while let Some(batch) = batches.next()? {
+            let ids: &FixedSizeBinaryArray = rows::column(&batch, schema::SPAN_ID)
+                .ok_or_else(|| self.block.malformed("a column is not of its type"))?;
+            for (index, row) in numbers.by_ref().take(batch.num_rows()).enumerate() {
+                found.extend(SpanId::from_slice(ids.value(index)).map(|id| (row, id)));
+            }
+        }
+        Ok(found)
     }
 
     /// The row groups that hold these rows, and the rows within them.
@@ -274,22 +377,6 @@ impl BlockData<'_> {
     }
 }
 
-fn columns_of(parts: SpanParts) -> Vec<&'static str> {
-    let wanted = |name: &str| match name {
-        schema::ATTRIBUTES => parts.attributes,
-        schema::EVENTS => parts.events,
-        schema::LINKS => parts.links,
-        // The resource says it.
-        schema::SERVICE => false,
-        _ => true,
-    };
-    let names = schema::SCHEMA
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str());
-    names.filter(|name| wanted(name)).collect()
-}
-
 /// Batches of columns, one after the other.
 pub(crate) struct Batches {
     file: ChecksummedFile,
@@ -308,8 +395,10 @@ impl Batches {
 
 /// Spans, batch by batch.
 pub(crate) struct Records<'a> {
-    block: &'a Block,
+    data: BlockData<'a>,
     batches: Batches,
+    /// Numbers of the rows to come.
+    rows: Flatten<IntoIter<Range<usize>>>,
 }
 
 impl Records<'_> {
@@ -318,11 +407,53 @@ impl Records<'_> {
         let Some(batch) = self.batches.next()? else {
             return Ok(None);
         };
-        let (resources, scopes) = (self.block.index.resources()?, self.block.index.scopes()?);
-        let records = rows::decode(&batch, &resources, &scopes);
-        records
-            .map(Some)
-            .ok_or_else(|| self.block.malformed("its columns are not those of spans"))
+        let block = self.data.block;
+        let tables = block.index.tables()?;
+        let decoded = rows::decode(&batch, self.data.attribute_columns(), &tables);
+        let (mut records, parents) =
+            decoded.ok_or_else(|| block.malformed("its columns are not those of spans"))?;
+        let rows: Vec<usize> = self.rows.by_ref().take(records.len()).collect();
+        self.find_parents(&mut records, &rows, &parents)?;
+        Ok(Some(records))
+    }
+
+    /// Puts in the ids of parents of which only the distance is known: those that were read beside
+    /// their children are at hand, of the others the ids are read.
+    fn find_parents(
+        &self,
+        records: &mut [SpanRecord],
+        rows: &[usize],
+        parents: &[ParentRow],
+    ) -> Result<(), ReadError> {
+        let malformed = || {
+            let block = self.data.block;
+            block.malformed("a parent is not where it should be")
+        };
+        let mut missing = Vec::new();
+        for parent in parents {
+            let own_row = rows.get(parent.child).ok_or_else(malformed)?;
+            let row = own_row
+                .checked_add_signed(parent.distance as isize)
+                .filter(|row| (*row as u64) < self.data.block.record.rows)
+                .ok_or_else(malformed)?;
+            match rows.binary_search(&row) {
+                Ok(index) => {
+                    let span_id = records[index].span.span_id;
+                    records[parent.child].span.parent_span_id = Some(span_id);
+                }
+                Err(_) => missing.push((row, parent.child)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        let ids = self.data.span_ids(missing.iter().map(|(row, _)| *row))?;
+        for (row, child) in missing {
+            let span_id = ids.get(&row).ok_or_else(malformed)?;
+            records[child].span.parent_span_id = Some(*span_id);
+        }
+        Ok(())
     }
 
     fn collect_all(mut self) -> Result<Vec<SpanRecord>, ReadError> {
@@ -332,4 +463,17 @@ impl Records<'_> {
         }
         Ok(all)
     }
+}
+
+/// Ascending rows as ranges; the same row may come more than once.
+pub(crate) fn ranges_of(rows: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for row in rows {
+        match ranges.last_mut() {
+            Some(range) if row < range.end => {}
+            Some(range) if range.end == row => range.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
 }

@@ -7,8 +7,11 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::layout::{ColumnType, DICTIONARY_BYTES, Layout};
+
 pub(crate) const TRACE_ID: &str = "trace_id";
 pub(crate) const SPAN_ID: &str = "span_id";
+pub(crate) const PARENT_ROW: &str = "parent_row";
 pub(crate) const PARENT_SPAN_ID: &str = "parent_span_id";
 pub(crate) const START: &str = "start_unix_nano";
 pub(crate) const DURATION: &str = "duration_nano";
@@ -39,15 +42,50 @@ pub(crate) const ATTRIBUTE_DOUBLE: &str = "attributes.list.element.double";
 pub(crate) const ATTRIBUTE_BOOL: &str = "attributes.list.element.bool";
 pub(crate) const ATTRIBUTE_BYTES: &str = "attributes.list.element.bytes";
 
+/// Columns of attributes that have their own are named by this and the key.
+pub(crate) const ATTRIBUTE_PREFIX: &str = "attr.";
+
+/// Columns that a block leaves out where every row is as if it had none.
+pub(crate) const OPTIONAL: [&str; 15] = [
+    PARENT_ROW,
+    PARENT_SPAN_ID,
+    STATUS_MESSAGE,
+    TRACE_STATE,
+    FLAGS,
+    RESOURCE_ID,
+    SCOPE_ID,
+    DROPPED_ATTRIBUTES,
+    DROPPED_EVENTS,
+    DROPPED_LINKS,
+    PENDING,
+    ATTRIBUTES,
+    EVENTS,
+    LINKS,
+    RECEIVED,
+];
+
+/// Columns without a dictionary, and what was measured to suit them (`docs/adr/0006`).
+const FIXED_ENCODINGS: [(&str, Encoding); 6] = [
+    (TRACE_ID, Encoding::DELTA_BYTE_ARRAY),
+    (SPAN_ID, Encoding::PLAIN),
+    (PARENT_SPAN_ID, Encoding::PLAIN),
+    (START, Encoding::BYTE_STREAM_SPLIT),
+    (DURATION, Encoding::BYTE_STREAM_SPLIT),
+    (SEQ, Encoding::DELTA_BINARY_PACKED),
+];
+
 /// Columns by which a search can rule out row groups and pages.
 const PRUNABLE: [&str; 5] = [START, DURATION, SERVICE, NAME, STATUS_CODE];
 
-/// A page is the least that must be decompressed to read one span: small pages make a trace by
-/// its id cheap, and cost some tenths of a byte per span.
-const PAGE_ROWS: usize = 2048;
-const PAGE_BYTES: usize = 32 << 10;
-/// Likewise, the whole dictionary of a column is read for one span.
-const DICTIONARY_BYTES: usize = 64 << 10;
+/// A page is the least that must be decompressed to read one span: small pages make a trace by its
+/// id cheap. Columns of few bits for each row reach this limit, ...
+const PAGE_ROWS: usize = 16_384;
+/// ... the others this one.
+const PAGE_BYTES: usize = 16 << 10;
+/// Limits of a page are checked after each so many rows.
+const WRITE_BATCH_ROWS: usize = 512;
+/// A row group ends at this many bytes, however few its rows: they are in memory until then.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// The fields of an attribute; see [`super::attributes`].
 pub(crate) static ATTRIBUTE_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
@@ -84,11 +122,12 @@ pub(crate) static LINK_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     ])
 });
 
-/// The columns, in the order in which they are in the file.
-pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
+/// The columns of a block with this layout, in the order in which they are in the file.
+pub(crate) fn schema_of(layout: &Layout) -> SchemaRef {
+    let before = [
         Field::new(TRACE_ID, DataType::FixedSizeBinary(16), false),
         Field::new(SPAN_ID, DataType::FixedSizeBinary(8), false),
+        Field::new(PARENT_ROW, DataType::Int32, true),
         Field::new(PARENT_SPAN_ID, DataType::FixedSizeBinary(8), true),
         Field::new(START, DataType::UInt64, false),
         Field::new(DURATION, DataType::Int64, false),
@@ -105,13 +144,39 @@ pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new(DROPPED_EVENTS, DataType::UInt32, false),
         Field::new(DROPPED_LINKS, DataType::UInt32, false),
         Field::new(SEQ, DataType::UInt64, false),
-        Field::new(RECEIVED, DataType::UInt64, false),
         Field::new(PENDING, DataType::Boolean, false),
+    ];
+    let after = [
         list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
         list_of(EVENTS, &EVENT_FIELDS),
         list_of(LINKS, &LINK_FIELDS),
-    ]))
-});
+    ];
+    let is_there = |field: &Field| {
+        let name = field.name().as_str();
+        !OPTIONAL.contains(&name) || layout.optional.contains(name)
+    };
+    let attributes = layout.attributes.iter().map(|attribute| {
+        let data_type = match attribute.column_type {
+            ColumnType::String => DataType::Utf8,
+            ColumnType::Bool => DataType::Boolean,
+            ColumnType::Int => DataType::Int64,
+            ColumnType::Double => DataType::Float64,
+        };
+        Field::new(attribute_column(&attribute.key), data_type, true)
+    });
+    let fields: Vec<Field> = before
+        .into_iter()
+        .filter(&is_there)
+        .chain(attributes)
+        .chain(after.into_iter().filter(&is_there))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The name of the column of an attribute that has its own.
+pub(crate) fn attribute_column(key: &str) -> String {
+    format!("{ATTRIBUTE_PREFIX}{key}")
+}
 
 /// The element of a list of `fields`, as Parquet names it.
 pub(crate) fn element(fields: &Fields) -> Arc<Field> {
@@ -126,30 +191,47 @@ fn list_of(name: &str, fields: &Fields) -> Field {
     Field::new(name, DataType::List(element(fields)), false)
 }
 
-/// How the columns are written.
-pub(crate) fn writer_properties(row_group_rows: usize) -> WriterProperties {
+/// How the columns of a block with this layout are written.
+pub(crate) fn writer_properties(
+    layout: &Layout,
+    row_group_rows: usize,
+    compression: ZstdLevel,
+) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("lumitrace-store ", env!("CARGO_PKG_VERSION")).to_owned())
-        // Level 1 compresses nearly as well as 3 here, and blocks are written while spans come in.
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(Compression::ZSTD(compression))
         .set_max_row_group_row_count(Some(row_group_rows))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-        // Limits of a page are checked between write batches.
-        .set_write_batch_size(PAGE_ROWS / 4)
+        .set_write_batch_size(WRITE_BATCH_ROWS)
         // Statistics nobody prunes by would only make the footer long.
         .set_statistics_enabled(EnabledStatistics::None);
     for name in PRUNABLE {
         properties = properties
             .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
     }
-    for name in [SPAN_ID, PARENT_SPAN_ID, START, DURATION, SEQ, RECEIVED] {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    for (name, encoding) in FIXED_ENCODINGS {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(name), false)
+            .set_column_encoding(ColumnPath::from(name), encoding);
     }
-    for name in [START, DURATION, SEQ, RECEIVED] {
-        properties =
-            properties.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    // Random bytes do not become fewer.
+    properties =
+        properties.set_column_compression(ColumnPath::from(SPAN_ID), Compression::UNCOMPRESSED);
+    for attribute in &layout.attributes {
+        let path = ColumnPath::from(attribute_column(&attribute.key));
+        // Of a column with a dictionary, for what is beyond it.
+        let encoding = match attribute.column_type {
+            ColumnType::String => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            ColumnType::Bool => Encoding::RLE,
+            ColumnType::Int => Encoding::DELTA_BINARY_PACKED,
+            ColumnType::Double => Encoding::BYTE_STREAM_SPLIT,
+        };
+        properties = properties
+            .set_column_encoding(path.clone(), encoding)
+            .set_column_dictionary_enabled(path, !attribute.is_selective);
     }
     properties.build()
 }

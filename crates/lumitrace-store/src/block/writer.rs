@@ -1,19 +1,27 @@
 //! Making a block of sorted spans, so that it is there whole or not at all.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumitrace_model::{Resource, Scope, SpanId, TraceId};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema};
+use lumitrace_model::{SpanId, TraceId};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 
 use super::columns::SpanColumns;
 use super::file::ChecksummedWriter;
-use super::index::{IndexContent, TraceRows, encode_resource, encode_scope};
+use super::index::IndexContent;
+use super::keys::KeyCounter;
+use super::layout::{self, BlockPlan, Layout};
+use super::received::ReceivedBuilder;
 use super::schema;
+use super::trace_table::{TraceRows, trace_hash};
+use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
 use crate::SpanRecord;
 use crate::disk::{Disk, remove_if_present, sync_dir};
 use crate::manifest::{BlockId, BlockRecord};
@@ -62,6 +70,15 @@ fn key(start_unix_nano: u64, trace_id: TraceId, span_id: SpanId, kind: u8) -> So
     (window, trace_id, start_unix_nano, span_id, kind)
 }
 
+/// How a block is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteOptions {
+    /// Most rows of a row group.
+    pub(crate) row_group_rows: usize,
+    /// Level of zstd.
+    pub(crate) compression_level: i32,
+}
+
 /// Writes one block. Dropped before it is finished, it leaves no block.
 pub(crate) struct BlockWriter {
     disk: Arc<dyn Disk>,
@@ -69,9 +86,14 @@ pub(crate) struct BlockWriter {
     record: BlockRecord,
     parquet: ArrowWriter<ChecksummedWriter>,
     columns: SpanColumns,
+    layout: Layout,
     index: IndexContent,
-    resources: Numbers<Resource>,
-    scopes: Numbers<Scope>,
+    /// Counts keys, where they are not known from the plan.
+    counter: Option<KeyCounter>,
+    received: ReceivedBuilder,
+    /// Of selective attribute columns.
+    filters: Vec<ColumnFilters>,
+    written_rows: usize,
 }
 
 impl BlockWriter {
@@ -79,51 +101,50 @@ impl BlockWriter {
         disk: Arc<dyn Disk>,
         dir: &Path,
         id: BlockId,
-        row_group_rows: usize,
+        plan: BlockPlan,
+        options: WriteOptions,
     ) -> io::Result<Self> {
         let path = data_path(dir, id).with_extension("parquet.tmp");
         let file = ChecksummedWriter::create(Arc::clone(&disk), path)?;
-        let properties = schema::writer_properties(row_group_rows);
-        let parquet = ArrowWriter::try_new(file, Arc::clone(&schema::SCHEMA), Some(properties))
+        let level = ZstdLevel::try_new(options.compression_level).map_err(io_of_parquet)?;
+        let schema = schema::schema_of(&plan.layout);
+        let properties = schema::writer_properties(&plan.layout, options.row_group_rows, level);
+        // Parquet's own types say all that there is to say.
+        let arrow_options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let parquet = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), arrow_options)
             .map_err(io_of_parquet)?;
-        let record = BlockRecord {
-            id,
-            rows: 0,
-            first_start_unix_nano: u64::MAX,
-            last_start_unix_nano: 0,
-            first_end_unix_nano: u64::MAX,
-            last_end_unix_nano: 0,
-            data_bytes: 0,
-            index_bytes: 0,
-        };
         Ok(Self {
             disk,
             dir: dir.to_owned(),
-            record,
+            record: empty_record(id),
             parquet,
-            columns: SpanColumns::default(),
-            index: IndexContent::default(),
-            resources: Numbers::default(),
-            scopes: Numbers::default(),
+            filters: column_filters(&plan.layout, &schema),
+            columns: SpanColumns::new(&plan.layout, schema),
+            layout: plan.layout,
+            counter: plan.keys.is_none().then(KeyCounter::default),
+            index: IndexContent {
+                keys: plan.keys.unwrap_or_default(),
+                tables: plan.tables,
+                ..IndexContent::default()
+            },
+            received: ReceivedBuilder::default(),
+            written_rows: 0,
         })
     }
 
     /// Appends a span; spans must come in the order of [`sort_key`].
     pub(crate) fn push(&mut self, span: &SpanRecord) -> io::Result<()> {
-        let row = u32::try_from(self.record.rows)
-            .map_err(|_| io::Error::other("a block cannot have more than 2^32 spans"))?;
-        match self.index.traces.last_mut() {
-            Some(rows) if rows.trace_id == span.span.trace_id => rows.row_count += 1,
-            _ => {
-                let trace_id = span.span.trace_id;
-                self.index.traces.push(TraceRows {
-                    trace_id,
-                    first_row: row,
-                    row_count: 1,
-                });
+        self.index_trace(span.span.trace_id)?;
+        self.index.summaries.add_record(span);
+        self.received.add(span.seq, span.received_unix_nano);
+        if let Some(counter) = &mut self.counter {
+            counter.begin_span();
+            for attribute in &span.span.attributes {
+                counter.add(&attribute.key, (&attribute.value).into());
             }
         }
-        self.index.summaries.add_record(span);
         let record = &mut self.record;
         let (start, end) = (span.span.start_unix_nano, span.span.end_unix_nano);
         record.rows += 1;
@@ -132,14 +153,7 @@ impl BlockWriter {
         record.first_end_unix_nano = record.first_end_unix_nano.min(end);
         record.last_end_unix_nano = record.last_end_unix_nano.max(end);
 
-        let encode = || encode_resource(span);
-        let resource_id = self
-            .resources
-            .number(&span.resource, &mut self.index.resources, encode);
-        let encode = || encode_scope(span);
-        let scope_id = self
-            .scopes
-            .number(&span.scope, &mut self.index.scopes, encode);
+        let (resource_id, scope_id) = self.index.tables.numbers(span);
         self.columns
             .push(span, resource_id, scope_id)
             .map_err(io::Error::other)?;
@@ -149,8 +163,28 @@ impl BlockWriter {
         Ok(())
     }
 
+    fn index_trace(&mut self, trace_id: TraceId) -> io::Result<()> {
+        let first_row = u32::try_from(self.record.rows)
+            .map_err(|_| io::Error::other("a block cannot have more than 2^32 spans"))?;
+        let hash = trace_hash(trace_id);
+        match self.index.traces.last_mut() {
+            // Neighbours of which only the hashes are the same share their rows.
+            Some(rows) if rows.hash == hash => rows.row_count += 1,
+            _ => self.index.traces.push(TraceRows {
+                hash,
+                first_row,
+                row_count: 1,
+            }),
+        }
+        Ok(())
+    }
+
     fn write_columns(&mut self) -> io::Result<()> {
         let batch = self.columns.finish().map_err(io::Error::other)?;
+        for filters in &mut self.filters {
+            filters.add(&batch, self.written_rows);
+        }
+        self.written_rows += batch.num_rows();
         self.parquet.write(&batch).map_err(io_of_parquet)
     }
 
@@ -160,8 +194,17 @@ impl BlockWriter {
             self.write_columns()?;
         }
         let (checksums, data_bytes) = self.parquet.into_inner().map_err(io_of_parquet)?.finish()?;
-        self.index.checksums = checksums;
-        let index = self.index.encode();
+        let mut index = self.index;
+        index.checksums = checksums;
+        index.received = self.received.finish();
+        if let Some(counter) = self.counter {
+            index.keys = counter.finish();
+            layout::apply(&self.layout.attributes, &mut index.keys);
+        }
+        let filters = self.filters.into_iter();
+        let filters = filters.map(|filters| (filters.key, filters.builder));
+        (index.filter_directory, index.filters) = FilterDirectory::lay_out(filters);
+        let index = index.encode();
         self.record.data_bytes = data_bytes;
         self.record.index_bytes = index.len() as u64;
 
@@ -180,6 +223,61 @@ impl BlockWriter {
     }
 }
 
+fn empty_record(id: BlockId) -> BlockRecord {
+    BlockRecord {
+        id,
+        rows: 0,
+        first_start_unix_nano: u64::MAX,
+        last_start_unix_nano: 0,
+        first_end_unix_nano: u64::MAX,
+        last_end_unix_nano: 0,
+        data_bytes: 0,
+        index_bytes: 0,
+    }
+}
+
+/// The filters of one attribute column while they are made.
+struct ColumnFilters {
+    key: String,
+    /// Place of the column in a batch.
+    column: usize,
+    builder: ColumnFilterBuilder,
+}
+
+impl ColumnFilters {
+    /// Adds a batch, whose first row is the block's row `first_row`.
+    fn add(&mut self, batch: &RecordBatch, first_row: usize) {
+        let column = batch.column(self.column);
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            for (row, text) in (first_row..).zip(texts) {
+                text.into_iter()
+                    .for_each(|text| self.builder.add(row, text_hash(text)));
+            }
+        } else if let Some(ints) = column.as_primitive_opt::<Int64Type>() {
+            for (row, int) in (first_row..).zip(ints) {
+                int.into_iter()
+                    .for_each(|int| self.builder.add(row, int_hash(int)));
+            }
+        }
+    }
+}
+
+fn column_filters(layout: &Layout, schema: &Schema) -> Vec<ColumnFilters> {
+    let selective = layout
+        .attributes
+        .iter()
+        .filter(|column| column.has_filters());
+    let filters = selective.filter_map(|column| {
+        let name = schema::attribute_column(&column.key);
+        Some(ColumnFilters {
+            key: column.key.clone(),
+            column: schema.index_of(&name).ok()?,
+            builder: ColumnFilterBuilder::default(),
+        })
+    });
+    filters.collect()
+}
+
 /// Removes what an unfinished or replaced block `id` has left.
 pub(crate) fn remove_files(dir: &Path, id: BlockId) -> io::Result<()> {
     let (data, index) = (data_path(dir, id), index_path(dir, id));
@@ -187,47 +285,6 @@ pub(crate) fn remove_files(dir: &Path, id: BlockId) -> io::Result<()> {
     remove_if_present(&index.with_extension("idx.tmp"))?;
     remove_if_present(&data)?;
     remove_if_present(&index)
-}
-
-/// Numbers resources or scopes by content, quickly for spans that share one.
-#[derive(Debug)]
-struct Numbers<T> {
-    by_content: HashMap<Vec<u8>, u32>,
-    /// By address. Held, so that no address is used again for something else.
-    by_address: HashMap<usize, (Arc<T>, u32)>,
-}
-
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Self {
-            by_content: HashMap::new(),
-            by_address: HashMap::new(),
-        }
-    }
-}
-
-impl<T> Numbers<T> {
-    fn number(
-        &mut self,
-        shared: &Arc<T>,
-        table: &mut Vec<Vec<u8>>,
-        encode: impl FnOnce() -> Vec<u8>,
-    ) -> u32 {
-        let address = Arc::as_ptr(shared) as usize;
-        if let Some((_, number)) = self.by_address.get(&address) {
-            return *number;
-        }
-        let number = *self
-            .by_content
-            .entry(encode())
-            .or_insert_with_key(|content| {
-                table.push(content.clone());
-                table.len() as u32 - 1
-            });
-        self.by_address
-            .insert(address, (Arc::clone(shared), number));
-        number
-    }
 }
 
 /// The operating system's error, where it is the cause: its kind decides what happens next.

@@ -4,18 +4,19 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray, UInt8Array, UInt32Array, UInt64Array};
+use arrow::array::{Int64Array, RecordBatch, UInt8Array, UInt64Array};
 use lumitrace_model::StatusCode;
 
+use super::content::ContentConditions;
 use super::cursor::{Cursor, FIRST_CHUNK_SPANS, MAX_CHUNK_SPANS};
-use super::predicate::{Predicate, contains_ignoring_case, has_attribute, value_matches};
+use super::predicate::Predicate;
 use super::pruning::{candidate_rows, condition_columns, start_bounds};
 use crate::SpanRecord;
-use crate::block::attributes::AttributesColumn;
-use crate::block::index::Resources;
-use crate::block::reader::{Block, BlockData};
+use crate::block::reader::{Block, BlockData, ranges_of};
 use crate::block::rows::column;
 use crate::block::schema;
+use crate::block::text::TextColumn;
+use crate::block::value_filters::STRIPE_ROWS;
 use crate::error::ReadError;
 use crate::scan::{SCAN_WINDOW_NANO, ScanStats};
 
@@ -26,16 +27,26 @@ struct Candidate {
     window: u64,
 }
 
-/// A block's spans: first the columns that conditions are on, for a whole row group; then, for
-/// the rows that fulfil them, everything else, in chunks.
+/// Rows of a row group, and of one stripe, that are looked at together.
+#[derive(Debug, Clone)]
+struct Unit {
+    group: usize,
+    /// Numbers of rows in the block.
+    rows: Range<usize>,
+}
+
+/// A block's spans: first the columns that conditions are on, for a unit of rows; then, for the
+/// rows that fulfil them, everything else, in chunks.
 pub(crate) struct BlockCursor<'a> {
     block: &'a Block,
     data: BlockData<'a>,
     predicate: &'a Predicate<'a>,
-    /// Row groups to come, the next one at the front.
-    groups: VecDeque<usize>,
+    content: ContentConditions<'a>,
+    /// Units to come, the next one at the front.
+    units: VecDeque<Unit>,
     group_starts: Vec<usize>,
-    /// Rows of the current row group to come, the next one at the front.
+    last_group: Option<usize>,
+    /// Rows of the current unit to come, the next one at the front.
     candidates: VecDeque<Candidate>,
     /// Spans to come, the next one at the front.
     ready: VecDeque<Arc<SpanRecord>>,
@@ -43,39 +54,49 @@ pub(crate) struct BlockCursor<'a> {
 }
 
 impl<'a> BlockCursor<'a> {
+    /// None if the block's index rules out that there is anything.
     pub(crate) fn new(
         block: &'a Block,
         predicate: &'a Predicate<'a>,
         stats: &mut ScanStats,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Option<Self>, ReadError> {
         let data = block.open_data()?;
+        let Some(content) = ContentConditions::new(block, data, predicate)? else {
+            return Ok(None);
+        };
         let group_starts = data.row_group_starts();
-        let count = data.metadata().num_row_groups();
-        let mut groups: VecDeque<usize> = (0..count)
-            .filter(|group| {
-                !candidate_rows(data.metadata(), *group, predicate.request()).is_empty()
-            })
-            .collect();
-        stats.row_groups_pruned += (count - groups.len()) as u64;
-        if predicate.request().newest_first {
-            groups.make_contiguous().reverse();
+        let mut units = VecDeque::new();
+        for group in 0..data.metadata().num_row_groups() {
+            let rows = group_starts[group]..group_starts[group + 1];
+            let mut found: VecDeque<Unit> = units_of(group, rows)
+                .filter(|unit| !unit_rows(data, unit, &group_starts, predicate).is_empty())
+                .collect();
+            stats.row_groups_pruned += u64::from(found.is_empty());
+            units.append(&mut found);
         }
-        Ok(Self {
+        if predicate.request().newest_first {
+            units.make_contiguous().reverse();
+        }
+        Ok(Some(Self {
             block,
             data,
             predicate,
-            groups,
+            content,
+            units,
             group_starts,
+            last_group: None,
             candidates: VecDeque::new(),
             ready: VecDeque::new(),
             chunk_spans: FIRST_CHUNK_SPANS,
-        })
+        }))
     }
 
-    /// The window in which the spans of a row group begin, as far as statistics say.
-    fn group_window(&self, group: usize) -> u64 {
+    /// The window in which the spans of a unit begin, as far as statistics say.
+    fn unit_window(&self, unit: &Unit) -> u64 {
         let windows = self.predicate.windows();
-        let bounds = start_bounds(self.data.metadata(), group);
+        let first = self.group_starts[unit.group];
+        let rows = unit.rows.start - first..unit.rows.end - first;
+        let bounds = start_bounds(self.data.metadata(), unit.group, rows);
         if self.predicate.request().newest_first {
             bounds
                 .map_or(u64::MAX, |(_, last)| last / SCAN_WINDOW_NANO)
@@ -87,19 +108,28 @@ impl<'a> BlockCursor<'a> {
         }
     }
 
-    fn read_group(&mut self, group: usize, stats: &mut ScanStats) -> Result<(), ReadError> {
-        let first_row = self.group_starts[group];
-        let pages = candidate_rows(self.data.metadata(), group, self.predicate.request());
-        let rows: Vec<Range<usize>> = pages
-            .into_iter()
-            .map(|range| first_row + range.start..first_row + range.end)
-            .collect();
-        stats.row_groups_read += 1;
-        stats.examined_spans += rows.iter().map(ExactSizeIterator::len).sum::<usize>() as u64;
-        let mut candidates = self.filter_by_columns(&rows)?;
-        if !content_columns(self.predicate).is_empty() {
-            candidates = self.filter_by_content(candidates)?;
+    fn read_unit(&mut self, unit: &Unit, stats: &mut ScanStats) -> Result<(), ReadError> {
+        let stripe = unit.rows.start / STRIPE_ROWS;
+        if !self.content.may_hold_stripe(self.block, stripe)? {
+            return Ok(());
         }
+        let rows = unit_rows(self.data, unit, &self.group_starts, self.predicate);
+        let is_new_group = self.last_group.replace(unit.group) != Some(unit.group);
+        stats.row_groups_read += u64::from(is_new_group);
+        stats.examined_spans += rows.iter().map(ExactSizeIterator::len).sum::<usize>() as u64;
+        // What rules out most comes first; what is left decides how much is read after it.
+        let asks_columns = condition_columns(self.predicate.request()).len() > 1;
+        let mut candidates = if self.content.columns().is_empty() {
+            self.filter_by_columns(&rows)?
+        } else if asks_columns {
+            let candidates = self.filter_by_columns(&rows)?;
+            let rows = ranges_of(candidates.iter().map(|candidate| candidate.row));
+            let kept = self.filter_by_content(&rows)?;
+            only(candidates, &kept)
+        } else {
+            let kept = self.filter_by_content(&rows)?;
+            self.filter_by_columns(&ranges_of(kept))?
+        };
         if self.predicate.request().newest_first {
             candidates.reverse();
         }
@@ -126,20 +156,20 @@ impl<'a> BlockCursor<'a> {
         Ok(candidates)
     }
 
-    /// Keeps those that fulfil the conditions on attributes and may hold the text: without making
+    /// The rows that fulfil the conditions on attributes and may hold the text: found without making
     /// the others whole, which would take several times longer.
-    fn filter_by_content(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, ReadError> {
-        let resources = self.block.index().resources()?;
-        let rows = ranges_of(candidates.iter().map(|candidate| candidate.row));
-        let mut batches = self.data.batches(&rows, &content_columns(self.predicate))?;
-        let mut rest = candidates.into_iter();
+    fn filter_by_content(&self, rows: &[Range<usize>]) -> Result<Vec<usize>, ReadError> {
+        let tables = self.block.index().tables()?;
+        let mut batches = self.data.batches(rows, self.content.columns())?;
+        let mut numbers = rows.iter().cloned().flatten();
         let mut kept = Vec::new();
         while let Some(batch) = batches.next()? {
-            let conditions = ContentConditions::new(&batch, self.predicate, &resources)
+            let may_hold = self
+                .content
+                .ask(&batch, &tables)
                 .ok_or_else(|| self.block.malformed("a column is not of its type"))?;
-            for (index, candidate) in rest.by_ref().take(batch.num_rows()).enumerate() {
-                kept.extend(conditions.may_hold(index).then_some(candidate));
-            }
+            let asked = numbers.by_ref().take(batch.num_rows()).zip(may_hold);
+            kept.extend(asked.filter_map(|(row, may_hold)| may_hold.then_some(row)));
         }
         Ok(kept)
     }
@@ -156,7 +186,7 @@ impl<'a> BlockCursor<'a> {
         rows.sort_unstable();
         let mut chunk = self
             .data
-            .records(&ranges_of(rows.into_iter()), self.predicate.parts())?;
+            .records(&ranges_of(rows), self.predicate.parts())?;
         let mut records = Vec::new();
         while let Some(batch) = chunk.next()? {
             records.extend(
@@ -178,7 +208,7 @@ impl Cursor for BlockCursor<'_> {
         let ready = self.ready.front().map(window_of);
         ready
             .or_else(|| self.candidates.front().map(|candidate| candidate.window))
-            .or_else(|| self.groups.front().map(|group| self.group_window(*group)))
+            .or_else(|| self.units.front().map(|unit| self.unit_window(unit)))
     }
 
     fn read(&mut self, stats: &mut ScanStats) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
@@ -192,15 +222,51 @@ impl Cursor for BlockCursor<'_> {
         }
         if !self.candidates.is_empty() {
             self.read_chunk()?;
-        } else if let Some(group) = self.groups.pop_front() {
-            self.read_group(group, stats)?;
+        } else if let Some(unit) = self.units.pop_front() {
+            self.read_unit(&unit, stats)?;
         }
         Ok(Vec::new())
     }
 }
 
+/// The candidates in these rows, of which all are candidates; both ascend.
+fn only(candidates: Vec<Candidate>, rows: &[usize]) -> Vec<Candidate> {
+    let mut rows = rows.iter().peekable();
+    let is_kept = |candidate: &Candidate| rows.next_if(|row| **row == candidate.row).is_some();
+    candidates.into_iter().filter(is_kept).collect()
+}
+
 fn window_of(record: &Arc<SpanRecord>) -> u64 {
     record.span.start_unix_nano / SCAN_WINDOW_NANO
+}
+
+/// The units of a row group.
+fn units_of(group: usize, rows: Range<usize>) -> impl Iterator<Item = Unit> {
+    let mut start = rows.start;
+    std::iter::from_fn(move || {
+        let end = ((start / STRIPE_ROWS + 1) * STRIPE_ROWS).min(rows.end);
+        let unit = Unit {
+            group,
+            rows: start..end,
+        };
+        start = end;
+        (!unit.rows.is_empty()).then_some(unit)
+    })
+}
+
+/// The rows of a unit that may be what is asked for, as far as statistics say.
+fn unit_rows(
+    data: BlockData<'_>,
+    unit: &Unit,
+    group_starts: &[usize],
+    predicate: &Predicate<'_>,
+) -> Vec<Range<usize>> {
+    let first = group_starts[unit.group];
+    let rows = unit.rows.start - first..unit.rows.end - first;
+    candidate_rows(data.metadata(), unit.group, rows, predicate.request())
+        .into_iter()
+        .map(|range| first + range.start..first + range.end)
+        .collect()
 }
 
 /// The conditions on single columns, asked of a batch of them.
@@ -208,19 +274,24 @@ struct ColumnConditions<'a> {
     predicate: &'a Predicate<'a>,
     start: &'a UInt64Array,
     duration: Option<&'a Int64Array>,
-    service: Option<&'a StringArray>,
-    name: Option<&'a StringArray>,
+    service: Option<Vec<bool>>,
+    name: Option<Vec<bool>>,
     status: Option<&'a UInt8Array>,
 }
 
 impl<'a> ColumnConditions<'a> {
     fn new(batch: &'a RecordBatch, predicate: &'a Predicate<'a>) -> Option<Self> {
+        let wanted_service = predicate.request().service.as_deref();
+        let ask = |name: &str, is_wanted: &dyn Fn(&str) -> bool| match batch.column_by_name(name) {
+            Some(column) => Some(Some(TextColumn::new(column.as_ref())?.ask(is_wanted))),
+            None => Some(None),
+        };
         Some(Self {
             predicate,
             start: column(batch, schema::START)?,
             duration: column(batch, schema::DURATION),
-            service: column(batch, schema::SERVICE),
-            name: column(batch, schema::NAME),
+            service: ask(schema::SERVICE, &|service| Some(service) == wanted_service)?,
+            name: ask(schema::NAME, &|name| predicate.name_matches(name))?,
             status: column(batch, schema::STATUS_CODE),
         })
     }
@@ -229,7 +300,6 @@ impl<'a> ColumnConditions<'a> {
     fn window(&self, row: usize) -> Option<u64> {
         let predicate = self.predicate;
         let start = self.start.value(row);
-        let wanted_service = predicate.request().service.as_deref();
         let matches = predicate.start_matches(start)
             && self
                 .status
@@ -237,100 +307,8 @@ impl<'a> ColumnConditions<'a> {
             && self
                 .duration
                 .is_none_or(|column| predicate.duration_matches(column.value(row)))
-            && self
-                .service
-                .is_none_or(|column| Some(column.value(row)) == wanted_service)
-            && self
-                .name
-                .is_none_or(|column| predicate.name_matches(column.value(row)));
+            && self.service.as_ref().is_none_or(|wanted| wanted[row])
+            && self.name.as_ref().is_none_or(|wanted| wanted[row]);
         matches.then_some(start / SCAN_WINDOW_NANO)
     }
-}
-
-/// The columns that [`ContentConditions`] needs.
-fn content_columns(predicate: &Predicate<'_>) -> Vec<&'static str> {
-    let mut columns = Vec::new();
-    let conditions = &predicate.request().attributes;
-    if !conditions.is_empty() {
-        // The types of value that one of the texts can spell.
-        columns.extend([
-            schema::RESOURCE_ID,
-            schema::ATTRIBUTE_KEY,
-            schema::ATTRIBUTE_STRING,
-        ]);
-        let spells = |value: fn(&str) -> bool| conditions.iter().any(|(_, text)| value(text));
-        columns.extend(spells(|text| text.parse::<i64>().is_ok()).then_some(schema::ATTRIBUTE_INT));
-        columns
-            .extend(spells(|text| text.parse::<f64>().is_ok()).then_some(schema::ATTRIBUTE_DOUBLE));
-        columns
-            .extend(spells(|text| text.parse::<bool>().is_ok()).then_some(schema::ATTRIBUTE_BOOL));
-    }
-    if predicate.text().is_some() {
-        columns.extend([schema::NAME, schema::STATUS_MESSAGE]);
-        columns.extend([schema::ATTRIBUTE_STRING, schema::ATTRIBUTE_BYTES]);
-    }
-    columns
-}
-
-/// The conditions on attributes and on text anywhere, asked of a batch of columns.
-struct ContentConditions<'a> {
-    predicate: &'a Predicate<'a>,
-    resources: &'a Resources,
-    attributes: AttributesColumn<'a>,
-    resource_id: Option<&'a UInt32Array>,
-    name: Option<&'a StringArray>,
-    status_message: Option<&'a StringArray>,
-}
-
-impl<'a> ContentConditions<'a> {
-    fn new(
-        batch: &'a RecordBatch,
-        predicate: &'a Predicate<'a>,
-        resources: &'a Resources,
-    ) -> Option<Self> {
-        Some(Self {
-            predicate,
-            resources,
-            attributes: AttributesColumn::new(batch.column_by_name(schema::ATTRIBUTES)?)?,
-            resource_id: column(batch, schema::RESOURCE_ID),
-            name: column(batch, schema::NAME),
-            status_message: column(batch, schema::STATUS_MESSAGE),
-        })
-    }
-
-    /// Whether row `row` may fulfil the conditions.
-    fn may_hold(&self, row: usize) -> bool {
-        let mut conditions = self.predicate.request().attributes.iter();
-        conditions.all(|(key, text)| {
-            self.attributes
-                .any(row, key, |value| value_matches(value, text))
-                || self.resource_has(row, key, text)
-        }) && self.predicate.text().is_none_or(|text| {
-            let contains = |string: &str| contains_ignoring_case(string, text);
-            let in_column = |column: Option<&StringArray>| {
-                column.is_some_and(|column| contains(column.value(row)))
-            };
-            in_column(self.name)
-                || in_column(self.status_message)
-                || self.attributes.any_text(row, contains)
-        })
-    }
-
-    fn resource_has(&self, row: usize, key: &str, text: &str) -> bool {
-        let number = self.resource_id.map(|column| column.value(row) as usize);
-        let stored = number.and_then(|number| self.resources.get(number));
-        stored.is_some_and(|stored| has_attribute(&stored.resource.attributes, key, text))
-    }
-}
-
-/// Ascending rows as ranges.
-fn ranges_of(rows: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for row in rows {
-        match ranges.last_mut() {
-            Some(range) if range.end == row => range.end += 1,
-            _ => ranges.push(row..row + 1),
-        }
-    }
-    ranges
 }

@@ -32,7 +32,8 @@ pub fn value_matches(value: &Value, text: &str) -> bool {
     view_matches(view, text)
 }
 
-fn view_matches(value: ValueView<'_>, text: &str) -> bool {
+/// [`value_matches`] for a value that somebody else holds.
+pub(crate) fn view_matches(value: ValueView<'_>, text: &str) -> bool {
     match value {
         ValueView::String(string) => string == text,
         ValueView::Bool(bool) => text == if bool { "true" } else { "false" },

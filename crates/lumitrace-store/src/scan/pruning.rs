@@ -91,15 +91,15 @@ pub(crate) fn condition_columns(request: &ScanRequest) -> Vec<&'static str> {
         .collect()
 }
 
-/// The rows of row group `group`, counted from its first, that may be what is asked for. Missing
-/// statistics rule nothing out.
+/// Those of `rows` in row group `group`, counted from its first, that may be what is asked for.
+/// Missing statistics rule nothing out.
 pub(crate) fn candidate_rows(
     metadata: &ParquetMetaData,
     group: usize,
+    rows: Range<usize>,
     request: &ScanRequest,
 ) -> Vec<Range<usize>> {
-    let rows = metadata.row_group(group).num_rows() as usize;
-    let whole: Vec<Range<usize>> = std::iter::once(0..rows).collect();
+    let whole: Vec<Range<usize>> = std::iter::once(rows.clone()).collect();
     conditions(request)
         .into_iter()
         .fold(whole, |candidates, condition| {
@@ -114,7 +114,7 @@ pub(crate) fn candidate_rows(
             if group_bounds.is_some_and(|bounds| !condition.may_hold(bounds)) {
                 return Vec::new();
             }
-            match pages(metadata, group, leaf, rows) {
+            match pages(metadata, group, leaf, &rows) {
                 Some(pages) => {
                     let holding = pages.into_iter().filter(|(_, bounds)| {
                         bounds.is_none_or(|bounds| condition.may_hold(bounds))
@@ -126,13 +126,26 @@ pub(crate) fn candidate_rows(
         })
 }
 
-/// The earliest and the latest start of a span in row group `group`, if known.
-pub(crate) fn start_bounds(metadata: &ParquetMetaData, group: usize) -> Option<(u64, u64)> {
+/// The earliest and the latest start of a span in `rows` of row group `group`, if known. There may
+/// be no such spans, but no others.
+pub(crate) fn start_bounds(
+    metadata: &ParquetMetaData,
+    group: usize,
+    rows: Range<usize>,
+) -> Option<(u64, u64)> {
     let leaf = leaf_index(metadata, schema::START)?;
-    match bounds(metadata.row_group(group).column(leaf).statistics()?)? {
-        Bounds::Ints(min, max) => Some((min as u64, max as u64)),
-        Bounds::Bytes(..) => None,
+    let mut starts: Option<(u64, u64)> = None;
+    for (_, bounds) in pages(metadata, group, leaf, &rows)? {
+        let Some(Bounds::Ints(min, max)) = bounds else {
+            return None;
+        };
+        let (min, max) = (min as u64, max as u64);
+        starts = Some(match starts {
+            Some((first, last)) => (first.min(min), last.max(max)),
+            None => (min, max),
+        });
     }
+    starts
 }
 
 fn leaf_index(metadata: &ParquetMetaData, column: &str) -> Option<usize> {
@@ -157,27 +170,36 @@ fn bounds(statistics: &Statistics) -> Option<Bounds<'_>> {
     }
 }
 
-/// The rows of each page of a column, and the bounds of its values if known.
-fn pages(
-    metadata: &ParquetMetaData,
+/// The rows of each page of a column that has some of `rows`, and the bounds of its values if
+/// known.
+fn pages<'a>(
+    metadata: &'a ParquetMetaData,
     group: usize,
     leaf: usize,
-    rows: usize,
-) -> Option<Vec<(Range<usize>, Option<Bounds<'_>>)>> {
+    rows: &Range<usize>,
+) -> Option<Vec<(Range<usize>, Option<Bounds<'a>>)>> {
     let locations = metadata
         .offset_index()?
         .get(group)?
         .get(leaf)?
         .page_locations();
     let index = metadata.column_index()?.get(group)?.get(leaf)?;
+    let group_rows = metadata.row_group(group).num_rows() as usize;
+    let first_row = |page: usize| locations.get(page).map(|it| it.first_row_index as usize);
     let page = |page: usize| {
-        let start = locations[page].first_row_index as usize;
-        let end = locations
-            .get(page + 1)
-            .map_or(rows, |next| next.first_row_index as usize);
+        let start = first_row(page).unwrap_or(group_rows);
+        let end = first_row(page + 1).unwrap_or(group_rows);
         (start..end, page_bounds(index, page))
     };
-    Some((0..locations.len()).map(page).collect())
+    let holds_some = |it: &(Range<usize>, _)| it.0.start < rows.end && it.0.end > rows.start;
+    let before = locations.partition_point(|it| it.first_row_index as usize <= rows.start);
+    let from_there = (before.saturating_sub(1)..locations.len()).map(page);
+    Some(
+        from_there
+            .take_while(|it| it.0.start < rows.end)
+            .filter(holds_some)
+            .collect(),
+    )
 }
 
 fn page_bounds(index: &ColumnIndexMetaData, page: usize) -> Option<Bounds<'_>> {

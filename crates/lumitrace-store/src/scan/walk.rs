@@ -41,11 +41,17 @@ pub(crate) fn scan(
         cursors.push(Box::new(MemtableCursor::new(memtable, &predicate)));
     }
     for block in blocks {
-        if may_hold(block, request) {
-            stats.blocks_read += 1;
-            cursors.push(Box::new(BlockCursor::new(block, &predicate, &mut stats)?));
+        let cursor = if may_hold(block, request) {
+            BlockCursor::new(block, &predicate, &mut stats)?
         } else {
-            stats.blocks_pruned += 1;
+            None
+        };
+        match cursor {
+            Some(cursor) => {
+                stats.blocks_read += 1;
+                cursors.push(Box::new(cursor));
+            }
+            None => stats.blocks_pruned += 1,
         }
     }
     let visited = merge(cursors, memtables, request, &mut stats, visit)?;

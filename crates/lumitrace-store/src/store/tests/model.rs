@@ -232,15 +232,16 @@ impl Model {
     }
 }
 
-/// A record as text, which also compares NaN; without what the store adds.
+/// A record as text, which also compares NaN; without what the store adds, and with the attributes
+/// by key: of their order only that of those with one key is kept.
 fn text(record: &SpanRecord) -> String {
-    format!(
-        "{:?}",
-        SpanRecord {
-            received_unix_nano: 0,
-            ..record.clone()
-        }
-    )
+    let mut record = SpanRecord {
+        received_unix_nano: 0,
+        ..record.clone()
+    };
+    let attributes = &mut record.span.attributes;
+    attributes.sort_by(|left, right| left.key.cmp(&right.key));
+    format!("{record:?}")
 }
 
 fn scanned(store: &Store, request: &ScanRequest) -> Vec<Arc<SpanRecord>> {
