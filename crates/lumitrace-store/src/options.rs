@@ -59,7 +59,7 @@ impl StoreOptions {
             memory_limit_bytes: None,
             queue_bytes: 64 << 20,
             log_segment_bytes: 64 << 20,
-            row_group_rows: 131_072,
+            row_group_rows: 1_048_576,
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),
             subscriber_bytes: 32 << 20,
