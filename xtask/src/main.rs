@@ -5,7 +5,8 @@
 //!
 //! Modules in reading order: [`workspace`] (where things are), [`process`] (running programs),
 //! [`cargo_tool`], [`node`], [`python`], [`chromium`] (tools that are obtained), [`ui`], [`server`] (the binary
-//! under test), [`demo`], [`test`] with [`tally`] and [`browser`], [`bench`], [`fuzz`].
+//! under test), [`demo`], [`test`] with [`tally`] and [`browser`], [`bench`], [`fuzz`],
+//! [`soak`].
 
 mod bench;
 mod browser;
@@ -17,6 +18,7 @@ mod node;
 mod process;
 mod python;
 mod server;
+mod soak;
 mod tally;
 mod test;
 mod ui;
@@ -47,6 +49,8 @@ enum Command {
     Bench(bench::Suite),
     /// Fuzz every decoder for a while (needs a nightly compiler).
     Fuzz(fuzz::Options),
+    /// Run the reliability tests at full size: simulated power cuts, and kills of a fed server.
+    Soak(soak::Options),
     /// Build the web UI into ui/dist, from where the server embeds it.
     Ui,
     /// Build the Python package into the project's own virtual environment.
@@ -62,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lint(options) => test::run(&options.parts()),
         Command::Bench(suite) => bench::run(&suite),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Ui => ui::build().map(|_| ()),
         Command::Python(options) => python::develop(&options).map(|_| ()),
         Command::Screenshots => browser::screenshots(),

@@ -168,7 +168,7 @@ pub(crate) fn merge(
     let written = write();
     if !matches!(written, Ok(Some(_))) {
         // Space matters most when there is none.
-        let _ = remove_files(&engine.blocks_dir, id);
+        let _ = remove_files(&*engine.disk, &engine.blocks_dir, id);
     }
     let Some(record) = written.map_err(|error| format!("block {id}: {error}"))? else {
         return Ok(false);

@@ -1,24 +1,55 @@
-//! The few operations on files whose failure decides what happens next, behind a trait so that
-//! tests can make them fail.
+//! Everything that changes files, behind a trait: so that tests can make it fail, and can replay what
+//! a power cut would have left of it.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use crate::append::AppendError;
 
-/// Writes and syncs files. [`RealDisk`] asks the operating system; tests put faults in between.
-pub(crate) trait Disk: Send + Sync {
-    /// Appends `bytes` to `file`, whose path is given so that a fault can choose its victim.
+/// Changes files and folders. [`RealDisk`] asks the operating system; tests put faults in between.
+///
+/// What is written or named is on the disk only after [`sync_data`](Self::sync_data) or
+/// [`sync_dir`](Self::sync_dir).
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Creates an empty file, to the end of which everything is written that is written to it.
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        File::options().append(true).create_new(true).open(path)
+    }
+
+    /// Writes `bytes` to the end of `file`, whose path is given so that a fault can choose its
+    /// victim.
     fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         let _ = path;
         file.write_all(bytes)
+    }
+
+    /// Cuts `file` off at `len` bytes.
+    fn set_len(&self, path: &Path, file: &File, len: u64) -> io::Result<()> {
+        let _ = path;
+        file.set_len(len)
     }
 
     /// Brings the content of `file`, and what is needed to read it back, to the disk.
     fn sync_data(&self, path: &Path, file: &File) -> io::Result<()> {
         let _ = path;
         file.sync_data()
+    }
+
+    /// Gives a file another name in the same folder. An earlier file of that name is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    /// Makes created, renamed and removed entries of the folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
     }
 }
 
@@ -28,23 +59,24 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {}
 
-/// Makes a created, renamed or removed entry of the folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 /// Puts a finished temporary file in its place, durably. An earlier file of that name is replaced.
-pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
+pub(crate) fn rename_durably(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    disk.rename(from, to)?;
     match to.parent() {
-        Some(dir) => sync_dir(dir),
+        Some(dir) => disk.sync_dir(dir),
         None => Ok(()),
     }
 }
 
+/// Creates an empty file; one that an unfinished attempt has left under that name is removed first.
+pub(crate) fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<File> {
+    remove_if_present(disk, path)?;
+    disk.create_new(path)
+}
+
 /// Removes a file that may be gone already.
-pub(crate) fn remove_if_present(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+pub(crate) fn remove_if_present(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

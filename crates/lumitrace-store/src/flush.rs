@@ -237,7 +237,7 @@ fn flush_memtable(engine: &Engine, memtable: &Arc<Memtable>) -> Result<(), Flush
         sources.blocks.extend(written);
     });
     let durable_seq = engine.manifest.lock().durable_seq();
-    engine.segments.free(durable_seq);
+    engine.segments.free(&*engine.disk, durable_seq);
     Ok(())
 }
 
@@ -267,7 +267,7 @@ fn write_block(
     };
     let record = write().map_err(|error| {
         // Space matters most when there is none.
-        let _ = remove_files(&engine.blocks_dir, id);
+        let _ = remove_files(&*engine.disk, &engine.blocks_dir, id);
         FlushProblem::of_io(&format!("block {id}"), &error)
     })?;
     commit_block(engine, record)
@@ -295,10 +295,10 @@ pub(crate) fn commit_block(
 ) -> Result<Arc<Block>, FlushProblem> {
     let give_up = |problem| {
         // Space matters most when there is none; what stays, the next opening removes.
-        let _ = remove_files(&engine.blocks_dir, record.id);
+        let _ = remove_files(&*engine.disk, &engine.blocks_dir, record.id);
         Err(problem)
     };
-    let block = match Block::open(engine.blocks_dir.clone(), record) {
+    let block = match Block::open(Arc::clone(&engine.disk), engine.blocks_dir.clone(), record) {
         Ok(block) => block,
         Err(error) => return give_up(FlushProblem::new(error.to_string())),
     };

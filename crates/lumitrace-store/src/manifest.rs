@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::binary::{Fields, PutFields};
-use crate::disk::{Disk, rename_durably, retryable_refusal};
+use crate::disk::{Disk, create_anew, rename_durably, retryable_refusal};
 use crate::error::{Corruption, OpenError, io_error};
 
 const MAGIC: &[u8; 8] = b"LUMITMAN";
@@ -148,6 +148,8 @@ pub(crate) struct Manifest {
     torn: bool,
     /// Whether it was begun by a release that does not know all records of this one.
     is_older: bool,
+    /// Why nothing more is written, if so: what is on the disk is unknown.
+    failure: Option<String>,
 }
 
 impl Manifest {
@@ -166,6 +168,10 @@ impl Manifest {
             .append(true)
             .open(&path)
             .map_err(io_error("open", &path))?;
+        // Whoever wrote the last record may have had no time to. What follows from it, such as removing
+        // files, must not outlive it.
+        disk.sync_data(&path, &file)
+            .map_err(io_error("sync", &path))?;
         let torn = len < bytes.len();
         Ok(Self {
             disk,
@@ -175,6 +181,7 @@ impl Manifest {
             content,
             torn,
             is_older: version < VERSION,
+            failure: None,
         })
     }
 
@@ -187,8 +194,8 @@ impl Manifest {
         let (path, offset) = (self.path.display(), self.len);
         tracing::warn!(%path, offset, "cut off an unfinished record at the end of the manifest");
         let cut = || {
-            self.file.set_len(self.len)?;
-            self.file.sync_all()
+            self.disk.set_len(&self.path, &self.file, self.len)?;
+            self.disk.sync_data(&self.path, &self.file)
         };
         cut().map_err(io_error("truncate", &self.path))
     }
@@ -223,6 +230,17 @@ impl Manifest {
     }
 
     fn add(&mut self, record: Record) -> Result<(), ManifestFailure> {
+        if let Some(reason) = &self.failure {
+            return Err(ManifestFailure::Fatal(reason.clone()));
+        }
+        let added = self.write(record);
+        if let Err(ManifestFailure::Fatal(reason)) = &added {
+            self.failure = Some(reason.clone());
+        }
+        added
+    }
+
+    fn write(&mut self, record: Record) -> Result<(), ManifestFailure> {
         self.cut_torn_tail()
             .map_err(|error| ManifestFailure::Fatal(error.to_string()))?;
         if self.is_older {
@@ -246,7 +264,7 @@ impl Manifest {
         if retryable_refusal(&error).is_none() {
             return self.fatal("write", &error);
         }
-        match self.file.set_len(self.len) {
+        match self.disk.set_len(&self.path, &self.file, self.len) {
             Ok(()) => ManifestFailure::NoSpace(error),
             Err(error) => self.fatal("truncate", &error),
         }
@@ -292,10 +310,10 @@ impl Manifest {
 /// Writes `bytes` to a new file and puts it at `path`, durably and at once.
 fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
     let temporary = path.with_extension("tmp");
-    let file = File::create(&temporary)?;
-    disk.write_all(path, &file, bytes)?;
-    disk.sync_data(path, &file)?;
-    rename_durably(&temporary, path)?;
+    let file = create_anew(disk, &temporary)?;
+    disk.write_all(&temporary, &file, bytes)?;
+    disk.sync_data(&temporary, &file)?;
+    rename_durably(disk, &temporary, path)?;
     File::options().append(true).open(path)
 }
 

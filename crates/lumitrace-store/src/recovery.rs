@@ -36,7 +36,8 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
     let lock = folder.lock()?;
     let manifest = Manifest::open(Arc::clone(&disk), folder.manifest())?;
     let blocks_dir = folder.blocks_dir();
-    let open = |record: &_| Block::open(blocks_dir.clone(), *record).map(Arc::new);
+    let open =
+        |record: &_| Block::open(Arc::clone(&disk), blocks_dir.clone(), *record).map(Arc::new);
     let blocks = manifest
         .blocks()
         .iter()
@@ -73,7 +74,13 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
     log.segments
         .into_iter()
         .for_each(|segment| engine.segments.add_closed(segment));
-    engine.segments.free(engine.manifest.lock().durable_seq());
+    let durable_seq = engine.manifest.lock().durable_seq();
+    engine.segments.free(&*engine.disk, durable_seq);
+    if engine.segments.size().0 == 0 {
+        // Numbering begins anew once no segment is left. None that was removed may come back then.
+        disk.sync_dir(&log_dir)
+            .map_err(io_error("sync", &log_dir))?;
+    }
     Ok(Recovered {
         engine,
         lock,
@@ -94,7 +101,7 @@ fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
         let known = id.is_some_and(|id| manifest.blocks().iter().any(|block| block.id == id));
         let extension = path.extension().unwrap_or_default();
         if extension == "tmp" {
-            remove_if_present(&path).map_err(io_error("remove", &path))?;
+            remove_if_present(&*engine.disk, &path).map_err(io_error("remove", &path))?;
         } else if !known && let Some(id) = id {
             // A block is written from spans in the synced log, so the log or other blocks reach as
             // far. If they do not, this block counted, and the record that said so is lost.
@@ -110,7 +117,7 @@ fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
     }
     manifest.cut_torn_tail()?;
     for id in strays {
-        remove_files(dir, id).map_err(io_error("remove files from", dir))?;
+        remove_files(&*engine.disk, dir, id).map_err(io_error("remove files from", dir))?;
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ fn expired(
     expired
 }
 
-fn remove(engine: &Engine, ids: Vec<BlockId>) {
+pub(crate) fn remove(engine: &Engine, ids: Vec<BlockId>) {
     match engine.manifest.lock().remove_blocks(ids.clone()) {
         Ok(()) => {}
         Err(ManifestFailure::NoSpace(error)) => {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Kills of a test run; `SOAK_KILLS` says how many instead.
 const KILLS: u32 = 50;
 const FEEDERS: u64 = 4;
 const SEED: u64 = 50_317;
@@ -82,7 +83,8 @@ async fn found(server: &Server, batch: Batch) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
+async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
+    let kills = std::env::var("SOAK_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (current, address) = watch::channel(None);
     let acknowledged = Arc::new(AtomicU64::new(0));
@@ -92,7 +94,7 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     drop(address);
 
     let mut random = StdRng::seed_from_u64(SEED);
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let mut server = Server::start_with(dir.path(), &MEMTABLE).await;
         current.send_replace(Some(server.otlp_http.clone()));
         // Killed after a random number of acknowledgements, at a random moment between two.
@@ -139,10 +141,10 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
         }
     }
     assert!(
-        batches >= u64::from(KILLS),
+        batches >= u64::from(kills),
         "only {batches} batches were acknowledged"
     );
     let (_, status): (_, Value) = server.get("/api/lumitrace/v1/status").await;
     assert_eq!(status["healthy"], true, "{status}");
-    println!("{batches} acknowledged batches survived {KILLS} kills");
+    println!("{batches} acknowledged batches survived {kills} kills");
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, create_anew};
 use crate::error::{Corruption, ReadError, read_error};
 
 /// How many bytes have one checksum: to read any of them all are read.
@@ -36,7 +36,7 @@ pub(crate) struct ChecksummedWriter {
 
 impl ChecksummedWriter {
     pub(crate) fn create(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
-        let file = File::create(&path)?;
+        let file = create_anew(&*disk, &path)?;
         let buffer = Vec::with_capacity(BUFFER_BYTES);
         Ok(Self {
             disk,

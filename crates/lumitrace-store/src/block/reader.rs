@@ -6,8 +6,8 @@ use std::io;
 use std::iter::Flatten;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::vec::IntoIter;
 
 use arrow::array::{FixedSizeBinaryArray, RecordBatch};
@@ -27,6 +27,7 @@ use super::rows::ParentRow;
 use super::writer::{data_path, index_path, remove_files};
 use super::{rows, schema};
 use crate::SpanRecord;
+use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SpanParts;
@@ -43,6 +44,7 @@ const BATCH_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Block {
     record: BlockRecord,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     index: Index,
     /// Parsed once: it takes longer than reading a trace.
@@ -51,13 +53,18 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn open(dir: PathBuf, record: BlockRecord) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        record: BlockRecord,
+    ) -> Result<Self, OpenError> {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
         let index = Index::open(index_path(&dir, record.id))?;
         let (footer, replaced) = (OnceLock::new(), AtomicBool::new(false));
         Ok(Self {
             record,
+            disk,
             dir,
             index,
             footer,
@@ -195,7 +202,7 @@ fn check_length(path: &Path, expected: u64) -> Result<(), OpenError> {
 impl Drop for Block {
     fn drop(&mut self) {
         if *self.replaced.get_mut()
-            && let Err(error) = remove_files(&self.dir, self.record.id)
+            && let Err(error) = remove_files(&*self.disk, &self.dir, self.record.id)
         {
             // Only space is lost: the next opening of the store removes what no record names.
             tracing::warn!(block = %self.record.id, %error, "could not remove a replaced block");

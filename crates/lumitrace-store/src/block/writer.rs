@@ -1,6 +1,5 @@
 //! Making a block of sorted spans, so that it is there whole or not at all.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
 use crate::SpanRecord;
-use crate::disk::{Disk, remove_if_present, sync_dir};
+use crate::disk::{Disk, create_anew, remove_if_present};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SCAN_WINDOW_NANO;
 use crate::stored::SpanRef;
@@ -213,12 +212,13 @@ impl BlockWriter {
             index_path(&self.dir, self.record.id),
         );
         let index_tmp = index_path.with_extension("idx.tmp");
-        let file = File::create(&index_tmp)?;
+        let file = create_anew(&*self.disk, &index_tmp)?;
         self.disk.write_all(&index_tmp, &file, &index)?;
         self.disk.sync_data(&index_tmp, &file)?;
-        fs::rename(index_tmp, index_path)?;
-        fs::rename(data_path.with_extension("parquet.tmp"), data_path)?;
-        sync_dir(&self.dir)?;
+        let data_tmp = data_path.with_extension("parquet.tmp");
+        self.disk.rename(&index_tmp, &index_path)?;
+        self.disk.rename(&data_tmp, &data_path)?;
+        self.disk.sync_dir(&self.dir)?;
         Ok(self.record)
     }
 }
@@ -279,12 +279,12 @@ fn column_filters(layout: &Layout, schema: &Schema) -> Vec<ColumnFilters> {
 }
 
 /// Removes what an unfinished or replaced block `id` has left.
-pub(crate) fn remove_files(dir: &Path, id: BlockId) -> io::Result<()> {
+pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, id: BlockId) -> io::Result<()> {
     let (data, index) = (data_path(dir, id), index_path(dir, id));
-    remove_if_present(&data.with_extension("parquet.tmp"))?;
-    remove_if_present(&index.with_extension("idx.tmp"))?;
-    remove_if_present(&data)?;
-    remove_if_present(&index)
+    remove_if_present(disk, &data.with_extension("parquet.tmp"))?;
+    remove_if_present(disk, &index.with_extension("idx.tmp"))?;
+    remove_if_present(disk, &data)?;
+    remove_if_present(disk, &index)
 }
 
 /// The operating system's error, where it is the cause: its kind decides what happens next.

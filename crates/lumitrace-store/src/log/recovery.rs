@@ -1,6 +1,6 @@
 //! Reading the log back when a store is opened.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lumitrace_wire::DecodeLimits;
 
 use crate::SpanBatch;
-use crate::disk::{Disk, sync_dir};
+use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::log::frame::{self, BadHeader, FrameHeader};
 use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
@@ -53,9 +53,9 @@ pub(crate) fn recover(
     for (index, (id, path)) in paths.iter().enumerate() {
         recovered.position.next_segment_id = id + 1;
         let is_last = index + 1 == paths.len();
-        let Some(mut reader) = SegmentReader::open(path, is_last)? else {
-            fs::remove_file(path).map_err(io_error("remove", path))?;
-            sync_dir(dir).map_err(io_error("sync", dir))?;
+        let Some(mut reader) = SegmentReader::open(disk, path, is_last)? else {
+            disk.remove(path).map_err(io_error("remove", path))?;
+            disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             break;
         };
         reader.check_first_seq(expected_seq, durable_seq)?;
@@ -84,6 +84,7 @@ pub(crate) fn recover(
 }
 
 struct SegmentReader<'a> {
+    disk: &'a dyn Disk,
     path: &'a Path,
     is_last: bool,
     file: BufReader<File>,
@@ -97,7 +98,7 @@ struct SegmentReader<'a> {
 
 impl<'a> SegmentReader<'a> {
     /// Reads the header. None if the file is the last one, and a crash kept it from getting one.
-    fn open(path: &'a Path, is_last: bool) -> Result<Option<Self>, OpenError> {
+    fn open(disk: &'a dyn Disk, path: &'a Path, is_last: bool) -> Result<Option<Self>, OpenError> {
         let open = || {
             let file = File::open(path)?;
             let len = file.metadata()?.len();
@@ -127,6 +128,7 @@ impl<'a> SegmentReader<'a> {
             }
         };
         Ok(Some(Self {
+            disk,
             path,
             is_last,
             file,
@@ -139,10 +141,12 @@ impl<'a> SegmentReader<'a> {
     }
 
     /// Spans are numbered without gaps, so a gap means that a file is missing or cut short.
+    /// Spans may be missing before this segment only if blocks have them: segments are removed
+    /// then, and a power cut may bring any of them back.
     fn check_first_seq(&self, expected: Option<u64>, durable_seq: u64) -> Result<(), OpenError> {
         let first = self.next_seq;
         let reason = match expected {
-            Some(expected) if expected != first => {
+            Some(expected) if first < expected || first > expected.max(durable_seq) => {
                 format!("it begins with span {first}, but the segment before it ends at {expected}")
             }
             None if first > durable_seq => format!(
@@ -224,8 +228,8 @@ impl<'a> SegmentReader<'a> {
         );
         let cut = || {
             let file = File::options().write(true).open(self.path)?;
-            file.set_len(self.offset)?;
-            file.sync_all()
+            self.disk.set_len(self.path, &file, self.offset)?;
+            self.disk.sync_data(self.path, &file)
         };
         cut().map_err(io_error("truncate", self.path))?;
         self.torn_tail = Some(damage);

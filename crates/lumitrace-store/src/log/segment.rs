@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::binary::{Fields, PutFields};
-use crate::disk::{Disk, remove_if_present, sync_dir};
+use crate::disk::{Disk, remove_if_present};
 
 /// Newest version of segments that this release writes and reads.
 pub(crate) const VERSION: u32 = 1;
@@ -85,11 +85,10 @@ impl OpenSegment {
     pub(crate) fn create(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> io::Result<Self> {
         let path = dir.join(file_name(header.id));
         let create = || {
-            // Appending, so that after a failed write is cut off the next one begins right there.
-            let file = File::options().append(true).create_new(true).open(&path)?;
+            let file = disk.create_new(&path)?;
             disk.write_all(&path, &file, &header.encode())?;
             disk.sync_data(&path, &file)?;
-            sync_dir(dir)?;
+            disk.sync_dir(dir)?;
             Ok(file)
         };
         match create() {
@@ -99,7 +98,7 @@ impl OpenSegment {
             }
             Err(error) => {
                 // Left behind it would only be an empty last segment, which recovery removes.
-                let _ = remove_if_present(&path);
+                let _ = remove_if_present(disk, &path);
                 Err(error)
             }
         }
@@ -176,13 +175,13 @@ impl Segments {
     }
 
     /// Removes the closed segments of which every span is before `durable_seq`.
-    pub(crate) fn free(&self, durable_seq: u64) {
+    pub(crate) fn free(&self, disk: &dyn Disk, durable_seq: u64) {
         let mut set = self.0.lock();
         set.closed.retain(|segment| {
             if segment.end_seq > durable_seq {
                 return true;
             }
-            match remove_if_present(&segment.path) {
+            match remove_if_present(disk, &segment.path) {
                 Ok(()) => false,
                 Err(error) => {
                     // Only space is lost; the next flush tries again.

@@ -71,7 +71,7 @@ impl LogWriter {
         let first_seq = self.position.next_seq;
         let (bytes, end_seq) = encode_group(group, first_seq, self.unsynced_since.is_none());
         if let Err(error) = self.disk.write_all(&segment.path, &segment.file, &bytes) {
-            let failure = undo_write(&segment, &error);
+            let failure = undo_write(&*self.disk, &segment, &error);
             self.open = Some(segment);
             return Err(failure);
         }
@@ -165,9 +165,9 @@ fn encode_group(group: &[WaitingBatch], first_seq: u64, all_synced: bool) -> (Ve
 }
 
 /// Cuts off what a failed write left behind, so that the log ends with a whole frame again.
-fn undo_write(segment: &OpenSegment, error: &std::io::Error) -> LogFailure {
+fn undo_write(disk: &dyn Disk, segment: &OpenSegment, error: &std::io::Error) -> LogFailure {
     let path = segment.path.display();
-    if let Err(undo_error) = segment.file.set_len(segment.len) {
+    if let Err(undo_error) = disk.set_len(&segment.path, &segment.file, segment.len) {
         return LogFailure::Fatal(format!(
             "could not write to {path}: {error}; nor cut off what was written: {undo_error}"
         ));

@@ -6,6 +6,7 @@ mod faults;
 mod model;
 mod power;
 mod retention;
+mod simulated;
 
 use std::fs;
 use std::path::Path;

@@ -28,6 +28,7 @@ enum Fault {
     Panics(&'static str),
 }
 
+#[derive(Debug)]
 struct FaultyDisk {
     fault: Mutex<Fault>,
     changed: Condvar,

@@ -16,7 +16,7 @@ use crate::disk::Disk;
 use crate::{Durability, Store, StoreOptions};
 
 /// Remembers how much of each file was synced, and can fail to sync the manifest.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct PowerDisk {
     synced: Mutex<HashMap<PathBuf, u64>>,
     manifest_fails: Mutex<bool>,
@@ -29,6 +29,15 @@ impl Disk for PowerDisk {
         }
         let len = file.metadata()?.len();
         self.synced.lock().insert(path.to_owned(), len);
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        let mut synced = self.synced.lock();
+        if let Some(len) = synced.remove(from) {
+            synced.insert(to.to_owned(), len);
+        }
         Ok(())
     }
 }

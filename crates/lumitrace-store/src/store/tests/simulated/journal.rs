@@ -1,0 +1,303 @@
+//! A disk that remembers everything that was done to it, fails where it is told to, and says what a
+//! power cut at any moment may have left.
+//!
+//! The model is that of POSIX, which promises little: what was written to a file since it was last
+//! synced may be there, or not, or in part, each write for itself; a name that was given or taken
+//! since the folder was last synced may be as it was before. The idea of replaying a journal of
+//! operations with some left out is that of ALICE (Pillai et al., OSDI 2014).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+use parking_lot::Mutex;
+
+use crate::disk::Disk;
+
+/// A file, whatever its name is.
+type Inode = usize;
+
+/// A change that a power cut may undo until it was synced.
+#[derive(Debug, Clone)]
+enum Operation {
+    Create(PathBuf, Inode),
+    Write(Inode, Vec<u8>),
+    SetLen(Inode, u64),
+    SyncData(Inode),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    SyncDir(PathBuf),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    journal: Vec<Operation>,
+    /// Files by their present name.
+    names: HashMap<PathBuf, Inode>,
+    inodes: usize,
+    /// Which operation is to fail, counted from now on, and how.
+    fault: Option<(usize, ErrorKind)>,
+}
+
+/// See [the module](self).
+#[derive(Debug, Default)]
+pub(super) struct JournalDisk {
+    state: Mutex<State>,
+}
+
+impl JournalDisk {
+    /// How many operations there were so far.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().journal.len()
+    }
+
+    /// The first `len` operations, a line each, for the message of a failed seed.
+    pub(super) fn describe(&self, len: usize) -> String {
+        let state = self.state.lock();
+        let lines = state.journal[..len].iter().enumerate();
+        let line = |(position, operation): (usize, &Operation)| match operation {
+            Operation::Write(inode, bytes) => {
+                format!("{position}: Write({inode}, {} bytes)\n", bytes.len())
+            }
+            operation => format!("{position}: {operation:?}\n"),
+        };
+        lines.map(line).collect()
+    }
+
+    /// Makes the operation after `after` more fail like this, once.
+    pub(super) fn fail(&self, after: usize, kind: ErrorKind) {
+        self.state.lock().fault = Some((after, kind));
+    }
+
+    /// Forgets a fault that has not struck.
+    pub(super) fn heal(&self) {
+        self.state.lock().fault = None;
+    }
+
+    /// Writes to `target` what may be left of `source` after the first `len` operations and a power
+    /// cut, as `rng` decides.
+    pub(super) fn cut(&self, len: usize, source: &Path, target: &Path, rng: &mut Rng) {
+        let journal = self.state.lock().journal[..len].to_vec();
+        let files = files_after(&journal, rng);
+        for (path, content) in files {
+            let path = target.join(path.strip_prefix(source).unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+    }
+}
+
+impl State {
+    /// The error with which the operation that comes now fails, if it does.
+    fn strike(&mut self) -> Option<ErrorKind> {
+        match self.fault {
+            Some((0, kind)) => {
+                self.fault = None;
+                Some(kind)
+            }
+            Some((after, kind)) => {
+                self.fault = Some((after - 1, kind));
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn inode(&self, path: &Path) -> Inode {
+        self.names[path]
+    }
+}
+
+impl Disk for JournalDisk {
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        let mut state = self.state.lock();
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        let file = File::options().append(true).create_new(true).open(path)?;
+        let inode = state.inodes;
+        state.inodes += 1;
+        state.names.insert(path.to_owned(), inode);
+        state
+            .journal
+            .push(Operation::Create(path.to_owned(), inode));
+        Ok(file)
+    }
+
+    fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let inode = state.inode(path);
+        // A write that fails may have got somewhere.
+        let (written, result) = match state.strike() {
+            Some(kind) => (&bytes[..bytes.len() / 2], Err(kind.into())),
+            None => (bytes, Ok(())),
+        };
+        file.write_all(written)?;
+        state
+            .journal
+            .push(Operation::Write(inode, written.to_vec()));
+        result
+    }
+
+    fn set_len(&self, path: &Path, file: &File, len: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let inode = state.inode(path);
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        file.set_len(len)?;
+        state.journal.push(Operation::SetLen(inode, len));
+        Ok(())
+    }
+
+    fn sync_data(&self, path: &Path, _file: &File) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let inode = state.inode(path);
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        state.journal.push(Operation::SyncData(inode));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        fs::rename(from, to)?;
+        let inode = state.names.remove(from).unwrap();
+        state.names.insert(to.to_owned(), inode);
+        state
+            .journal
+            .push(Operation::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        // Looked for first: what is not there is no operation.
+        fs::metadata(path)?;
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        fs::remove_file(path)?;
+        state.names.remove(path);
+        state.journal.push(Operation::Remove(path.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        state.journal.push(Operation::SyncDir(dir.to_owned()));
+        Ok(())
+    }
+}
+
+/// Which files there may be after a power cut that follows `journal`, with what content.
+fn files_after(journal: &[Operation], rng: &mut Rng) -> BTreeMap<PathBuf, Vec<u8>> {
+    let contents = contents_after(journal, rng);
+    let names = names_after(journal, rng);
+    let content = |inode: &Inode| contents.get(inode).cloned().unwrap_or_default();
+    names
+        .iter()
+        .map(|(path, inode)| (path.clone(), content(inode)))
+        .collect()
+}
+
+/// What the files hold: everything up to their last sync, and of the rest what `rng` leaves.
+fn contents_after(journal: &[Operation], rng: &mut Rng) -> HashMap<Inode, Vec<u8>> {
+    let mut synced_at: HashMap<Inode, usize> = HashMap::new();
+    for (position, operation) in journal.iter().enumerate() {
+        if let Operation::SyncData(inode) = operation {
+            synced_at.insert(*inode, position);
+        }
+    }
+    // The end of a file as its program knew it, and the content that reached the disk.
+    let mut files: HashMap<Inode, (usize, Vec<u8>)> = HashMap::new();
+    for (position, operation) in journal.iter().enumerate() {
+        let is_synced = |inode| synced_at.get(inode).is_some_and(|at| *at > position);
+        match operation {
+            Operation::Write(inode, bytes) => {
+                let (end, content) = files.entry(*inode).or_default();
+                let at = *end;
+                *end += bytes.len();
+                let kept = match rng.u8(..4) {
+                    _ if is_synced(inode) => bytes.len(),
+                    0 => 0,
+                    1 => rng.usize(..=bytes.len()),
+                    _ => bytes.len(),
+                };
+                if kept > 0 {
+                    content.resize(content.len().max(at + kept), 0);
+                    content[at..at + kept].copy_from_slice(&bytes[..kept]);
+                }
+            }
+            Operation::SetLen(inode, len) => {
+                let (end, content) = files.entry(*inode).or_default();
+                *end = *len as usize;
+                if is_synced(inode) || rng.bool() {
+                    content.truncate(*len as usize);
+                }
+            }
+            _ => {}
+        }
+    }
+    files
+        .into_iter()
+        .map(|(inode, (_, content))| (inode, content))
+        .collect()
+}
+
+/// The names of files: all that were synced, and of the later ones what `rng` leaves.
+fn names_after(journal: &[Operation], rng: &mut Rng) -> BTreeMap<PathBuf, Inode> {
+    let synced_at = |dir: &Path| {
+        let is_sync =
+            |operation: &Operation| matches!(operation, Operation::SyncDir(it) if it == dir);
+        journal.iter().rposition(is_sync)
+    };
+    // Ordered file systems keep the first so many changes, others any of them.
+    let is_ordered = rng.bool();
+    let mut has_lost = false;
+    let mut present: HashMap<PathBuf, Inode> = HashMap::new();
+    let mut on_disk: BTreeMap<PathBuf, Inode> = BTreeMap::new();
+    for (position, operation) in journal.iter().enumerate() {
+        let mut reaches_disk = |path: &Path| {
+            let dir = path.parent().unwrap();
+            if synced_at(dir).is_some_and(|at| at > position) {
+                return true;
+            }
+            has_lost |= rng.u8(..3) == 0;
+            !has_lost && is_ordered || !is_ordered && rng.bool()
+        };
+        match operation {
+            Operation::Create(path, inode) => {
+                present.insert(path.clone(), *inode);
+                if reaches_disk(path) {
+                    on_disk.insert(path.clone(), *inode);
+                }
+            }
+            Operation::Rename(from, to) => {
+                let inode = present.remove(from).unwrap();
+                present.insert(to.clone(), inode);
+                if reaches_disk(to) {
+                    on_disk.remove(from);
+                    on_disk.insert(to.clone(), inode);
+                }
+            }
+            Operation::Remove(path) => {
+                present.remove(path);
+                if reaches_disk(path) {
+                    on_disk.remove(path);
+                }
+            }
+            _ => {}
+        }
+    }
+    on_disk
+}
