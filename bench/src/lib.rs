@@ -7,6 +7,9 @@
 //!
 //! The traffic is that of `lumitrace generate --shape benchmark`
 //! ([`lumitrace_server::generate::shape::benchmark`]). Modules: [`statistics`]; programs: `load`
-//! (fills a server), `lookup` (asks it), `span` (one side of the SDK comparison).
+//! (fills a server), `lookup` (asks it), `ingest` (what taking spans in costs), `reopen` (opens a
+//! store), `long_trace` (one trace of days), `entropy` (what the spans cannot be smaller than),
+//! `rows` and `questions` (both sides of the comparison with ClickHouse), `span` (one side of the
+//! SDK comparison).
 
 pub mod statistics;

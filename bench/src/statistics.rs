@@ -20,3 +20,9 @@ pub fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
+
+/// The numbers of a hundred traces, evenly among `traces`: those that both sides of a comparison are
+/// asked for.
+pub fn asked_traces(traces: u64) -> impl Iterator<Item = u64> {
+    (0..100).map(move |index| traces * index / 100)
+}

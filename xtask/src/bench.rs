@@ -8,6 +8,7 @@ mod end_to_end;
 mod python_sdk;
 mod report;
 mod rust_sdk;
+mod store;
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,13 +16,15 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use crate::{process, ui, workspace};
-use report::Report;
+use report::{Figure, Report};
 
 /// What is measured.
 #[derive(clap::Subcommand)]
 pub(crate) enum Suite {
     /// The whole way: server, store, queries, and both SDKs beside their peers.
     First(Options),
+    /// The store: what spans cost to take in, keep and find, beside ClickHouse's engine.
+    Store(store::Options),
 }
 
 /// How much is measured.
@@ -72,7 +75,6 @@ impl Options {
 /// # Errors
 /// Something could not be measured, or a bar does not hold.
 pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
-    let Suite::First(options) = suite;
     ui::build()?;
     let packages = [
         "--package",
@@ -81,7 +83,30 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
         "lumitrace-bench",
     ];
     process::run(process::cargo().args(["build", "--release"]).args(packages))?;
+    let (report, write) = match suite {
+        Suite::First(options) => {
+            let figures = first(options)?;
+            let report = Report::new("first", options.spans(), figures)?;
+            (report, options.write)
+        }
+        Suite::Store(options) => {
+            let figures = store::measure(options)?;
+            let report = Report::new("store", options.spans(), figures)?;
+            (report, options.writes())
+        }
+    };
+    process::say(&format!("\n{}", report.to_markdown()));
+    if write {
+        report.write()?;
+    }
+    let missed: Vec<&str> = report.missed().collect();
+    if !missed.is_empty() {
+        bail!("below the bar: {}", missed.join(", "));
+    }
+    Ok(())
+}
 
+fn first(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     if options.includes(Section::Server) {
         figures.extend(end_to_end::measure(options)?);
@@ -90,16 +115,7 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
         figures.extend(rust_sdk::measure(options)?);
     }
     figures.extend(python_sdk::measure(options)?);
-    let report = Report::new("first", options.spans(), figures)?;
-    process::say(&format!("\n{}", report.to_markdown()));
-    if options.write {
-        report.write()?;
-    }
-    let missed: Vec<&str> = report.missed().collect();
-    if !missed.is_empty() {
-        bail!("below the bar: {}", missed.join(", "));
-    }
-    Ok(())
+    Ok(figures)
 }
 
 /// A data folder for a benchmark, empty.

@@ -66,7 +66,7 @@ fn run(spans: u64) -> anyhow::Result<Measured> {
 }
 
 /// Starts a server and measures how long it takes until it accepts data, in seconds.
-fn start(binary: &Path, data: &Path) -> anyhow::Result<(Server, f64)> {
+pub(super) fn start(binary: &Path, data: &Path) -> anyhow::Result<(Server, f64)> {
     let started = Instant::now();
     let server = Server::start_on_free_ports(binary, data)?;
     Ok((server, started.elapsed().as_secs_f64()))
@@ -187,7 +187,7 @@ fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// Waits until no span is in memory only, and compaction has come to rest.
-fn settle(server: &Server, data: &Path) -> anyhow::Result<()> {
+pub(super) fn settle(server: &Server, data: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     let (mut previous, mut unchanged) = (0.0, 0);
     while Instant::now() < deadline {
@@ -208,7 +208,7 @@ fn settle(server: &Server, data: &Path) -> anyhow::Result<()> {
 }
 
 /// Bytes of everything below the folder but the log, which is recycled.
-fn blocks_bytes(folder: &Path) -> anyhow::Result<f64> {
+pub(super) fn blocks_bytes(folder: &Path) -> anyhow::Result<f64> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut bytes = 0.0;

@@ -104,7 +104,8 @@ impl Figure {
         })
     }
 
-    fn row(&self) -> String {
+    /// The figure as a row of the table.
+    pub(crate) fn to_row(&self) -> String {
         let peer = self
             .peer
             .map(|(name, value)| format!("{name}: {}", number(value)));
@@ -165,7 +166,7 @@ impl Report {
         text.push_str("|---|---|---|---|---|---|\n");
         for figure in &self.figures {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}", figure.row());
+            let _ = writeln!(text, "{}", figure.to_row());
         }
         text
     }
@@ -246,7 +247,7 @@ mod tests {
         let bar = Some(Bar::Below(1.0));
         let figure = Figure::beside("x", "%", "peer", &rounds, bar).unwrap();
         assert_eq!(
-            figure.row(),
+            figure.to_row(),
             "| x | 0.400 % (-0.100 to 0.500) | peer: 1.80 |  | below 1.00 | holds |"
         );
     }

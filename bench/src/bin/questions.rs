@@ -1,0 +1,174 @@
+//! Asks a filled store what the comparison with ClickHouse asks, through the store's public API, in
+//! one process. Prints for each question the milliseconds of each round, and a check value that the
+//! peer's answer must have, too.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::ensure;
+use clap::Parser;
+use lumitrace_bench::statistics::asked_traces;
+use lumitrace_server::generate::shape::benchmark;
+use lumitrace_store::{SCAN_WINDOW_NANO, ScanRequest, SpanParts, SpanRecord, Store, StoreOptions};
+use serde_json::{Map, Value, json};
+
+/// Measures questions to a store.
+#[derive(Parser)]
+struct Arguments {
+    /// The store's folder; no server may have it open.
+    #[arg(long)]
+    dir: PathBuf,
+    /// How many spans it holds.
+    #[arg(long)]
+    spans: u64,
+    /// Seed of the traffic.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The hour that is asked about begins here.
+    #[arg(long)]
+    hour_unix_nano: u64,
+    /// Rounds of each question.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+const NEWEST: usize = 20;
+const HOUR_NANO: u64 = 3_600_000_000_000;
+const SLOW_NANO: u64 = 75_000_000;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let store = Store::open(StoreOptions::new(&arguments.dir))?;
+    ensure!(
+        store.stats().spans == arguments.spans,
+        "the folder does not hold {} spans",
+        arguments.spans
+    );
+    let everything = ScanRequest {
+        parts: SpanParts::NONE,
+        ..ScanRequest::default()
+    };
+    let of_hour = ScanRequest {
+        service: Some("service-3".to_owned()),
+        start_unix_nano: arguments.hour_unix_nano,
+        end_unix_nano: arguments.hour_unix_nano + HOUR_NANO,
+        ..everything.clone()
+    };
+    let slow = ScanRequest {
+        min_duration_nano: Some(SLOW_NANO),
+        ..everything.clone()
+    };
+    let with_value = ScanRequest {
+        attributes: vec![("attribute.key-5".to_owned(), "value-17".to_owned())],
+        ..everything.clone()
+    };
+    let rounds = arguments.rounds;
+    let mut report = Map::new();
+    let mut ask = |name: &str, question: &dyn Fn() -> anyhow::Result<u64>| -> anyhow::Result<()> {
+        report.insert(name.to_owned(), measure(rounds, question)?);
+        Ok(())
+    };
+    ask("attribute_equals", &|| count(&store, &with_value))?;
+    ask("newest_of_service_and_time", &|| newest(&store, &of_hour))?;
+    ask("newest_slow", &|| newest(&store, &slow))?;
+    ask("errors_by_service", &|| {
+        Ok(store
+            .services()
+            .iter()
+            .map(|service| service.error_count)
+            .sum())
+    })?;
+    ask("p95_by_service_and_operation", &|| p95(&store, &everything))?;
+    let traces = arguments.spans / benchmark::SPANS_PER_TRACE;
+    let mut times = Vec::new();
+    let mut spans = 0;
+    for number in asked_traces(traces) {
+        let id = benchmark::trace_id(arguments.seed, number);
+        let started = Instant::now();
+        spans += store.trace(id)?.len() as u64;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    report.insert(
+        "trace_by_id".to_owned(),
+        json!({ "ms": times, "check": spans }),
+    );
+    #[allow(clippy::print_stdout, reason = "the line is the program's result")]
+    {
+        println!("{}", Value::Object(report));
+    }
+    Ok(())
+}
+
+fn measure(rounds: usize, question: &dyn Fn() -> anyhow::Result<u64>) -> anyhow::Result<Value> {
+    let mut check = question()?;
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        let started = Instant::now();
+        check = question()?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(json!({ "ms": times, "check": check }))
+}
+
+fn count(store: &Store, request: &ScanRequest) -> anyhow::Result<u64> {
+    let mut count = 0;
+    store.scan(request, &mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// The newest spans, by start. A scan goes through time in windows, within which there is no order,
+/// so the window in which the last is found is read to its end. The check is the oldest's start.
+fn newest(store: &Store, request: &ScanRequest) -> anyhow::Result<u64> {
+    let window = |record: &SpanRecord| record.span.start_unix_nano / SCAN_WINDOW_NANO;
+    let mut found: Vec<Arc<SpanRecord>> = Vec::new();
+    store.scan(request, &mut |record| {
+        let is_enough = found.len() >= NEWEST
+            && found
+                .last()
+                .is_some_and(|last| window(last) != window(&record));
+        if is_enough {
+            return ControlFlow::Break(());
+        }
+        found.push(record);
+        ControlFlow::Continue(())
+    })?;
+    found.sort_by_key(|record| std::cmp::Reverse(record.span.start_unix_nano));
+    found.truncate(NEWEST);
+    Ok(found.last().map_or(0, |record| record.span.start_unix_nano))
+}
+
+/// The 95th percentile of durations of each operation of each service. For want of rollups it reads
+/// every span. The check is the number of operations.
+fn p95(store: &Store, request: &ScanRequest) -> anyhow::Result<u64> {
+    let mut durations: HashMap<String, HashMap<String, Vec<u64>>> = HashMap::new();
+    store.scan(request, &mut |record| {
+        let (service, name) = (record.service_name(), record.span.name.as_ref());
+        let duration = record.span.duration_nano();
+        // Two look-ups by reference; only what is new is copied.
+        match durations
+            .get_mut(service)
+            .and_then(|names| names.get_mut(name))
+        {
+            Some(durations) => durations.push(duration),
+            None => {
+                let names = durations.entry(service.to_owned()).or_default();
+                names.insert(name.to_owned(), vec![duration]);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut operations = 0;
+    for durations in durations.values_mut().flat_map(HashMap::values_mut) {
+        let rank = (durations.len() * 95 / 100).min(durations.len() - 1);
+        let (_, p95, _) = durations.select_nth_unstable(rank);
+        std::hint::black_box(p95);
+        operations += 1;
+    }
+    Ok(operations)
+}

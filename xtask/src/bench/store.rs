@@ -1,0 +1,213 @@
+//! `cargo xtask bench store`: what spans cost to take in, to keep and to find.
+
+mod clickhouse;
+mod filled;
+mod memory;
+
+use super::end_to_end::{field, program};
+use super::report::{Bar, Figure};
+use super::{empty_folder, process};
+use filled::Filled;
+
+/// How much is measured.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The parts to measure; all if none is named.
+    sections: Vec<Section>,
+    /// Sizes that are through in a few minutes once everything is built.
+    #[arg(long)]
+    quick: bool,
+    /// Spans in the store that is looked at and asked [default: 10 million; quick: 1 million].
+    #[arg(long)]
+    spans: Option<u64>,
+    /// Minutes of ingest at full speed [default: 10; quick: 1].
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Write the figures to docs/benchmarks.md; only with all parts.
+    #[arg(long, conflicts_with = "sections")]
+    write: bool,
+}
+
+/// A part of the suite.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum Section {
+    /// CPU per span from OTLP/protobuf bytes to durable and searchable, beside prost.
+    Ingest,
+    /// Resident memory while ingesting at full speed.
+    Memory,
+    /// Bytes on disk per span after compaction, beside the entropy of the data.
+    Disk,
+    /// Trace by id.
+    Lookup,
+    /// Searches beside ClickHouse's engine.
+    Clickhouse,
+    /// Recovery of a full log.
+    Recovery,
+    /// Opening a store of very many blocks.
+    Open,
+    /// One trace of a million spans over five days.
+    LongTrace,
+}
+
+/// Resident memory of the server, in MiB.
+const MEMORY_BAR_MIB: f64 = 600.0;
+
+impl Options {
+    fn includes(&self, section: Section) -> bool {
+        self.sections.is_empty() || self.sections.contains(&section)
+    }
+
+    fn choose<T>(&self, quick: T, whole: T) -> T {
+        if self.quick { quick } else { whole }
+    }
+
+    /// Spans in the store that is looked at and asked.
+    pub(super) fn spans(&self) -> u64 {
+        let default = self.choose(1_000_000, 10_000_000);
+        // Whole traces of ten.
+        self.spans.unwrap_or(default) / 10 * 10
+    }
+
+    fn minutes(&self) -> u64 {
+        self.minutes.unwrap_or(self.choose(1, 10))
+    }
+
+    /// Whether figures may go to the page.
+    pub(super) fn writes(&self) -> bool {
+        self.write
+    }
+}
+
+/// Measures the sections that are asked for, each figure printed as it comes.
+pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let mut add = |measured: Vec<Figure>| {
+        for figure in &measured {
+            process::say(&figure.to_row());
+        }
+        figures.extend(measured);
+    };
+    if options.includes(Section::Ingest) {
+        add(ingest(options)?);
+    }
+    if options.includes(Section::Memory) {
+        add(memory::measure(options.minutes())?);
+    }
+    let on_filled = [Section::Disk, Section::Lookup, Section::Clickhouse];
+    if on_filled.iter().any(|section| options.includes(*section)) {
+        let filled = Filled::fill(options.spans())?;
+        if options.includes(Section::Disk) {
+            add(filled.disk()?);
+        }
+        if options.includes(Section::Lookup) {
+            add(filled.lookup()?);
+        }
+        if options.includes(Section::Clickhouse) {
+            add(clickhouse::measure(&filled, options.choose(3, 7))?);
+        }
+    }
+    if options.includes(Section::Recovery) {
+        add(recovery(options.choose(256, 1_024))?);
+    }
+    if options.includes(Section::Open) {
+        add(open(options.choose(200, 1_000))?);
+    }
+    if options.includes(Section::LongTrace) {
+        add(long_trace(options.choose(200_000, 1_000_000))?);
+    }
+    Ok(figures)
+}
+
+/// CPU per span, in one process with prost.
+fn ingest(options: &Options) -> anyhow::Result<Vec<Figure>> {
+    let (spans, rounds) = options.choose(("100000", "3"), ("200000", "7"));
+    let report = program("ingest", &["--spans", spans, "--rounds", rounds])?;
+    let rounds = report["rounds"].as_array().cloned().unwrap_or_default();
+    let pairs = |key: &str| -> anyhow::Result<Vec<(f64, f64)>> {
+        let pairs = rounds.iter();
+        pairs
+            .map(|round| Ok((field(round, key)?, field(round, "prost")?)))
+            .collect()
+    };
+    let peer = "prost, decoding only";
+    // At most twice the peer's is at least half as good.
+    let bar = Some(Bar::TimesBetter(0.5));
+    Ok(vec![
+        Figure::paired(
+            "CPU per span from OTLP/protobuf bytes to durable and searchable",
+            "ns",
+            peer,
+            &pairs("acknowledged")?,
+            bar,
+        )?,
+        Figure::paired(
+            "CPU per span until in a block",
+            "ns",
+            peer,
+            &pairs("settled")?,
+            None,
+        )?,
+    ])
+}
+
+/// Opening a store that was killed with so much in its log.
+fn recovery(log_mib: u64) -> anyhow::Result<Vec<Figure>> {
+    let report = reopen(&["--log-bytes", &(log_mib << 20).to_string()])?;
+    let what = format!(
+        "recovery of {log_mib} MiB of log ({} spans)",
+        report["spans"]
+    );
+    let seconds = field(&report, "seconds")?;
+    Ok(vec![Figure::alone(
+        &what,
+        "s",
+        seconds,
+        Some(Bar::Below(10.0)),
+    )])
+}
+
+/// Opening a store of many blocks, none of which was merged.
+fn open(blocks: u64) -> anyhow::Result<Vec<Figure>> {
+    let report = reopen(&["--blocks", &blocks.to_string()])?;
+    let what = format!("opening a store of {} blocks", report["blocks"]);
+    let seconds = field(&report, "seconds")?;
+    Ok(vec![Figure::alone(
+        &what,
+        "s",
+        seconds,
+        Some(Bar::Below(1.0)),
+    )])
+}
+
+fn reopen(amount: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let folder = empty_folder("store-reopened")?;
+    let folder = folder.to_string_lossy();
+    let fill = [&["fill", "--dir", &folder], amount].concat();
+    let reopen = crate::workspace::binary("release", "reopen");
+    process::run(process::command(reopen).args(fill))?;
+    program("reopen", &["open", "--dir", &folder])
+}
+
+fn long_trace(spans: u64) -> anyhow::Result<Vec<Figure>> {
+    let folder = empty_folder("store-long-trace")?;
+    let spans = spans.to_string();
+    let arguments = ["--dir", &folder.to_string_lossy(), "--spans", &spans];
+    let report = program("long_trace", &arguments)?;
+    let what = format!("one trace of {spans} spans over 5 days");
+    let mib = field(&report, "peak_bytes")? / f64::from(1 << 20);
+    let seconds = |key| field(&report, key);
+    Ok(vec![
+        Figure::alone(
+            &format!("{what}: most memory while ingested, compacted and read whole"),
+            "MiB",
+            mib,
+            Some(Bar::Below(MEMORY_BAR_MIB)),
+        ),
+        Figure::alone(
+            &format!("{what}: read whole, without attributes"),
+            "s",
+            seconds("read_seconds")?,
+            None,
+        ),
+    ])
+}
