@@ -89,7 +89,7 @@ fn keys_of(slot: usize) -> usize {
 fn attribute(rng: &mut Rng, slot: usize) -> KeyValue {
     let key = slot + ATTRIBUTES * rng.usize(..keys_of(slot));
     let value = match slot {
-        INT_SLOT => Value::Int(rng.i64(..VALUES as i64)),
+        INT_SLOT => Value::Int(rng.i64(0..VALUES as i64)),
         DOUBLE_SLOT => Value::Double(rng.f64()),
         _ => Value::from(format!("value-{}", rng.usize(..VALUES))),
     };
