@@ -1,7 +1,8 @@
 //! Blocks: sorted spans in a Parquet file, and beside it an index that finds a trace's rows.
 //!
 //! In reading order: [`layout`] decides from what [`keys`] are counted which columns a block has,
-//! and [`schema`] names them. Attributes, as borrowed [`value`]s, become [`attribute_columns`] or go
+//! and [`schema`] names them. A span comes as a [`row`]. Its attributes, as borrowed
+//! [`value`]s, become [`attribute_columns`] or go
 //! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`]
@@ -21,6 +22,7 @@ pub(crate) mod layout;
 pub(crate) mod lists;
 pub(crate) mod reader;
 pub(crate) mod received;
+pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod tables;

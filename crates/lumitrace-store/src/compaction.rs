@@ -11,7 +11,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::SpanRecord;
 use crate::block::layout::Planner;
 use crate::block::reader::Records;
-use crate::block::writer::{WriteOptions, remove_files, sort_key};
+use crate::block::row::sort_key;
+use crate::block::writer::{WriteOptions, remove_files};
 use crate::block::{Block, BlockWriter};
 use crate::engine::Engine;
 use crate::error::ReadError;
@@ -217,7 +218,7 @@ fn write_merged(
             }
             _ => {
                 if let Some(done) = held.replace(record) {
-                    writer.push(&done)?;
+                    writer.push(&(&done).into())?;
                 }
             }
         }
@@ -226,7 +227,7 @@ fn write_merged(
             return Ok(false);
         }
     }
-    held.iter().try_for_each(|last| writer.push(last))?;
+    held.iter().try_for_each(|last| writer.push(&last.into()))?;
     Ok(true)
 }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::SpanParts;
 use crate::append::AppendError;
 use crate::block::layout::Planner;
-use crate::block::writer::{WriteOptions, remove_files, sort_key_of};
+use crate::block::row::sort_key_of_head;
+use crate::block::writer::{WriteOptions, remove_files};
 use crate::block::{Block, BlockWriter};
 use crate::disk::retryable_refusal;
 use crate::engine::Engine;
@@ -248,12 +248,12 @@ fn write_block(
 ) -> Result<Arc<Block>, FlushProblem> {
     sync_log(engine)?;
     let mut spans = memtable.spans();
-    spans.sort_by_cached_key(sort_key_of);
+    spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
     let write = || {
         let disk = Arc::clone(&engine.disk);
         let rows = engine.options.row_group_rows;
         let mut planner = Planner::default();
-        spans.iter().for_each(|span| planner.add_span(span));
+        spans.iter().for_each(|span| planner.add(&span.into()));
         let options = WriteOptions {
             row_group_rows: rows,
             compression_level: COMPRESSION_LEVEL,
@@ -262,7 +262,7 @@ fn write_block(
         let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, plan, options)?;
         spans
             .iter()
-            .try_for_each(|span| writer.push(&span.record(SpanParts::ALL)))?;
+            .try_for_each(|span| writer.push(&span.into()))?;
         writer.finish()
     };
     let record = write().map_err(|error| {

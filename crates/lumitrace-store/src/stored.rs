@@ -123,6 +123,11 @@ impl<'a> SpanRef<'a> {
         self.seq
     }
 
+    /// When it was received, in nanoseconds since the Unix epoch.
+    pub fn received_unix_nano(self) -> u64 {
+        self.batch.received_unix_nano
+    }
+
     /// The rest of it, read in place.
     pub fn view(self) -> SpanView<'a> {
         SpanView::new(self.head.message(&self.batch.payload))

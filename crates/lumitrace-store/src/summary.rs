@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use hashbrown::HashMap;
 use lumitrace_model::{SpanKind, StatusCode};
 
-use crate::SpanRecord;
 use crate::binary::{Fields, PutFields};
+use crate::block::row::Row;
 use crate::stats::{OperationSummary, ServiceSummary};
 use crate::stored::SpanRef;
 
@@ -59,10 +59,10 @@ pub(crate) struct Summaries {
 }
 
 impl Summaries {
-    pub(crate) fn add_record(&mut self, record: &SpanRecord) {
-        let span = &record.span;
-        let tally = Tally::of_one(span.start_unix_nano, span.is_error());
-        self.add(record.service_name(), &span.name, span.kind.code(), tally);
+    pub(crate) fn add_row(&mut self, row: &Row<'_>) {
+        let is_error = row.status_code == StatusCode::Error.code();
+        let tally = Tally::of_one(row.start_unix_nano, is_error);
+        self.add(row.service_name, row.name, row.kind, tally);
     }
 
     pub(crate) fn add_span(&mut self, span: SpanRef<'_>) {

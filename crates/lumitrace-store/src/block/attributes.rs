@@ -17,6 +17,7 @@ use lumitrace_wire::DecodeLimits;
 use lumitrace_wire::otlp::protobuf;
 use lumitrace_wire::otlp::protobuf::view::ValueView;
 
+use super::row::AttributeList;
 use super::schema::{self, ATTRIBUTE_FIELDS};
 use super::value::{ValueRef, value_type};
 
@@ -53,10 +54,8 @@ impl Default for AttributesBuilder {
 
 impl AttributesBuilder {
     /// Appends the list of one event or link.
-    pub(crate) fn push_list(&mut self, attributes: &[KeyValue]) {
-        for KeyValue { key, value } in attributes {
-            self.push(key, value.into());
-        }
+    pub(crate) fn push_list(&mut self, attributes: AttributeList<'_>) {
+        attributes.each(|key, value| self.push(key, value));
         self.end_list();
     }
 

@@ -9,16 +9,14 @@ use arrow::array::{
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use lumitrace_model::{Span, SpanId, TraceId};
+use lumitrace_model::{SpanId, TraceId};
 
 use super::attribute_columns::AttributeColumnsBuilder;
 use super::attributes::AttributesBuilder;
 use super::layout::Layout;
 use super::lists::{EventsBuilder, LinksBuilder};
+use super::row::Row;
 use super::schema;
-use super::value::ValueRef;
-use crate::SpanRecord;
-use crate::batch::memory_bytes;
 
 /// A batch is closed at this many rows ...
 const BATCH_ROWS: usize = 4096;
@@ -103,52 +101,44 @@ impl SpanColumns {
     /// Appends a span whose resource and scope the block knows by these numbers.
     pub(crate) fn push(
         &mut self,
-        record: &SpanRecord,
+        row: &Row<'_>,
         resource_id: u32,
         scope_id: u32,
     ) -> Result<(), ArrowError> {
-        let span = &record.span;
         self.ids.push(SpanIds {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            parent_span_id: span.parent_span_id,
+            trace_id: row.trace_id,
+            span_id: row.span_id,
+            parent_span_id: row.parent_span_id,
         });
-        self.start.append_value(span.start_unix_nano);
-        self.duration.append_value(stored_duration_nano(
-            span.start_unix_nano,
-            span.end_unix_nano,
-        ));
-        self.service.append_value(record.service_name());
-        self.name.append_value(&span.name);
-        self.kind.append_value(span.kind.code());
-        self.status_code.append_value(span.status.code.code());
-        self.status_message.append_value(&span.status.message);
-        self.trace_state.append_value(&span.trace_state);
-        self.flags.append_value(span.flags);
+        self.start.append_value(row.start_unix_nano);
+        self.duration
+            .append_value(stored_duration_nano(row.start_unix_nano, row.end_unix_nano));
+        self.service.append_value(row.service_name);
+        self.name.append_value(row.name);
+        self.kind.append_value(row.kind);
+        self.status_code.append_value(row.status_code);
+        self.status_message.append_value(row.status_message);
+        self.trace_state.append_value(row.trace_state);
+        self.flags.append_value(row.flags);
         self.resource_id.append_value(resource_id);
         self.scope_id.append_value(scope_id);
         self.dropped_attributes
-            .append_value(span.dropped_attributes_count);
-        self.dropped_events.append_value(span.dropped_events_count);
-        self.dropped_links.append_value(span.dropped_links_count);
-        self.seq.append_value(record.seq);
-        self.pending.append_value(span.pending);
-        self.push_attributes(span);
-        self.events.push(&span.events);
-        self.links.push(&span.links)?;
-        self.bytes += memory_bytes(record);
-        Ok(())
-    }
-
-    fn push_attributes(&mut self, span: &Span) {
+            .append_value(row.dropped_attributes_count);
+        self.dropped_events.append_value(row.dropped_events_count);
+        self.dropped_links.append_value(row.dropped_links_count);
+        self.seq.append_value(row.seq);
+        self.pending.append_value(row.pending);
         self.attribute_columns.begin_row();
-        for attribute in &span.attributes {
-            let value = ValueRef::from(&attribute.value);
-            if !self.attribute_columns.take(&attribute.key, value) {
-                self.attributes.push(&attribute.key, value);
+        row.each_attribute(|key, value| {
+            if !self.attribute_columns.take(key, value) {
+                self.attributes.push(key, value);
             }
-        }
+        });
         self.attributes.end_list();
+        self.events.push(row);
+        self.links.push(row)?;
+        self.bytes += row.bytes;
+        Ok(())
     }
 
     /// Whether it is time to [`finish`](Self::finish) a batch.

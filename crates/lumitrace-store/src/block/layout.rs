@@ -3,11 +3,10 @@
 use std::cmp::Reverse;
 
 use super::keys::{Key, KeyCounter, Keys};
+use super::row::Row;
 use super::schema;
 use super::tables::{Tables, TablesBuilder};
 use super::value::value_type;
-use crate::SpanRecord;
-use crate::stored::SpanRef;
 
 /// Attribute keys that get a column of their own.
 const MAX_ATTRIBUTE_COLUMNS: usize = 128;
@@ -136,55 +135,26 @@ pub(crate) struct Planner {
 
 impl Planner {
     /// Looks at a span.
-    pub(crate) fn add_record(&mut self, record: &SpanRecord) {
-        let span = &record.span;
+    pub(crate) fn add(&mut self, row: &Row<'_>) {
         self.optional.insert_used([
-            (schema::PARENT_ROW, span.parent_span_id.is_some()),
-            (schema::STATUS_MESSAGE, !span.status.message.is_empty()),
-            (schema::TRACE_STATE, !span.trace_state.is_empty()),
-            (schema::FLAGS, span.flags != 0),
+            (schema::PARENT_ROW, row.parent_span_id.is_some()),
+            (schema::STATUS_MESSAGE, !row.status_message.is_empty()),
+            (schema::TRACE_STATE, !row.trace_state.is_empty()),
+            (schema::FLAGS, row.flags != 0),
             (
                 schema::DROPPED_ATTRIBUTES,
-                span.dropped_attributes_count != 0,
+                row.dropped_attributes_count != 0,
             ),
-            (schema::DROPPED_EVENTS, span.dropped_events_count != 0),
-            (schema::DROPPED_LINKS, span.dropped_links_count != 0),
-            (schema::PENDING, span.pending),
-            (schema::EVENTS, !span.events.is_empty()),
-            (schema::LINKS, !span.links.is_empty()),
+            (schema::DROPPED_EVENTS, row.dropped_events_count != 0),
+            (schema::DROPPED_LINKS, row.dropped_links_count != 0),
+            (schema::PENDING, row.pending),
+            (schema::EVENTS, row.has_events()),
+            (schema::LINKS, row.has_links()),
         ]);
         self.rows += 1;
-        self.tables.numbers(record);
+        self.tables.numbers(row);
         self.counter.begin_span();
-        for attribute in &span.attributes {
-            self.counter.add(&attribute.key, (&attribute.value).into());
-        }
-    }
-
-    /// Looks at a span in memory.
-    pub(crate) fn add_span(&mut self, span: SpanRef<'_>) {
-        let (head, view) = (span.head(), span.view());
-        self.optional.insert_used([
-            (schema::PARENT_ROW, head.parent_span_id.is_some()),
-            (schema::STATUS_MESSAGE, !view.status_message.is_empty()),
-            (schema::TRACE_STATE, !view.trace_state.is_empty()),
-            (schema::FLAGS, view.flags != 0),
-            (
-                schema::DROPPED_ATTRIBUTES,
-                view.dropped_attributes_count != 0,
-            ),
-            (schema::DROPPED_EVENTS, view.dropped_events_count != 0),
-            (schema::DROPPED_LINKS, view.dropped_links_count != 0),
-            (schema::PENDING, head.pending),
-            (schema::EVENTS, view.events().next().is_some()),
-            (schema::LINKS, view.links().next().is_some()),
-        ]);
-        self.rows += 1;
-        self.tables.add_origin(span.origin());
-        self.counter.begin_span();
-        for attribute in view.attributes() {
-            self.counter.add(attribute.key, attribute.value.into());
-        }
+        row.each_attribute(|key, value| self.counter.add(key, value));
     }
 
     /// Looks at a block that goes into this one.

@@ -8,9 +8,9 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::error::ArrowError;
-use lumitrace_model::{Event, Link};
 
 use super::attributes::AttributesBuilder;
+use super::row::Row;
 use super::schema::{self, EVENT_FIELDS, LINK_FIELDS};
 
 /// Collects event lists into a column of [`EVENT_FIELDS`].
@@ -36,14 +36,15 @@ impl Default for EventsBuilder {
 }
 
 impl EventsBuilder {
-    pub(crate) fn push(&mut self, events: &[Event]) {
-        for event in events {
+    /// Appends the events of a span.
+    pub(crate) fn push(&mut self, row: &Row<'_>) {
+        row.each_event(|event| {
             self.time.append_value(event.time_unix_nano);
-            self.name.append_value(&event.name);
+            self.name.append_value(event.name);
             self.dropped_attributes
                 .append_value(event.dropped_attributes_count);
-            self.attributes.push_list(&event.attributes);
-        }
+            self.attributes.push_list(event.attributes);
+        });
         self.offsets.push(self.time.len() as i32);
     }
 
@@ -92,18 +93,23 @@ impl Default for LinksBuilder {
 }
 
 impl LinksBuilder {
-    pub(crate) fn push(&mut self, links: &[Link]) -> Result<(), ArrowError> {
-        for link in links {
-            self.trace_id.append_value(link.trace_id.as_bytes())?;
-            self.span_id.append_value(link.span_id.as_bytes())?;
-            self.trace_state.append_value(&link.trace_state);
+    /// Appends the links of a span.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), ArrowError> {
+        let mut ids = Ok(());
+        row.each_link(|link| {
+            let trace_id = self.trace_id.append_value(link.trace_id.as_bytes());
+            let span_id = self.span_id.append_value(link.span_id.as_bytes());
+            if let Err(error) = trace_id.and(span_id) {
+                ids = Err(error);
+            }
+            self.trace_state.append_value(link.trace_state);
             self.flags.append_value(link.flags);
             self.dropped_attributes
                 .append_value(link.dropped_attributes_count);
-            self.attributes.push_list(&link.attributes);
-        }
+            self.attributes.push_list(link.attributes);
+        });
         self.offsets.push(self.flags.len() as i32);
-        Ok(())
+        ids
     }
 
     pub(crate) fn finish(&mut self) -> ListArray {

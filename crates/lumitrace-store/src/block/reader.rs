@@ -167,7 +167,9 @@ impl Block {
             let all = 0..self.record.rows as usize;
             let mut records = data.records(std::slice::from_ref(&all), SpanParts::ALL)?;
             while let Some(records) = records.next()? {
-                records.iter().for_each(|record| planner.add_record(record));
+                records
+                    .iter()
+                    .for_each(|record| planner.add(&record.into()));
             }
             return Ok(());
         };

@@ -9,9 +9,8 @@ use lumitrace_wire::otlp::protobuf;
 
 use super::attributes::STORED_LIMITS;
 use super::received::ReceivedTable;
-use crate::SpanRecord;
+use super::row::Row;
 use crate::binary::{Fields, PutFields};
-use crate::stored::SpanOrigin;
 
 /// A resource, as the spans of a block share it.
 #[derive(Debug, Clone)]
@@ -76,16 +75,10 @@ pub(crate) struct TablesBuilder {
 
 impl TablesBuilder {
     /// The numbers of a span's resource and scope.
-    pub(crate) fn numbers(&mut self, record: &SpanRecord) -> (u32, u32) {
-        let resource = self.resource(&record.resource, &record.resource_schema_url);
-        let scope = self.scope(&record.scope, &record.scope_schema_url);
+    pub(crate) fn numbers(&mut self, row: &Row<'_>) -> (u32, u32) {
+        let resource = self.resource(row.resource, row.resource_schema_url);
+        let scope = self.scope(row.scope, row.scope_schema_url);
         (resource, scope)
-    }
-
-    /// Takes in what a span comes from.
-    pub(crate) fn add_origin(&mut self, origin: &SpanOrigin) {
-        self.resource(&origin.resource, &origin.resource_schema_url);
-        self.scope(&origin.scope, &origin.scope_schema_url);
     }
 
     /// Takes in what the spans of another block share.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
-use lumitrace_model::{SpanId, TraceId};
+use lumitrace_model::TraceId;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
@@ -18,14 +18,12 @@ use super::index::IndexContent;
 use super::keys::KeyCounter;
 use super::layout::{self, BlockPlan, Layout};
 use super::received::ReceivedBuilder;
+use super::row::Row;
 use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
-use crate::SpanRecord;
 use crate::disk::{Disk, create_anew, remove_if_present};
 use crate::manifest::{BlockId, BlockRecord};
-use crate::scan::SCAN_WINDOW_NANO;
-use crate::stored::SpanRef;
 
 /// The file of a block's spans.
 pub(crate) fn data_path(dir: &Path, id: BlockId) -> PathBuf {
@@ -35,38 +33,6 @@ pub(crate) fn data_path(dir: &Path, id: BlockId) -> PathBuf {
 /// The file of a block's index.
 pub(crate) fn index_path(dir: &Path, id: BlockId) -> PathBuf {
     dir.join(format!("{id}.idx"))
-}
-
-/// The order of spans in a block: by window of start, so that a search for the newest reads the
-/// end; by trace within it, so that a trace's rows lie together; then so that records of the same
-/// span are neighbours when blocks are merged.
-pub(crate) fn sort_key(record: &SpanRecord) -> SortKey {
-    let span = &record.span;
-    key(
-        span.start_unix_nano,
-        span.trace_id,
-        span.span_id,
-        span.kind.code(),
-    )
-}
-
-/// [`sort_key`] of a span in memory.
-pub(crate) fn sort_key_of(span: SpanRef<'_>) -> SortKey {
-    let head = span.head();
-    key(
-        head.start_unix_nano,
-        head.trace_id,
-        head.span_id,
-        head.kind.code(),
-    )
-}
-
-/// See [`sort_key`].
-pub(crate) type SortKey = (u64, TraceId, u64, SpanId, u8);
-
-fn key(start_unix_nano: u64, trace_id: TraceId, span_id: SpanId, kind: u8) -> SortKey {
-    let window = start_unix_nano / SCAN_WINDOW_NANO;
-    (window, trace_id, start_unix_nano, span_id, kind)
 }
 
 /// How a block is written.
@@ -133,28 +99,26 @@ impl BlockWriter {
         })
     }
 
-    /// Appends a span; spans must come in the order of [`sort_key`].
-    pub(crate) fn push(&mut self, span: &SpanRecord) -> io::Result<()> {
-        self.index_trace(span.span.trace_id)?;
-        self.index.summaries.add_record(span);
-        self.received.add(span.seq, span.received_unix_nano);
+    /// Appends a span; spans must come in the order of [`super::row::sort_key`].
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> io::Result<()> {
+        self.index_trace(row.trace_id)?;
+        self.index.summaries.add_row(row);
+        self.received.add(row.seq, row.received_unix_nano);
         if let Some(counter) = &mut self.counter {
             counter.begin_span();
-            for attribute in &span.span.attributes {
-                counter.add(&attribute.key, (&attribute.value).into());
-            }
+            row.each_attribute(|key, value| counter.add(key, value));
         }
         let record = &mut self.record;
-        let (start, end) = (span.span.start_unix_nano, span.span.end_unix_nano);
+        let (start, end) = (row.start_unix_nano, row.end_unix_nano);
         record.rows += 1;
         record.first_start_unix_nano = record.first_start_unix_nano.min(start);
         record.last_start_unix_nano = record.last_start_unix_nano.max(start);
         record.first_end_unix_nano = record.first_end_unix_nano.min(end);
         record.last_end_unix_nano = record.last_end_unix_nano.max(end);
 
-        let (resource_id, scope_id) = self.index.tables.numbers(span);
+        let (resource_id, scope_id) = self.index.tables.numbers(row);
         self.columns
-            .push(span, resource_id, scope_id)
+            .push(row, resource_id, scope_id)
             .map_err(io::Error::other)?;
         if self.columns.is_full() {
             self.write_columns()?;

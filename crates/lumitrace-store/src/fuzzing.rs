@@ -1,0 +1,299 @@
+//! The way in for fuzzers: bytes of any kind, handed to the readers of the store's files.
+//!
+//! Not an API: it is compiled only for the crate's own tests and with the feature `fuzzing`, and may
+//! change at any time. [`checksums`] makes the checksums of changed bytes fit, as a bug in a writer
+//! or someone with the folder in hand could, so that the readers behind the checks are reached.
+//!
+//! Every function panics where a reader breaks its promise: damage must be an error that names the
+//! file, and what can be read must say the same after it was written again.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use lumitrace_model::{SpanId, TraceId};
+use lumitrace_wire::otlp::protobuf;
+
+use crate::binary::{Fields, PutFields};
+use crate::block::Block;
+use crate::block::index_header::Header;
+use crate::block::keys::Keys;
+use crate::block::layout::Planner;
+use crate::block::received::ReceivedTable;
+use crate::block::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
+use crate::block::trace_table::{decode_filter, decode_page, rows_in_page_v1};
+use crate::block::value_filters::FilterDirectory;
+use crate::block::writer::{data_path, index_path};
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::log::frame::{self, Frame, FrameHeader};
+use crate::log::recovery::recover;
+use crate::log::segment::{self, SegmentHeader};
+use crate::manifest::{BlockId, BlockRecord, check_header, read_records};
+use crate::scan::walk;
+use crate::summary::Summaries;
+use crate::{ScanRequest, SpanParts};
+
+pub mod checksums;
+
+/// Where a reader needs files, they are written here; nobody asks whether they reach the disk.
+#[derive(Debug)]
+struct UnsyncedDisk;
+
+impl Disk for UnsyncedDisk {
+    fn sync_data(&self, _path: &Path, _file: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a manifest.
+///
+/// # Errors
+/// It is damaged.
+pub fn read_manifest(bytes: &[u8]) -> Result<(), OpenError> {
+    let path = Path::new("MANIFEST");
+    let read = |bytes: &[u8]| {
+        check_header(path, bytes)?;
+        read_records(path, bytes)
+    };
+    let (content, len) = read(bytes).inspect_err(expect_damage)?;
+    assert!(len <= bytes.len());
+    let (again, _) = read(&content.encode()).expect("what was written can be read");
+    assert_eq!(again.durable_seq, content.durable_seq);
+    assert_eq!(again.blocks, content.blocks);
+    Ok(())
+}
+
+/// Reads and replays a log of one segment, which is written to `dir`. Returns the number of spans.
+///
+/// # Errors
+/// It is damaged.
+pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
+    let header = SegmentHeader::decode(bytes);
+    if let Ok(header) = header {
+        assert_eq!(header.encode().get(12..28), bytes.get(12..28));
+    }
+    read_frame(bytes.get(segment::HEADER_BYTES..).unwrap_or_default());
+    write(&dir.join(segment::file_name(1)), bytes);
+    let durable_seq = header.map_or(1, |header| header.first_seq);
+    let mut spans = 0;
+    recover(&UnsyncedDisk, dir, durable_seq, &mut |batch| {
+        for span in batch.spans() {
+            let record = span.record(SpanParts::ALL);
+            let message = span.head().message(batch.payload());
+            let decoded = protobuf::decode_span(message).expect("it was checked");
+            assert_eq!(format!("{decoded:?}"), format!("{:?}", record.span));
+            assert_eq!(record.service_name(), span.origin().service_name());
+            spans += 1;
+        }
+        Ok(())
+    })
+    .inspect_err(expect_damage)?;
+    Ok(spans)
+}
+
+/// A frame that can be read is the same bytes once it is written again.
+fn read_frame(bytes: &[u8]) {
+    let Ok(header) = FrameHeader::decode(bytes) else {
+        return;
+    };
+    let payload = bytes.get(frame::HEADER_BYTES..header.frame_bytes());
+    let Some(payload) = payload.filter(|payload| header.matches(bytes, payload)) else {
+        return;
+    };
+    let mut again = Vec::new();
+    let frame = Frame {
+        synced_before: header.synced_before,
+        first_seq: header.first_seq,
+        span_count: header.span_count,
+        received_unix_nano: header.received_unix_nano,
+        payload,
+    };
+    frame.encode(&mut again);
+    assert_eq!(Some(again.as_slice()), bytes.get(..again.len()));
+}
+
+/// Reads `bytes` as each of the sections of a sidecar, and as its header.
+pub fn read_sections(bytes: &[u8]) {
+    let _ = Header::decode(bytes);
+    if let Some(summaries) = Summaries::decode(&mut Fields::new(bytes)) {
+        let encode = |summaries: &Summaries| {
+            let mut out = Vec::new();
+            summaries.encode(&mut out);
+            out
+        };
+        let encoded = encode(&summaries);
+        let again = Summaries::decode(&mut Fields::new(&encoded)).expect("it was written");
+        assert_eq!(encode(&again), encoded);
+    }
+    if let Some(keys) = Keys::decode(bytes) {
+        keys.any_in_list();
+        let mut sum = keys.clone();
+        sum.add(&keys);
+        assert_eq!(Keys::decode(&keys.encode()), Some(keys));
+    }
+    if let Some(received) = ReceivedTable::decode(bytes) {
+        received.at(1);
+        let again = ReceivedTable::decode(&received.encode());
+        assert_eq!(again, Some(received));
+    }
+    if let Some(directory) = FilterDirectory::decode(bytes) {
+        let again = FilterDirectory::decode(&directory.encode());
+        assert_eq!(again, Some(directory));
+    }
+    if let (Some(resources), Some(scopes)) = (decode_resources(bytes), decode_scopes(bytes)) {
+        read_tables(&Tables::new(resources, scopes, ReceivedTable::default()));
+    } else if let Some(resources) = decode_resources(bytes) {
+        let received = ReceivedTable::default();
+        read_tables(&Tables::new(resources, Vec::new(), received));
+    } else if let Some(scopes) = decode_scopes(bytes) {
+        read_tables(&Tables::new(Vec::new(), scopes, ReceivedTable::default()));
+    }
+    let mut page = bytes.to_vec();
+    page.put_u32(crc32c::crc32c(bytes));
+    for page in [bytes, &page] {
+        decode_page(page);
+        rows_in_page_v1(page, TraceId::from_bytes([1; 16]));
+    }
+    decode_filter(bytes);
+}
+
+fn read_tables(tables: &Tables) {
+    let mut builder = TablesBuilder::default();
+    builder.add(tables);
+    let (resources, scopes) = builder.encode();
+    let again = Tables::new(
+        decode_resources(&resources).expect("it was written"),
+        decode_scopes(&scopes).expect("it was written"),
+        ReceivedTable::default(),
+    );
+    let mut builder = TablesBuilder::default();
+    builder.add(&again);
+    assert_eq!(builder.encode(), (resources, scopes));
+}
+
+/// Reads a block of `rows` rows in every way; its files are written to `dir`. Returns the number of
+/// spans that were read.
+///
+/// # Errors
+/// It is damaged. Not everything is read then.
+pub fn read_block(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64, OpenError> {
+    read_block_of(dir, index, data, rows).inspect_err(expect_damage)
+}
+
+fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64, OpenError> {
+    let id = BlockId {
+        first_seq: 1,
+        end_seq: 1 + rows,
+    };
+    write(&data_path(dir, id), data);
+    write(&index_path(dir, id), index);
+    let record = BlockRecord {
+        id,
+        rows,
+        first_start_unix_nano: 0,
+        last_start_unix_nano: u64::MAX,
+        first_end_unix_nano: 0,
+        last_end_unix_nano: u64::MAX,
+        data_bytes: data.len() as u64,
+        index_bytes: index.len() as u64,
+    };
+    let block = Arc::new(Block::open(Arc::new(UnsyncedDisk), dir.to_owned(), record)?);
+    let read = [
+        read_index(&block),
+        read_traces(&block, [TraceId::from_bytes([1; 16])]),
+        search(&block, &ScanRequest::default()).map(drop),
+        search(&block, &demanding_request()).map(drop),
+        block.add_to(&mut Planner::default()).map_err(OpenError::from),
+    ];
+    // One that fails must not hide the others.
+    read.iter().filter_map(|read| read.as_ref().err()).for_each(expect_damage);
+    read.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let mut planner = Planner::default();
+    block.add_to(&mut planner)?;
+    planner.finish();
+    let found = search(&block, &ScanRequest::default())?;
+    read_traces(&block, found.iter().map(|(trace_id, _)| *trace_id))?;
+    Ok(found.len() as u64)
+}
+
+fn read_index(block: &Block) -> Result<(), OpenError> {
+    for service in block.summaries().services() {
+        block.summaries().operations(&service.name);
+    }
+    let mut merged = Summaries::default();
+    merged.merge(block.summaries());
+    merged.merge(block.summaries());
+    block.index().tables()?;
+    for key in block.index().keys().into_iter().flat_map(|keys| keys.keys.keys()) {
+        for stripe in [0, 1] {
+            block.index().value_filter(key, stripe)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_traces(
+    block: &Block,
+    traces: impl IntoIterator<Item = TraceId>,
+) -> Result<(), OpenError> {
+    let traces: HashSet<TraceId> = traces.into_iter().collect();
+    for trace_id in traces {
+        for parts in [SpanParts::ALL, SpanParts::NONE] {
+            let records = block.trace(trace_id, parts)?;
+            assert!(records.iter().all(|it| it.span.trace_id == trace_id));
+        }
+        block.span(trace_id, SpanId::from_bytes([2; 8]))?;
+    }
+    Ok(())
+}
+
+fn search(block: &Arc<Block>, request: &ScanRequest) -> Result<Vec<(TraceId, SpanId)>, OpenError> {
+    let mut found = Vec::new();
+    let blocks = std::slice::from_ref(block);
+    walk::scan(&[], blocks, request, &mut |record| {
+        assert!(request.matches(&record));
+        found.push((record.span.trace_id, record.span.span_id));
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// Has a condition of every kind, for spans like those of the golden folders.
+fn demanding_request() -> ScanRequest {
+    let attribute = |key: &str, text: &str| (key.to_owned(), text.to_owned());
+    ScanRequest {
+        service: Some("trainer".to_owned()),
+        names: vec!["batch_processing".to_owned()],
+        max_duration_nano: Some(1_000_000_000),
+        only_errors: true,
+        attributes: vec![
+            attribute("int", &i64::MIN.to_string()),
+            attribute("string", "Größe"),
+            attribute("bool", "true"),
+        ],
+        text: Some("größe".to_owned()),
+        newest_first: false,
+        ..ScanRequest::default()
+    }
+}
+
+/// Whatever is in a file, the error names the file and is not one of the operating system.
+fn expect_damage(error: &OpenError) {
+    match error {
+        OpenError::Corrupt(damage) => assert!(!damage.reason.is_empty()),
+        OpenError::NewerVersion { found, supported, .. } => assert!(found > supported),
+        OpenError::Io { .. } | OpenError::Locked { .. } => panic!("{error}"),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).expect("the scratch folder can be written to");
+}
