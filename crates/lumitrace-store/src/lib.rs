@@ -17,8 +17,8 @@
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
 //! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
-//! 7. `recovery`: from a folder to an `engine`, which the threads share; [`store`]: the handle to
-//!    it; [`stats`] and `summary`: what it tells about itself and its content.
+//! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
+//!    [`store`]: the handle to it; [`stats`] and `summary`: what it tells about itself and its content.
 //!
 //! Beneath them are [`error`], `folder`, `disk` and `binary`. Every byte on disk is described in
 //! `docs/formats/store.md`.
@@ -49,6 +49,7 @@ mod manifest;
 mod memtable;
 pub mod options;
 mod recovery;
+mod replay;
 pub mod retention;
 pub mod scan;
 pub mod stats;

@@ -4,20 +4,18 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::block::Block;
 use crate::block::writer::remove_files;
 use crate::disk::{Disk, remove_if_present};
 use crate::engine::{Engine, EngineParts, Sources};
 use crate::error::{Corruption, OpenError, io_error};
-use crate::flush::write_frozen;
 use crate::folder::Folder;
-use crate::log::recovery as log_recovery;
 use crate::log::segment::Segments;
 use crate::log::writer::LogPosition;
 use crate::manifest::{BlockId, Manifest};
 use crate::options::StoreOptions;
+use crate::replay::replay;
 
 /// A store as it was left, ready to go on.
 pub(crate) struct Recovered {
@@ -29,8 +27,7 @@ pub(crate) struct Recovered {
     pub(crate) torn_tail: Option<Corruption>,
 }
 
-/// Brings back the store in `options.dir`. While the log is replayed, full memtables are written
-/// out as blocks, so that memory stays bounded however long the log is.
+/// Brings back the store in `options.dir`.
 pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
     let folder = Folder::create(&options.dir)?;
     let lock = folder.lock()?;
@@ -43,7 +40,6 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
         .iter()
         .map(open)
         .collect::<Result<Vec<_>, _>>()?;
-    let durable_seq = manifest.durable_seq();
     let engine = Engine::new(EngineParts {
         options,
         disk: Arc::clone(&disk),
@@ -56,20 +52,8 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
         segments: Segments::default(),
     });
 
-    let mut replayed_spans = 0;
     let log_dir = folder.log_dir();
-    let log = log_recovery::recover(&*disk, &log_dir, durable_seq, &mut |batch| {
-        replayed_spans += batch.len() as u64;
-        engine.insert(&batch);
-        write_frozen(&engine, &|| {}).or_else(|problem| {
-            // On a full disk the spans stay in memory, as they did before, while there is room.
-            if engine.memtable_bytes.load(Ordering::Relaxed) < engine.options.memory_limit() {
-                return Ok(());
-            }
-            let source = io::Error::other(problem.to_string());
-            Err(io_error("write a block to", &engine.blocks_dir)(source))
-        })
-    })?;
+    let (log, replayed_spans) = replay(&engine, &*disk, &log_dir)?;
     settle_blocks_dir(&engine, log.position.next_seq)?;
     log.segments
         .into_iter()
