@@ -105,6 +105,7 @@ def main() -> None:
     report: dict[str, Any] = {
         name: measure(session, sql, int(rounds)) for name, sql in questions(int(hour)).items()
     }
+    trace_by_id(session, trace_ids.split(","))  # warms up
     report["trace_by_id"] = trace_by_id(session, trace_ids.split(","))
     size = "SELECT sum(bytes_on_disk) AS v FROM system.parts WHERE active AND database = 'spans'"
     report["disk_bytes"] = int(ask(session, size)[0]["v"])

@@ -94,6 +94,7 @@ impl Delivery<'_> {
             let sent = Instant::now();
             let answer = sink.send(request)?;
             let mut tally = self.tally.lock();
+            let is_busy = matches!(answer, Answer::Busy { .. });
             let (after, reason) = match answer {
                 Answer::Accepted { rejected, message } => {
                     let rejected = rejected.min(spans);
@@ -127,7 +128,13 @@ impl Delivery<'_> {
             }
             drop(tally);
             if self.stop.wait(wait) {
-                self.tally.lock().lost_spans += spans;
+                let mut tally = self.tally.lock();
+                // Who was sent away with these spans has not lost them; a broken connection may have.
+                if is_busy {
+                    tally.unsent_spans += spans;
+                } else {
+                    tally.lost_spans += spans;
+                }
                 return Ok(());
             }
             self.tally.lock().retries += 1;
@@ -177,22 +184,27 @@ mod tests {
         }
     }
 
-    fn run(mut answers: Vec<Answer>, patience: Duration) -> anyhow::Result<Tally> {
-        answers.reverse();
+    /// Three requests of ten spans.
+    fn delivery(stop: &Stop, patience: Duration) -> Delivery<'_> {
         let content = Content {
             shape: Shape::Benchmark,
             seed: 1,
             payload_bytes: 0,
         };
-        let stop = Stop::default();
-        let delivery = Delivery {
+        Delivery {
             traffic: Mutex::new(Traffic::new(content, Total::Traces(3), Times::Live, 10)),
             rate: Mutex::new(Rate::new(0.0)),
             tally: Mutex::default(),
-            stop: &stop,
+            stop,
             started: Instant::now(),
             patience,
-        };
+        }
+    }
+
+    fn run(mut answers: Vec<Answer>, patience: Duration) -> anyhow::Result<Tally> {
+        answers.reverse();
+        let stop = Stop::default();
+        let delivery = delivery(&stop, patience);
         let sink = Box::new(Scripted { answers });
         delivery.run(vec![sink], Duration::from_secs(1), || {})?;
         Ok(delivery.tally.into_inner())
@@ -277,6 +289,34 @@ mod tests {
         assert_eq!(tally.rejected_spans, 14);
         assert_eq!(tally.lost_spans, 10);
         assert!(!tally.report(3, PATIENT).is_complete());
+    }
+
+    /// Is busy, and asks to end meanwhile, as Ctrl-C does.
+    struct Interrupting<'a> {
+        stop: &'a Stop,
+    }
+
+    impl Sink for Interrupting<'_> {
+        fn encode(&self, _: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+            Ok(vec![0])
+        }
+
+        fn send(&mut self, _: &[u8]) -> anyhow::Result<Answer> {
+            self.stop.request();
+            Ok(busy(Duration::from_secs(30)))
+        }
+    }
+
+    #[test]
+    fn an_end_while_the_receiver_is_busy_loses_nothing() {
+        let stop = Stop::default();
+        let delivery = delivery(&stop, PATIENT);
+        let sink = Box::new(Interrupting { stop: &stop });
+        let tick = Duration::from_secs(1);
+        delivery.run(vec![sink], tick, || {}).unwrap();
+        let tally = delivery.tally.into_inner();
+        assert_eq!((tally.unsent_spans, tally.lost_spans), (10, 0));
+        assert!(tally.report(1, PATIENT).is_complete());
     }
 
     #[test]

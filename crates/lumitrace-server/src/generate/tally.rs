@@ -14,6 +14,8 @@ pub(super) struct Tally {
     pub(super) rejected_spans: u64,
     /// Spans that were given up.
     pub(super) lost_spans: u64,
+    /// Spans that a busy receiver had sent away when the run was ended early.
+    pub(super) unsent_spans: u64,
     /// Requests that were answered with success.
     pub(super) requests: u64,
     /// Attempts that had to be repeated.
@@ -40,6 +42,7 @@ impl Tally {
             spans: self.accepted_spans,
             rejected_spans: self.rejected_spans,
             lost_spans: self.lost_spans,
+            unsent_spans: self.unsent_spans,
             requests: self.requests,
             retries: self.retries,
             bytes: self.bytes,
@@ -63,6 +66,8 @@ pub struct Report {
     pub rejected_spans: u64,
     /// Spans that were given up.
     pub lost_spans: u64,
+    /// Spans that a busy receiver had sent away when the run was ended early.
+    pub unsent_spans: u64,
     /// Requests that were answered with success.
     pub requests: u64,
     /// Attempts that had to be repeated.
@@ -120,6 +125,9 @@ impl fmt::Display for Report {
         }
         if self.lost_spans > 0 {
             writeln!(f, "spans lost       {}", self.lost_spans)?;
+        }
+        if self.unsent_spans > 0 {
+            writeln!(f, "spans not sent   {}", self.unsent_spans)?;
         }
         if let Some(reason) = &self.reason {
             writeln!(f, "latest trouble   {reason}")?;

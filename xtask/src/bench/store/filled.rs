@@ -65,10 +65,11 @@ impl Filled {
     pub(super) fn lookup(&self) -> anyhow::Result<Vec<Figure>> {
         let binary = workspace::binary("release", "lumitrace");
         let (server, _) = start(&binary, &self.folder)?;
-        let resident = resident_mib(server.pid())?;
         let spans = self.spans.to_string();
         let arguments = ["--ui", &server.ui, "--spans", &spans, "--searches", "3"];
         let report = program("lookup", &arguments).context("lookups over HTTP")?;
+        // After the questions: what is read when it is first needed counts, too.
+        let resident = resident_mib(server.pid())?;
         let among = format!("among {spans} spans, over HTTP, warm");
         let row = |what: &str, key: &str, part: &str, bar: f64| -> anyhow::Result<Figure> {
             let name = part.trim_end_matches("_ms");
@@ -86,9 +87,7 @@ impl Filled {
             row("trace by id", "trace_by_id", "p99_ms", 10.0)?,
             row(absent, "absent_id", "p99_ms", 2.0)?,
             Figure::alone(
-                &format!(
-                    "resident memory of the server that opened {spans} spans, indexes included"
-                ),
+                &format!("resident memory of the server with {spans} spans, after these"),
                 "MiB",
                 resident,
                 Some(Bar::Below(256.0)),
