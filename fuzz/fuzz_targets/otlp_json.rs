@@ -11,6 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
         let again = json::decode_traces(&json::encode_traces(&traces.resource_spans), &limits)
             .expect("what we encoded must decode");
         // Compared as text: NaN does not equal itself.
-        assert_eq!(format!("{:?}", again.resource_spans), format!("{:?}", traces.resource_spans));
+        assert_eq!(
+            format!("{:?}", again.resource_spans),
+            format!("{:?}", traces.resource_spans)
+        );
     }
 });

@@ -12,6 +12,9 @@ fuzz_target!(|bytes: &[u8]| {
         let again = protobuf::decode_traces(&encoded, &DecodeLimits::own_data())
             .expect("what we encoded must decode");
         // Compared as text: NaN does not equal itself.
-        assert_eq!(format!("{:?}", again.resource_spans), format!("{:?}", traces.resource_spans));
+        assert_eq!(
+            format!("{:?}", again.resource_spans),
+            format!("{:?}", traces.resource_spans)
+        );
     }
 });

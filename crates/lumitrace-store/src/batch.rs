@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{Event, KeyValue, Link, Resource, ResourceSpans, Scope, Span, Value};
-use lumitrace_wire::otlp::protobuf::{self, Origin, SpanHead, TracesIndex};
+use lumitrace_wire::otlp::protobuf::{self, TracesIndex};
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
 /// The spans of one request, as the bytes in which the log and the memtable keep them.
@@ -28,19 +28,22 @@ impl SpanBatch {
     /// # Errors
     /// See [`protobuf::index_traces`].
     pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
-        let index = protobuf::index_traces(&payload, limits)?;
+        let limits = DecodeLimits {
+            // What cannot be read back must not be logged.
+            max_depth: limits.max_depth.min(DecodeLimits::own_data().max_depth),
+            ..*limits
+        };
+        let index = protobuf::index_traces(&payload, &limits)?;
         Ok(Self { payload, index })
     }
 
     /// The batch of spans that came in another form; encodes them.
     pub fn from_resource_spans(resource_spans: Vec<ResourceSpans>) -> Self {
         let payload = Bytes::from(protobuf::encode_traces(&resource_spans));
-        // What was just encoded can only be too large to be indexed, and then also to be stored.
+        // What was just encoded can only be too large to be indexed, and then also to be stored, or
+        // nest deeper than anything that is read back.
         let index = protobuf::index_traces(&payload, &DecodeLimits::own_data());
-        Self {
-            payload,
-            index: index.unwrap_or_default(),
-        }
+        index.map_or_else(|_| Self::default(), |index| Self { payload, index })
     }
 
     /// How many spans it holds. Those without a valid trace and span id do not count.
@@ -60,9 +63,7 @@ impl SpanBatch {
 
     /// How much memory it takes, in bytes; about.
     pub fn memory_bytes(&self) -> usize {
-        self.payload.len()
-            + self.index.spans.len() * size_of::<SpanHead>()
-            + self.index.origins.len() * size_of::<Origin>()
+        self.payload.len() + self.index.memory_bytes()
     }
 }
 

@@ -42,6 +42,9 @@ mod engine;
 pub mod error;
 mod flush;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod ingest;
 mod log;

@@ -86,10 +86,10 @@ enum Record {
 
 /// What all records together say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Content {
+pub(crate) struct Content {
     /// By first sequence number; their ranges do not overlap.
-    blocks: Vec<BlockRecord>,
-    durable_seq: u64,
+    pub(crate) blocks: Vec<BlockRecord>,
+    pub(crate) durable_seq: u64,
 }
 
 impl Default for Content {
@@ -116,7 +116,7 @@ impl Content {
     }
 
     /// The shortest manifest that says the same.
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
         out.put_u32(VERSION);
@@ -318,7 +318,7 @@ fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> 
 }
 
 /// The version of the manifest.
-fn check_header(path: &Path, bytes: &[u8]) -> Result<u32, OpenError> {
+pub(crate) fn check_header(path: &Path, bytes: &[u8]) -> Result<u32, OpenError> {
     let mut fields = Fields::new(bytes);
     let mut header = || Some((fields.take(8)?, fields.u32()?, fields.u32()?));
     match header() {
@@ -338,7 +338,7 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<u32, OpenError> {
 }
 
 /// What the records in `bytes` say, and the length of the whole records.
-fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize), OpenError> {
+pub(crate) fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize), OpenError> {
     let mut content = Content::default();
     let mut offset = HEADER_BYTES;
     while offset < bytes.len() {
@@ -364,7 +364,7 @@ fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize), OpenError
         }
         match Record::decode(payload) {
             Some(record) => content.apply(record),
-            None => return damage("a record of an unknown kind"),
+            None => return damage("a record that no release writes"),
         }
         offset = end;
     }
@@ -416,7 +416,7 @@ impl Record {
                     .collect::<Option<_>>()
                     .map(Record::Removed)
             }
-            RECORD_DURABLE_SEQ => fields.u64().map(Record::DurableSeq),
+            RECORD_DURABLE_SEQ => fields.u64().filter(is_seq).map(Record::DurableSeq),
             _ => None,
         }
     }
@@ -445,7 +445,7 @@ impl BlockRecord {
     }
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
-        Some(Self {
+        let record = Self {
             id: BlockId {
                 first_seq: fields.u64()?,
                 end_seq: fields.u64()?,
@@ -457,8 +457,15 @@ impl BlockRecord {
             last_end_unix_nano: fields.u64()?,
             data_bytes: fields.u64()?,
             index_bytes: fields.u64()?,
-        })
+        };
+        let BlockId { first_seq, end_seq } = record.id;
+        (first_seq < end_seq && is_seq(&end_seq)).then_some(record)
     }
+}
+
+/// Whether a sequence number can have been given: there must be numbers left for more spans.
+fn is_seq(seq: &u64) -> bool {
+    *seq <= i64::MAX as u64
 }
 
 fn checksum(len: u32, payload: &[u8]) -> u32 {

@@ -37,8 +37,9 @@ impl Tally {
     }
 
     fn add(&mut self, other: Self) {
-        self.spans += other.spans;
-        self.errors += other.errors;
+        // Their sums are for people; those of a damaged index must not keep a store from opening.
+        self.spans = self.spans.saturating_add(other.spans);
+        self.errors = self.errors.saturating_add(other.errors);
         self.first_start_unix_nano = self.first_start_unix_nano.min(other.first_start_unix_nano);
         self.last_start_unix_nano = self.last_start_unix_nano.max(other.last_start_unix_nano);
     }

@@ -11,11 +11,12 @@ pub struct DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// No limits: for bytes that were accepted before and written down by us. They may expand
-    /// further than what was received, since our encoding can be shorter than the sender's.
+    /// For bytes that were accepted before and written down by us. They may expand further than
+    /// what was received, since our encoding can be shorter than the sender's. Only how deep they
+    /// nest is limited, to four times OpenTelemetry's limit: damage must not overflow the stack.
     pub const fn own_data() -> Self {
         Self {
-            max_depth: usize::MAX,
+            max_depth: 256,
             max_expansion: usize::MAX,
         }
     }

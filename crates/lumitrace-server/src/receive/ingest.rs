@@ -86,7 +86,10 @@ impl Receiver {
                 timeout: limits.body_timeout.0,
             },
             decode_limits: DecodeLimits {
-                max_depth: limits.max_value_depth,
+                // Nothing deeper could be read back.
+                max_depth: limits
+                    .max_value_depth
+                    .min(DecodeLimits::own_data().max_depth),
                 max_expansion: limits.max_expansion,
             },
             ui_url,

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -126,9 +127,22 @@ impl ChecksummedFile {
 
     /// What an error of a reader of this file stands for: the failure to read it, if there was
     /// one, and otherwise content that makes no sense.
-    pub(crate) fn error(&self, error: impl std::fmt::Display) -> ReadError {
+    fn error(&self, error: impl std::fmt::Display) -> ReadError {
         let failure = self.0.failure.lock().take();
         failure.unwrap_or_else(|| Corruption::new(&self.0.path, 0, error.to_string()).into())
+    }
+
+    /// What Parquet's reader makes of the file. It panics at some files that are none, though their
+    /// checksums fit; that, too, is damage, and must not end the thread that reads.
+    pub(crate) fn parsed<T, E: std::fmt::Display>(
+        &self,
+        parse: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, ReadError> {
+        // What a panic leaves half-done is only used again to be dropped.
+        match panic::catch_unwind(AssertUnwindSafe(parse)) {
+            Ok(parsed) => parsed.map_err(|error| self.error(error)),
+            Err(_) => Err(self.error("its content is none of Parquet")),
+        }
     }
 
     fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {

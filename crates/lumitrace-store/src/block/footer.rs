@@ -35,13 +35,12 @@ impl Footer {
         let options = ArrowReaderOptions::new()
             .with_page_index_policy(PageIndexPolicy::Required)
             .with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(file, options.clone())
-            .and_then(|loaded| {
-                let schema = with_dictionaries(loaded.schema(), keys);
-                let parquet = Arc::clone(loaded.metadata());
-                ArrowReaderMetadata::try_new(parquet, options.with_schema(schema))
-            })
-            .map_err(|error| file.error(error))?;
+        let metadata = file.parsed(|| {
+            let loaded = ArrowReaderMetadata::load(file, options.clone())?;
+            let schema = with_dictionaries(loaded.schema(), keys);
+            let parquet = Arc::clone(loaded.metadata());
+            ArrowReaderMetadata::try_new(parquet, options.with_schema(schema))
+        })?;
         let columns = metadata.schema().fields().iter();
         let attributes = columns.filter_map(|field| {
             let column = field.name().clone();

@@ -279,8 +279,11 @@ fn checked<'a>(
     start: u64,
 ) -> Result<&'a [u8], Corruption> {
     let range = header.bytes(section);
-    let inside = (range.start - start) as usize..(range.end - start) as usize;
-    match bytes.get(inside) {
+    let place = |offset: u64| offset.checked_sub(start).map(|place| place as usize);
+    let inside = place(range.start)
+        .zip(place(range.end))
+        .and_then(|(first, end)| bytes.get(first..end));
+    match inside {
         Some(bytes) if crc32c::crc32c(bytes) == header.crc(section) => Ok(bytes),
         _ => {
             let reason = "a section's checksum does not fit";

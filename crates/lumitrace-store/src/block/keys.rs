@@ -11,6 +11,10 @@ use crate::binary::{Fields, PutFields};
 /// Keys beyond these many are not told apart: somebody puts data into keys.
 const MAX_KEYS: usize = 4096;
 
+/// Larger counts are none: no block has that many spans or bytes. Sums of those of many blocks, and
+/// products with what is known of a column, do not overflow.
+const MAX_COUNT: u64 = 1 << 40;
+
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Key {
@@ -36,7 +40,7 @@ impl Key {
             0 => 0,
             column => self.spans[usize::from(column)],
         };
-        self.repeated + all - in_column
+        self.repeated + (all - in_column)
     }
 
     /// Whether some value of this key has one of these types.
@@ -115,9 +119,9 @@ impl Keys {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(bytes);
         let is_complete = fields.u8()? != 0;
-        let count = fields.varint()?;
+        let keys_count = fields.varint()?;
         let mut keys = BTreeMap::new();
-        for _ in 0..count {
+        for _ in 0..keys_count {
             let text = fields.text()?.to_owned();
             let mut key = Key {
                 column: fields.u8()?,
@@ -127,12 +131,13 @@ impl Keys {
             if usize::from(key.column) >= value_type::COUNT {
                 return None;
             }
-            for count in &mut key.spans {
-                *count = fields.varint()?;
+            let mut count = || fields.varint().filter(|count| *count <= MAX_COUNT);
+            for spans in &mut key.spans {
+                *spans = count()?;
             }
-            key.repeated = fields.varint()?;
-            key.value_bytes = fields.varint()?;
-            key.distinct = fields.varint()?;
+            key.repeated = count()?;
+            key.value_bytes = count()?;
+            key.distinct = count()?;
             keys.insert(text, key);
         }
         Some(Self { keys, is_complete })
@@ -285,6 +290,17 @@ mod tests {
             sum.get("epoch").unwrap().spans[usize::from(value_type::INT)],
             2
         );
+    }
+
+    #[test]
+    fn counts_that_no_block_can_have_are_refused() {
+        let mut keys = counted(&[&[("loss", ValueRef::Int(1))]]);
+        keys.keys
+            .values_mut()
+            .for_each(|key| key.repeated = MAX_COUNT);
+        assert_eq!(Keys::decode(&keys.encode()), Some(keys.clone()));
+        keys.keys.values_mut().for_each(|key| key.repeated += 1);
+        assert_eq!(Keys::decode(&keys.encode()), None);
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Planner {
         keys: &Keys,
         tables: &Tables,
     ) {
-        self.rows += rows;
+        self.rows = self.rows.saturating_add(rows);
         self.optional.0 |= optional.0;
         self.merged.get_or_insert_default().add(keys);
         self.tables.add(tables);
@@ -223,7 +223,7 @@ fn attribute_columns(keys: &Keys, rows: u64) -> Vec<AttributeColumn> {
             let (column_type, spans) = majority(key);
             let is_candidate = !text.is_empty()
                 && text.len() <= MAX_KEY_BYTES
-                && spans * 100 >= rows * least_percent(text, column_type)
+                && spans * 100 >= rows.saturating_mul(least_percent(text, column_type))
                 && spans > 0;
             let column = AttributeColumn {
                 key: text.clone(),
@@ -272,7 +272,7 @@ fn least_percent(key: &str, column_type: ColumnType) -> u64 {
 /// numbers, which are hardly longer than their places in it.
 fn is_selective(key: &Key, column_type: ColumnType) -> bool {
     let values: u64 = key.spans.iter().sum::<u64>().max(1);
-    let distinct_bytes = key.value_bytes / values * key.distinct;
+    let distinct_bytes = (key.value_bytes / values).saturating_mul(key.distinct);
     let is_number = matches!(column_type, ColumnType::Int | ColumnType::Double);
     let is_large = distinct_bytes > DICTIONARY_BYTES as u64;
     let rarely_repeats = key.distinct * 2 > values || key.distinct > MANY_VALUES;

@@ -99,7 +99,7 @@ impl Block {
         trace_id: TraceId,
         parts: SpanParts,
     ) -> Result<Vec<SpanRecord>, ReadError> {
-        let rows = self.index.trace_rows(trace_id)?;
+        let rows = self.trace_rows(trace_id)?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -114,7 +114,7 @@ impl Block {
         trace_id: TraceId,
         span_id: SpanId,
     ) -> Result<Vec<SpanRecord>, ReadError> {
-        let rows = self.index.trace_rows(trace_id)?;
+        let rows = self.trace_rows(trace_id)?;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -145,6 +145,7 @@ impl Block {
             Some(footer) => footer,
             None => {
                 let read = Footer::read(&self.data_file(), self.index.keys())?;
+                self.check_rows(&read)?;
                 self.footer.get_or_init(|| read)
             }
         };
@@ -152,6 +153,31 @@ impl Block {
             block: self,
             footer,
         })
+    }
+
+    /// Row groups that do not add up to the rows that the manifest knows are not those of the block.
+    fn check_rows(&self, footer: &Footer) -> Result<(), ReadError> {
+        let groups = footer.metadata.metadata().row_groups().iter();
+        let mut rows = groups.map(|group| u64::try_from(group.num_rows()).ok());
+        let rows = rows.try_fold(0_u64, |sum, rows| sum.checked_add(rows?));
+        if rows == Some(self.record.rows) {
+            return Ok(());
+        }
+        Err(self.malformed("it does not have as many rows as the manifest says"))
+    }
+
+    /// Rows that may be those of a trace, ascending and apart.
+    fn trace_rows(&self, trace_id: TraceId) -> Result<Vec<Range<usize>>, ReadError> {
+        let rows = self.index.trace_rows(trace_id)?;
+        let are_apart = rows.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        let are_inside = rows
+            .last()
+            .is_none_or(|last| last.end as u64 <= self.record.rows);
+        if are_apart && are_inside {
+            return Ok(rows);
+        }
+        let path = index_path(&self.dir, self.record.id);
+        Err(Corruption::new(&path, 0, "the rows of a trace are not rows of the block").into())
     }
 
     fn data_file(&self) -> ChecksummedFile {
@@ -300,13 +326,12 @@ impl<'a> BlockData<'a> {
             self.footer.metadata.clone(),
         );
         let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
-        let reader = builder
+        let builder = builder
             .with_projection(mask)
             .with_batch_size(batch_rows)
             .with_row_groups(row_groups)
-            .with_row_selection(selection)
-            .build()
-            .map_err(|error| file.error(error))?;
+            .with_row_selection(selection);
+        let reader = file.parsed(|| builder.build())?;
         Ok(Batches { file, reader })
     }
 
@@ -315,9 +340,12 @@ impl<'a> BlockData<'a> {
         let groups = self.metadata().row_groups();
         let bytes_of = |group: &RowGroupMetaData| -> i64 {
             let columns = leaves.iter().filter_map(|leaf| group.columns().get(*leaf));
-            columns.map(ColumnChunkMetaData::uncompressed_size).sum()
+            columns
+                .map(ColumnChunkMetaData::uncompressed_size)
+                .fold(0, i64::saturating_add)
         };
-        let bytes: i64 = groups.iter().map(bytes_of).sum();
+        // What the footer says of sizes is not checked: too large a number makes small batches.
+        let bytes = groups.iter().map(bytes_of).fold(0, i64::saturating_add);
         let row_bytes = bytes as usize / (self.block.record.rows as usize).max(1);
         BATCH_BYTES / row_bytes.max(1)
     }
@@ -395,10 +423,7 @@ pub(crate) struct Batches {
 impl Batches {
     /// The next batch; none after the last.
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, ReadError> {
-        self.reader
-            .next()
-            .transpose()
-            .map_err(|error| self.file.error(error))
+        self.file.parsed(|| self.reader.next().transpose())
     }
 }
 

@@ -177,8 +177,12 @@ impl<'a> SegmentReader<'a> {
             );
             return Err(Corruption::new(self.path, self.offset, reason).into());
         }
+        let Some(next_seq) = self.next_seq.checked_add(frame.span_count.into()) else {
+            let reason = "there are no sequence numbers after those of a frame";
+            return Err(Corruption::new(self.path, self.offset, reason).into());
+        };
         self.offset += frame.frame_bytes() as u64;
-        self.next_seq += u64::from(frame.span_count);
+        self.next_seq = next_seq;
         Ok(Some(frame))
     }
 

@@ -3,6 +3,7 @@
 mod attributes;
 mod damage;
 mod faults;
+mod fuzzed;
 mod model;
 mod power;
 mod retention;

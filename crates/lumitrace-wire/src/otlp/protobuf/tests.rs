@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use lumitrace_model::{Event, KeyValue, Link, Span, Status, Value};
 
-use super::view::{AttributeView, SpanView};
+use super::view::{AttributeView, SpanView, ValueView};
 use super::*;
 use crate::otlp::samples;
 use crate::{DecodeError, DecodeLimits};
@@ -185,6 +185,59 @@ fn a_resource_in_pieces_is_read_as_one() {
     let resource = decode_resource(index.origins[0].resource.bytes(&bytes)).unwrap();
     assert_eq!(resource.attributes.len(), 2);
     assert_eq!(decode(&bytes).unwrap().resource_spans[0].resource, resource);
+}
+
+#[test]
+fn a_resource_in_pieces_takes_its_memory_once_however_many_scopes_share_it() {
+    let field = |number: u32, inner: &[u8]| {
+        let mut writer = crate::proto::Writer::default();
+        writer.bytes_always(number, inner);
+        writer.into_bytes()
+    };
+    let span = [field(1, &[1; 16]), field(2, &[1; 8])].concat();
+    let scope_spans = field(2, &field(2, &span));
+    let piece = field(
+        1,
+        &encode_attributes(&[KeyValue::new("key", "x".repeat(5_000))]),
+    );
+    let resource_spans = [piece.clone(), piece, scope_spans.repeat(1_000)].concat();
+    let bytes = field(1, &resource_spans);
+    let index = index_traces(&bytes, &DecodeLimits::default()).unwrap();
+    assert_eq!((index.spans.len(), index.origins.len()), (1_000, 1_000));
+    assert!(index.memory_bytes() <= 5 * bytes.len());
+    let parts = index.origins.iter().map(|origin| &origin.resource);
+    let addresses: std::collections::HashSet<_> =
+        parts.map(|part| part.bytes(&bytes).as_ptr()).collect();
+    assert_eq!(addresses.len(), 1);
+}
+
+#[test]
+fn a_map_with_an_unknown_field_behind_it_is_a_map() {
+    let traces = {
+        let mut traces = samples::one_span();
+        let map = Value::Map(vec![KeyValue::new("key", 1)]);
+        traces[0].scope_spans[0].spans[0].attributes = vec![KeyValue::new("map", map)];
+        encode_traces(&traces)
+    };
+    let head = &index_traces(&traces, &DecodeLimits::default())
+        .unwrap()
+        .spans[0];
+    // The attribute of the span once more, with an unknown field at the end of its value.
+    let attribute = encode_attributes(&[KeyValue::new("map", Value::Map(Vec::new()))]);
+    let mut message = head.message(&traces).to_vec();
+    let mut value = attribute[2..].to_vec();
+    let value_len = value.len();
+    // Key and value are the fields 1 and 2 of the attribute; the value is its end.
+    value.extend([0x78, 1]);
+    value[6] += 2;
+    message.extend([0x4a, value_len as u8 + 2]);
+    message.extend(value);
+    let view = SpanView::new(&message);
+    let ValueView::Nested(nested) = view.attributes().last().unwrap().value else {
+        panic!("no nested value");
+    };
+    assert!(nested.is_map());
+    assert_eq!(nested.to_value(), Value::Map(Vec::new()));
 }
 
 #[test]

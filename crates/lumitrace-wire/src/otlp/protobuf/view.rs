@@ -246,9 +246,7 @@ impl<'a> NestedView<'a> {
 
     /// Whether it is a map rather than an array.
     pub fn is_map(&self) -> bool {
-        fields(self.message)
-            .last()
-            .is_some_and(|field| field.number == 6)
+        self.list().is_some_and(|field| field.number == 6)
     }
 
     /// Whether a text anywhere in it is one for which `is_wanted` says yes. Keys are not asked.
@@ -260,11 +258,16 @@ impl<'a> NestedView<'a> {
         })
     }
 
+    /// The field that counts; there may be unknown ones behind it.
+    fn list(&self) -> Option<Field<'a>> {
+        fields(self.message)
+            .filter(|field| matches!(field.number, 5 | 6))
+            .last()
+    }
+
     /// The elements of the array, or the values of the map.
     fn values(&self) -> impl Iterator<Item = ValueView<'a>> + use<'a> {
-        let list = fields(self.message)
-            .filter(|field| matches!(field.number, 5 | 6))
-            .last();
+        let list = self.list();
         let is_map = list.is_some_and(|field| field.number == 6);
         let list = list
             .and_then(|field| field.bytes().ok())
