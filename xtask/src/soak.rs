@@ -36,7 +36,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let kills = options.kills.to_string();
     let rows = [
         row(
-            &format!("{seeds} seeds of simulated work, {} power cuts", options.seeds * 9),
+            &format!(
+                "{seeds} seeds of simulated work, {} power cuts",
+                options.seeds * 9
+            ),
             "lumitrace-store",
             "simulated",
             ("SIMULATION_SEEDS", &seeds),
@@ -74,7 +77,9 @@ fn row(what: &str, package: &str, test: &str, size: (&str, &str)) -> anyhow::Res
 fn write(table: &str) -> anyhow::Result<()> {
     let path = workspace::root().join(REPORT);
     let text = fs::read_to_string(&path).with_context(|| format!("could not read {REPORT}"))?;
-    let (before, rest) = text.split_once(BEGIN).context("the report lost its marks")?;
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .context("the report lost its marks")?;
     let (_, after) = rest.split_once(END).context("the report lost its marks")?;
     fs::write(&path, format!("{before}{BEGIN}\n{table}{END}{after}"))
         .with_context(|| format!("could not write {REPORT}"))

@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     for first in (0..arguments.spans).step_by(BATCH_SPANS as usize) {
         let numbers = first..(first + BATCH_SPANS).min(arguments.spans);
         let spans = numbers.map(|number| span(number, step)).collect();
-        store.append(batch(spans)).wait()?;
+        store.append(batch(spans)?).wait()?;
     }
     store.flush()?;
     settle(&store)?;
@@ -91,9 +91,9 @@ fn span(number: u64, step_nano: u64) -> Span {
     }
 }
 
-fn batch(spans: Vec<Span>) -> SpanBatch {
+fn batch(spans: Vec<Span>) -> anyhow::Result<SpanBatch> {
     let service = KeyValue::new(names::SERVICE_NAME, "sequence-training");
-    SpanBatch::from_resource_spans(vec![ResourceSpans {
+    Ok(SpanBatch::from_resource_spans(&[ResourceSpans {
         resource: Resource {
             attributes: vec![service],
             ..Resource::default()
@@ -107,7 +107,7 @@ fn batch(spans: Vec<Span>) -> SpanBatch {
             ..ScopeSpans::default()
         }],
         ..ResourceSpans::default()
-    }])
+    }])?)
 }
 
 /// Waits until compaction has come to rest: nothing has changed for three seconds.

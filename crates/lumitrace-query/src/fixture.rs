@@ -164,9 +164,9 @@ pub(crate) fn store() -> (tempfile::TempDir, Store) {
 
 /// Stores these spans, each with its own resource.
 pub(crate) fn append(store: &Store, spans: impl IntoIterator<Item = SpanBuilder>) {
-    let spans = spans.into_iter().map(SpanBuilder::resource_spans).collect();
+    let spans: Vec<_> = spans.into_iter().map(SpanBuilder::resource_spans).collect();
     store
-        .append(SpanBatch::from_resource_spans(spans))
+        .append(SpanBatch::from_resource_spans(&spans).unwrap())
         .wait()
         .unwrap();
 }

@@ -38,12 +38,12 @@ impl SpanBatch {
     }
 
     /// The batch of spans that came in another form; encodes them.
-    pub fn from_resource_spans(resource_spans: Vec<ResourceSpans>) -> Self {
-        let payload = Bytes::from(protobuf::encode_traces(&resource_spans));
-        // What was just encoded can only be too large to be indexed, and then also to be stored, or
-        // nest deeper than anything that is read back.
-        let index = protobuf::index_traces(&payload, &DecodeLimits::own_data());
-        index.map_or_else(|_| Self::default(), |index| Self { payload, index })
+    ///
+    /// # Errors
+    /// They take 4 GiB or more, or nest deeper than anything that is read back.
+    pub fn from_resource_spans(resource_spans: &[ResourceSpans]) -> Result<Self, DecodeError> {
+        let payload = Bytes::from(protobuf::encode_traces(resource_spans));
+        Self::from_payload(payload, &DecodeLimits::own_data())
     }
 
     /// How many spans it holds. Those without a valid trace and span id do not count.
@@ -185,6 +185,6 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn batch(spans: Vec<Span>) -> SpanBatch {
-        SpanBatch::from_resource_spans(resource_spans(spans))
+        SpanBatch::from_resource_spans(&resource_spans(spans)).unwrap()
     }
 }

@@ -27,7 +27,7 @@
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
 //!
 //! let store = Store::open(StoreOptions::new("lumitrace-data"))?;
-//! let batch = SpanBatch::from_resource_spans(vec![/* spans, by resource and scope */]);
+//! let batch = SpanBatch::from_resource_spans(&[/* spans, by resource and scope */])?;
 //! store.append(batch).wait()?; // durable and searchable from here on
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

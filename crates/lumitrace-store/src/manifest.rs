@@ -102,6 +102,20 @@ impl Default for Content {
 }
 
 impl Content {
+    /// Whether a block of it has spans in common with that of `record`, but would still count: both
+    /// would answer for them.
+    fn conflicts_with(&self, record: &Record) -> bool {
+        let Record::Block(block) = record else {
+            return false;
+        };
+        let conflicts = |other: &BlockRecord| {
+            let overlap =
+                other.id.first_seq < block.id.end_seq && block.id.first_seq < other.id.end_seq;
+            overlap && !block.id.contains(other.id)
+        };
+        self.blocks.iter().any(conflicts)
+    }
+
     fn apply(&mut self, record: Record) {
         match record {
             Record::Block(block) => {
@@ -363,6 +377,9 @@ pub(crate) fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize)
             return damage("a record's checksum does not fit");
         }
         match Record::decode(payload) {
+            Some(record) if content.conflicts_with(&record) => {
+                return damage("a block holds some, but not all, of the spans of another");
+            }
             Some(record) => content.apply(record),
             None => return damage("a record that no release writes"),
         }

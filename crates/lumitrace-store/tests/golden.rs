@@ -165,7 +165,7 @@ fn write_the_golden_folder_of_the_newest_version() {
     );
     let store = Store::open(StoreOptions::new(&dir)).unwrap();
     for trace in [1, 2] {
-        let batch = SpanBatch::from_resource_spans(resource_spans(trace));
+        let batch = SpanBatch::from_resource_spans(&resource_spans(trace)).unwrap();
         store.append(batch).wait().unwrap();
         if trace == 1 {
             store.flush().unwrap();

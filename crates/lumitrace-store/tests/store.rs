@@ -1,5 +1,10 @@
 //! The store as its users see it: stored, found, told, counted.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -23,7 +28,7 @@ fn span(trace: u8, number: u64, name: &'static str) -> Span {
 
 fn batch(service: &'static str, spans: Vec<Span>) -> SpanBatch {
     let attributes = vec![KeyValue::new("service.name", service)];
-    SpanBatch::from_resource_spans(vec![ResourceSpans {
+    SpanBatch::from_resource_spans(&[ResourceSpans {
         resource: Resource {
             attributes,
             ..Resource::default()
@@ -34,6 +39,7 @@ fn batch(service: &'static str, spans: Vec<Span>) -> SpanBatch {
         }],
         ..ResourceSpans::default()
     }])
+    .unwrap()
 }
 
 #[test]

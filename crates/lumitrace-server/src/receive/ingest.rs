@@ -192,7 +192,7 @@ fn read_batch(
             }
             Ok(SpanBatch::from_payload(bytes, limits).map(Batch::of_protobuf))
         }
-        Format::Json => Ok(decode_json(&bytes, limits, reservation)?.map(Batch::of_json)),
+        Format::Json => Ok(decode_json(&bytes, limits, reservation)?.and_then(Batch::of_json)),
     }
 }
 
@@ -213,12 +213,12 @@ impl Batch {
         }
     }
 
-    fn of_json(decoded: DecodedTraces) -> Self {
-        Self {
-            spans: SpanBatch::from_resource_spans(decoded.resource_spans),
+    fn of_json(decoded: DecodedTraces) -> Result<Self, DecodeError> {
+        Ok(Self {
+            spans: SpanBatch::from_resource_spans(&decoded.resource_spans)?,
             rejected_spans: decoded.rejected_spans,
             rejection: decoded.rejection,
-        }
+        })
     }
 }
 
@@ -374,10 +374,11 @@ mod tests {
             spans: vec![span; 1000],
             ..ScopeSpans::default()
         }];
-        let batch = SpanBatch::from_resource_spans(vec![ResourceSpans {
+        let batch = SpanBatch::from_resource_spans(&[ResourceSpans {
             scope_spans,
             ..ResourceSpans::default()
-        }]);
+        }])
+        .unwrap();
         let index_bytes = batch.memory_bytes() - batch.payload_bytes();
         assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
     }

@@ -307,7 +307,7 @@ fn memory_is_bounded_by_what_spans_share_too() {
     resource_spans[0].schema_url = "u".repeat(500_000).into();
     let large = KeyValue::new("large", "x".repeat(1_000_000));
     resource_spans[0].resource.attributes.push(large);
-    let batch = SpanBatch::from_resource_spans(resource_spans);
+    let batch = SpanBatch::from_resource_spans(&resource_spans).unwrap();
     store.append(batch).wait().unwrap();
     let bytes = store.stats().memtable_bytes;
     assert!((1_500_000..1_510_000).contains(&bytes), "once: {bytes}");

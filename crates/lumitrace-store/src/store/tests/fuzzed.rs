@@ -246,6 +246,20 @@ fn a_manifest_that_leaves_no_number_for_another_span_is_damaged() {
 }
 
 #[test]
+fn a_block_inside_of_another_that_counts_is_damage_of_the_manifest() {
+    let mut manifest = golden("v1", "MANIFEST");
+    // After the header the only record; its range ends at 4, that of its repetition at 3.
+    let mut inside = manifest[16..].to_vec();
+    inside[17] = 3;
+    let offset = manifest.len();
+    manifest.extend(inside);
+    checksums::fit_manifest(&mut manifest);
+    let error = read_manifest(&manifest).unwrap_err().to_string();
+    let expected = format!("MANIFEST is damaged at byte {offset}");
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
 fn golden_files_are_read_whole_and_their_checksums_fit_already() {
     for version in VERSIONS {
         let dir = tempfile::tempdir().unwrap();

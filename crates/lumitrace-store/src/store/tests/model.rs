@@ -392,7 +392,7 @@ impl Run {
 
     fn append(&mut self, resource_spans: Vec<ResourceSpans>) {
         self.sent.push(resource_spans.clone());
-        let batch = SpanBatch::from_resource_spans(resource_spans.clone());
+        let batch = SpanBatch::from_resource_spans(&resource_spans).unwrap();
         let receipt = self.store.append(batch).wait().unwrap();
         let records = records_of(resource_spans, receipt.first_seq);
         assert_eq!(receipt.span_count, records.len());
@@ -453,7 +453,7 @@ proptest! {
             let scopes = batch.iter_mut().flat_map(|resource| &mut resource.scope_spans);
             scopes.flat_map(|scope| &mut scope.spans).for_each(|span| span.pending = true);
             for store in [&memory, &blocks] {
-                store.append(SpanBatch::from_resource_spans(batch.clone())).wait().unwrap();
+                store.append(SpanBatch::from_resource_spans(&batch).unwrap()).wait().unwrap();
             }
         }
         blocks.flush().unwrap();
