@@ -4,6 +4,7 @@ mod run;
 
 use crate::config::{Config, FILE_NAME, Layers, Setting, settings};
 use crate::generate;
+use crate::store_tools::{self, Outcome};
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ Examples:
   lumitrace serve --listen-ui 0.0.0.0:16686   let other machines see the web interface
   lumitrace config show                    print every setting, as it comes out
   lumitrace generate                       send it traffic to look at
+  lumitrace store export --to spans.parquet   take what is kept elsewhere
 
 Point a program at the server:
   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318";
@@ -57,11 +59,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("generate", matches)) => generate::Arguments::from_arg_matches(matches)
             .context("cannot read the arguments")
             .and_then(|arguments| run::generate(&arguments)),
+        Some(("store", matches)) => match matches.subcommand() {
+            Some((name, matches)) => {
+                let outcome = configure(matches)
+                    .and_then(|config| run::store_tool(name, matches, &config.data_dir));
+                return exit_code(outcome);
+            }
+            None => Ok(()),
+        },
         Some(("version", _)) => run::version(),
         _ => Ok(()),
     };
+    exit_code(outcome.map(|()| Outcome::Done))
+}
+
+fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(outcome) => outcome.into(),
         Err(error) => {
             // Standard error may be closed; there is nowhere left to say so.
             let _ = std::io::Write::write_fmt(
@@ -117,22 +131,37 @@ fn command() -> Command {
                 ),
         )
         .subcommand(generate::command())
+        .subcommand(store_tools::command(with_data_dir))
         .subcommand(Command::new("version").about("Print the version"))
 }
 
 /// Gives `command` a flag for every setting.
 fn with_settings(command: Command) -> Command {
-    let file = Arg::new("config")
+    settings()
+        .iter()
+        .fold(command.arg(config_file()), |command, setting| {
+            command.arg(flag(setting))
+        })
+}
+
+/// Gives `command` the flags that say which folder it is about.
+fn with_data_dir(command: Command) -> Command {
+    let data_dir = settings()
+        .into_iter()
+        .filter(|setting| setting.key == "data_dir");
+    data_dir.fold(command.arg(config_file()), |command, setting| {
+        command.arg(flag(&setting))
+    })
+}
+
+fn config_file() -> Arg {
+    Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .env("LUMITRACE_CONFIG")
-        .help("Configuration file in YAML");
-    settings()
-        .iter()
-        .fold(command.arg(file), |command, setting| {
-            command.arg(flag(setting))
-        })
+        .help_heading("Settings")
+        .help("Configuration file in YAML")
 }
 
 fn flag(setting: &Setting) -> Arg {
@@ -149,7 +178,8 @@ fn configure(matches: &ArgMatches) -> anyhow::Result<Config> {
     let flags: Vec<(String, String)> = settings()
         .iter()
         .filter_map(|setting| {
-            let text = matches.get_one::<String>(&setting.key)?;
+            // Not every subcommand has a flag for every setting.
+            let text = matches.try_get_one::<String>(&setting.key).ok()??;
             Some((setting.key.clone(), text.clone()))
         })
         .collect();

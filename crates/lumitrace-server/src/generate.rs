@@ -7,38 +7,28 @@
 //!
 //! Modules in reading order: [`arguments`] (what is wanted), [`shape`] with [`shape::benchmark`]
 //! (what traces look like), `random` and `trace_builder` (what shapes are made with), [`traffic`]
-//! (how many traces, when, and in which batches), `destination` and `sink` (where they go), `rate`,
-//! [`stop`], `delivery` (sending them), [`tally`] (what became of them), `progress`.
+//! (how many traces, when, and in which batches). How they go to a receiver is in [`crate::send`].
 
 pub mod arguments;
-mod delivery;
-mod destination;
-mod progress;
 mod random;
-mod rate;
 pub mod shape;
-mod sink;
-pub mod stop;
-pub mod tally;
 mod trace_builder;
 pub mod traffic;
 
 pub use arguments::Arguments;
-pub use destination::Protocol;
-pub use stop::Stop;
-pub use tally::Report;
-
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use clap::{Args, Command};
 use parking_lot::Mutex;
 
-use delivery::Delivery;
-use destination::Destination;
-use progress::Progress;
-use rate::Rate;
-use sink::Transport;
+use crate::progress::{Progress, Unit};
+use crate::send::delivery::Delivery;
+use crate::send::destination::Destination;
+use crate::send::rate::Rate;
+use crate::send::sink::{self, Transport};
+use crate::send::tally::{Report, Tally};
+use crate::stop::Stop;
 use traffic::{Total, Traffic};
 
 /// The subcommand and its help.
@@ -67,6 +57,7 @@ pub fn run(arguments: &Arguments, stop: &Stop) -> anyhow::Result<Report> {
     let traffic = Traffic::new(arguments.content(), total, times, batch_spans);
     let sinks = sink::open(&destination, &transport, arguments.connections.into())?;
     let mut progress = Progress::new(
+        Unit::Spans,
         match total {
             Total::Spans(spans) => Some(spans),
             Total::Traces(_) | Total::Endless => None,
@@ -74,7 +65,7 @@ pub fn run(arguments: &Arguments, stop: &Stop) -> anyhow::Result<Report> {
         arguments.quiet,
     );
     let delivery = Delivery {
-        traffic: Mutex::new(traffic),
+        batches: Mutex::new(traffic),
         rate: Mutex::new(Rate::new(arguments.rate as f64)),
         tally: Mutex::default(),
         stop,
@@ -89,12 +80,13 @@ pub fn run(arguments: &Arguments, stop: &Stop) -> anyhow::Result<Report> {
         if is_over() {
             stop.request();
         }
-        progress.show(&delivery.tally.lock());
+        let tally = Tally::clone(&delivery.tally.lock());
+        progress.show(tally.settled_spans(), &tally.trouble());
     });
     let elapsed = delivery.started.elapsed();
     progress.finish();
     outcome.with_context(|| format!("cannot send to {destination}"))?;
-    let traces = delivery.traffic.lock().traces();
+    let traces = delivery.batches.lock().traces();
     let report = delivery.tally.lock().report(traces, elapsed);
     Ok(report)
 }

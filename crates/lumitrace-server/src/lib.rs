@@ -10,7 +10,9 @@
 //! [`serve`] puts everything together, [`listen`] accepts connections, [`receive`] takes OTLP in,
 //! [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
-//! how it goes, and [`doctor`] finds out why it does not. [`generate`] makes traffic to measure with.
+//! how it goes, and [`doctor`] finds out why it does not. Apart from the server, [`generate`] makes
+//! traffic to measure with, and [`store_tools`] looks after a folder; they share [`send`], [`stop`],
+//! `trace_file` and `progress`.
 
 pub mod admit;
 pub mod api;
@@ -22,6 +24,11 @@ pub mod listen;
 pub mod live;
 pub mod metrics;
 pub mod ops;
+mod progress;
 pub mod receive;
+pub mod send;
 pub mod serve;
+pub mod stop;
+pub mod store_tools;
+mod trace_file;
 pub mod ui;

@@ -91,6 +91,11 @@ impl SpanRecord {
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
     }
+
+    /// How much memory it takes by itself, without resource and scope, in bytes; about.
+    pub fn memory_bytes(&self) -> usize {
+        memory_bytes(self)
+    }
 }
 
 /// About how much memory a record takes by itself, in bytes.

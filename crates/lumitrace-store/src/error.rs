@@ -39,6 +39,12 @@ pub enum OpenError {
         /// The process that has it, if it said so.
         pid: Option<u32>,
     },
+    /// There is no store where one is to be looked at.
+    #[error("there is no store in {}; name the folder of one, see data_dir", dir.display())]
+    NoStore {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The folder was written by a newer release.
     #[error(
         "{} has format version {found}, this release reads up to {supported}; use a newer release",
@@ -53,7 +59,9 @@ pub enum OpenError {
         supported: u32,
     },
     /// A file is damaged where a crash cannot have done it.
-    #[error("{0}; restore it from a copy, or move the store's folder away and start anew")]
+    #[error(
+        "{0}; restore it from a copy, or run `lumitrace store repair`, which sets aside what is damaged"
+    )]
     Corrupt(#[from] Corruption),
     /// The operating system refused.
     #[error("could not {action} {}: {source}", path.display())]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::block::layout::Planner;
 use crate::block::row::sort_key_of_head;
 use crate::block::writer::{WriteOptions, remove_files};
 use crate::block::{Block, BlockWriter};
-use crate::disk::retryable_refusal;
+use crate::disk::{Disk, retryable_refusal};
 use crate::engine::Engine;
 use crate::error::FlushError;
 use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
@@ -247,30 +248,37 @@ fn write_block(
     memtable: &Memtable,
 ) -> Result<Arc<Block>, FlushProblem> {
     sync_log(engine)?;
-    let mut spans = memtable.spans();
-    spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
-    let write = || {
-        let disk = Arc::clone(&engine.disk);
-        let rows = engine.options.row_group_rows;
-        let mut planner = Planner::default();
-        spans.iter().for_each(|span| planner.add(&span.into()));
-        let options = WriteOptions {
-            row_group_rows: rows,
-            compression_level: COMPRESSION_LEVEL,
-        };
-        let plan = planner.finish();
-        let mut writer = BlockWriter::create(disk, &engine.blocks_dir, id, plan, options)?;
-        spans
-            .iter()
-            .try_for_each(|span| writer.push(&span.into()))?;
-        writer.finish()
-    };
-    let record = write().map_err(|error| {
+    let (disk, dir) = (Arc::clone(&engine.disk), &engine.blocks_dir);
+    let rows = engine.options.row_group_rows;
+    let record = write_memtable(disk, dir, rows, id, memtable).map_err(|error| {
         // Space matters most when there is none.
         let _ = remove_files(&*engine.disk, &engine.blocks_dir, id);
         FlushProblem::of_io(&format!("block {id}"), &error)
     })?;
     commit_block(engine, record)
+}
+
+/// Writes a memtable into `dir` as a block, which does not count yet.
+pub(crate) fn write_memtable(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    row_group_rows: usize,
+    id: BlockId,
+    memtable: &Memtable,
+) -> io::Result<BlockRecord> {
+    let mut spans = memtable.spans();
+    spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
+    let mut planner = Planner::default();
+    spans.iter().for_each(|span| planner.add(&span.into()));
+    let options = WriteOptions {
+        row_group_rows,
+        compression_level: COMPRESSION_LEVEL,
+    };
+    let mut writer = BlockWriter::create(disk, dir, id, planner.finish(), options)?;
+    spans
+        .iter()
+        .try_for_each(|span| writer.push(&span.into()))?;
+    writer.finish()
 }
 
 /// Makes sure that the log reaches as far on the disk as a block that is about to be written:

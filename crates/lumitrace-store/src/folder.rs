@@ -1,11 +1,12 @@
 //! The store's folder: where each file is, and the lock that lets in one process at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::error::{OpenError, io_error};
+use crate::inspect::InUse;
 
 /// Paths in the store's folder.
 #[derive(Debug, Clone)]
@@ -25,6 +26,55 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The folder of a store that was there before.
+    pub(crate) fn existing(dir: &Path) -> Result<Self, OpenError> {
+        let folder = Self {
+            dir: dir.to_owned(),
+        };
+        if folder.manifest().is_file() || folder.log_dir().is_dir() || folder.blocks_dir().is_dir()
+        {
+            return Ok(folder);
+        }
+        Err(OpenError::NoStore {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Where a repair puts what it sets aside.
+    pub(crate) fn damaged_dir(&self) -> PathBuf {
+        self.dir.join("damaged")
+    }
+
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.dir.join("LOCK")
+    }
+
+    /// Who has the folder open, if somebody has. Changes nothing.
+    pub(crate) fn in_use(&self) -> Result<Option<InUse>, OpenError> {
+        match self.lock_shared()? {
+            Err(in_use) => Ok(Some(in_use)),
+            Ok(_lock) => Ok(None),
+        }
+    }
+
+    /// Keeps everybody from opening the folder until the returned file is closed, if nobody has
+    /// opened it yet. There is no file where it was never opened. Changes nothing.
+    pub(crate) fn lock_shared(&self) -> Result<Result<Option<File>, InUse>, OpenError> {
+        let path = self.lock_file();
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Ok(None)),
+            Err(error) => return Err(io_error("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Ok(Some(file))),
+            Err(TryLockError::WouldBlock) => Ok(Err(InUse {
+                pid: pid_in(&mut file),
+            })),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+        }
+    }
+
     pub(crate) fn manifest(&self) -> PathBuf {
         self.dir.join("MANIFEST")
     }
@@ -39,7 +89,7 @@ impl Folder {
 
     /// Locks the folder for this process until the returned file is closed.
     pub(crate) fn lock(&self) -> Result<File, OpenError> {
-        let path = self.dir.join("LOCK");
+        let path = self.lock_file();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -50,12 +100,9 @@ impl Folder {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // Without a readable pid the message is vaguer, but the refusal stands.
-                let _ = file.read_to_string(&mut text);
                 return Err(OpenError::Locked {
                     dir: self.dir.clone(),
-                    pid: text.trim().parse().ok(),
+                    pid: pid_in(&mut file),
                 });
             }
             Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
@@ -72,6 +119,13 @@ impl Folder {
         }
         Ok(file)
     }
+}
+
+/// The process that the lock names, if it can be read: without it messages are vaguer.
+fn pid_in(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]

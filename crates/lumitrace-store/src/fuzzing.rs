@@ -294,7 +294,9 @@ fn expect_damage(error: &OpenError) {
         OpenError::NewerVersion {
             found, supported, ..
         } => assert!(found > supported),
-        OpenError::Io { .. } | OpenError::Locked { .. } => panic!("{error}"),
+        OpenError::Io { .. } | OpenError::Locked { .. } | OpenError::NoStore { .. } => {
+            panic!("{error}")
+        }
     }
 }
 

@@ -19,6 +19,10 @@
 //! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`store`]: the handle to it; [`stats`] and `summary`: what it tells about itself and its content.
+//! 8. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
+//!    damaged, and [`repair`] puts it aside; [`compact`] merges
+//!    blocks into few; [`span_file`] is what is exported
+//!    and imported; `found_block` reads blocks that no manifest names.
 //!
 //! Beneath them are [`error`], `folder`, `disk` and `binary`. Every byte on disk is described in
 //! `docs/formats/store.md`.
@@ -36,25 +40,31 @@ pub mod append;
 pub mod batch;
 mod binary;
 mod block;
+pub mod check;
+pub mod compact;
 mod compaction;
 mod disk;
 mod engine;
 pub mod error;
 mod flush;
 mod folder;
+mod found_block;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
 mod ingest;
+pub mod inspect;
 mod log;
 mod manifest;
 mod memtable;
 pub mod options;
 mod recovery;
+pub mod repair;
 mod replay;
 pub mod retention;
 pub mod scan;
+pub mod span_file;
 pub mod stats;
 pub mod store;
 pub mod stored;

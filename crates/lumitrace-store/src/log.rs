@@ -2,10 +2,12 @@
 //!
 //! In reading order: [`frame`] is one batch in the log, [`segment`] a file of frames, [`queue`]
 //! where batches wait, [`writer`] the thread that writes them, [`recovery`] what reads them back
-//! when the store is opened. The bytes are described in `docs/formats/store.md`.
+//! when the store is opened,
+//! [`survey`] what reads them for people. The bytes are described in `docs/formats/store.md`.
 
 pub(crate) mod frame;
 pub(crate) mod queue;
 pub(crate) mod recovery;
 pub(crate) mod segment;
+pub(crate) mod survey;
 pub(crate) mod writer;

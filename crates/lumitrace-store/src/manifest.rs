@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lumitrace_model::Span;
+
 use crate::binary::{Fields, PutFields};
 use crate::disk::{Disk, create_anew, rename_durably, retryable_refusal};
 use crate::error::{Corruption, OpenError, io_error};
@@ -321,6 +323,53 @@ impl Manifest {
     }
 }
 
+/// What a manifest says.
+#[derive(Debug, Clone)]
+pub(crate) struct ManifestContent {
+    pub(crate) version: u32,
+    /// By first sequence number.
+    pub(crate) blocks: Vec<BlockRecord>,
+    /// Every span before this sequence number is, or was, in a block.
+    pub(crate) durable_seq: u64,
+    /// Length of the whole records.
+    pub(crate) bytes: u64,
+    /// Where an unfinished record begins, if the file ends in one.
+    pub(crate) torn_at: Option<u64>,
+}
+
+/// Reads the manifest at `path` without changing anything. A folder that has none yet is empty.
+pub(crate) fn read(path: &Path) -> Result<ManifestContent, OpenError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default().encode(),
+        Err(error) => return Err(io_error("read", path)(error)),
+    };
+    let version = check_header(path, &bytes)?;
+    let (content, len) = read_records(path, &bytes)?;
+    Ok(ManifestContent {
+        version,
+        blocks: content.blocks,
+        durable_seq: content.durable_seq,
+        bytes: len as u64,
+        torn_at: (len < bytes.len()).then_some(len as u64),
+    })
+}
+
+/// Puts a manifest at `path` that says this, in the place of the one that may be there.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    path: &Path,
+    blocks: &[BlockRecord],
+    durable_seq: u64,
+) -> io::Result<()> {
+    let mut content = Content::default();
+    content.apply(Record::DurableSeq(durable_seq));
+    for block in blocks {
+        content.apply(Record::Block(*block));
+    }
+    replace_file(disk, path, &content.encode()).map(|_| ())
+}
+
 /// Writes `bytes` to a new file and puts it at `path`, durably and at once.
 fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
     let temporary = path.with_extension("tmp");
@@ -440,6 +489,15 @@ impl Record {
 }
 
 impl BlockRecord {
+    /// Widens the times by those of a span.
+    pub(crate) fn include(&mut self, span: &Span) {
+        let (start, end) = (span.start_unix_nano, span.end_unix_nano);
+        self.first_start_unix_nano = self.first_start_unix_nano.min(start);
+        self.last_start_unix_nano = self.last_start_unix_nano.max(start);
+        self.first_end_unix_nano = self.first_end_unix_nano.min(end);
+        self.last_end_unix_nano = self.last_end_unix_nano.max(end);
+    }
+
     /// Size of its files.
     pub(crate) fn bytes(&self) -> u64 {
         self.data_bytes + self.index_bytes

@@ -225,6 +225,11 @@ impl Store {
         walk::scan(&sources.memtables(), &blocks, request, visit)
     }
 
+    /// What its threads share.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.handle.engine
+    }
+
     /// The sequence number after the last: every span with a lower one is searchable.
     ///
     /// Together with [`ScanRequest::seqs`] it divides what a scan reads from what

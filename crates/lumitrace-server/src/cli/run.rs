@@ -2,12 +2,16 @@
 
 use crate::config::{Config, Log, LogFormat};
 use crate::doctor;
-use crate::generate::{self, Stop};
+use crate::generate;
 use crate::serve::{Server, write_ready_file};
+use crate::stop::Stop;
+use crate::store_tools::{self, Outcome};
 use anyhow::Context;
+use clap::ArgMatches;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -55,24 +59,7 @@ pub(super) fn doctor(config: &Config, python: &str) -> anyhow::Result<()> {
 
 /// `lumitrace generate`: runs until everything is sent, or until Ctrl-C.
 pub(super) fn generate(arguments: &generate::Arguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
-    let stop = Arc::new(Stop::default());
-    let wish = Arc::clone(&stop);
-    let mut signals = {
-        let _in_runtime = runtime.enter();
-        Signals::listen()?
-    };
-    runtime.spawn(async move {
-        signals.next().await;
-        wish.request();
-        signals.next().await;
-        // The shell's status for an interrupt.
-        std::process::exit(130);
-    });
+    let (stop, _runtime) = stop_at_interrupt()?;
     let report = generate::run(arguments, &stop)?;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string(&report)?)
@@ -93,6 +80,41 @@ pub(super) fn generate(arguments: &generate::Arguments) -> anyhow::Result<()> {
         report.reason.as_deref().unwrap_or("no reason was given")
     );
     Ok(())
+}
+
+/// `lumitrace store`: a task on the folder `dir`.
+pub(super) fn store_tool(name: &str, matches: &ArgMatches, dir: &Path) -> anyhow::Result<Outcome> {
+    let log = Log {
+        level: "warn".to_owned(),
+        format: LogFormat::Text,
+    };
+    start_log(&log)?;
+    let (stop, _runtime) = stop_at_interrupt()?;
+    store_tools::run(name, matches, dir, &stop)
+}
+
+/// A wish to end that the first Ctrl-C makes known; the second one ends at once. It is listened for
+/// while the runtime lives.
+fn stop_at_interrupt() -> anyhow::Result<(Arc<Stop>, Runtime)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let stop = Arc::new(Stop::default());
+    let wish = Arc::clone(&stop);
+    let mut signals = {
+        let _in_runtime = runtime.enter();
+        Signals::listen()?
+    };
+    runtime.spawn(async move {
+        signals.next().await;
+        wish.request();
+        signals.next().await;
+        // The shell's status for an interrupt.
+        std::process::exit(130);
+    });
+    Ok((stop, runtime))
 }
 
 /// `lumitrace version`.

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
-use super::destination::Protocol;
 use super::shape::{Content, Shape};
 use super::traffic::{Times, Total};
 use crate::config::Size;
+use crate::send::destination::Protocol;
 
 /// Spans without `--spans`, `--traces` or `--for`.
 const DEFAULT_SPANS: u64 = 100_000;

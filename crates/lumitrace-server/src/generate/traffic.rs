@@ -1,11 +1,12 @@
 //! The stream of traces: how many, when they start, and how they are cut into requests.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lumitrace_model::{ResourceSpans, ScopeSpans};
 
 use super::shape::Content;
+use crate::send::delivery::{Batches, span_count};
 
 /// How much is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Traffic {
     }
 
     /// The spans of the next request, `None` at the end. `now_unix_nano` counts for live traffic.
-    pub fn next_batch(&mut self, now_unix_nano: u64) -> Option<Vec<ResourceSpans>> {
+    pub fn next_batch_at(&mut self, now_unix_nano: u64) -> Option<Vec<ResourceSpans>> {
         while self.waiting_spans < self.batch_spans && !self.is_complete() {
             let trace = self.next_trace(now_unix_nano);
             self.waiting_spans += span_count(&trace);
@@ -134,10 +135,13 @@ impl Traffic {
     }
 }
 
-/// How many spans there are.
-pub fn span_count(groups: &[ResourceSpans]) -> usize {
-    let scopes = groups.iter().flat_map(|group| &group.scope_spans);
-    scopes.map(|scope| scope.spans.len()).sum()
+impl Batches for Traffic {
+    fn next_batch(&mut self) -> Option<Vec<ResourceSpans>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock before 1970 counts as 1970.
+        let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        self.next_batch_at(now)
+    }
 }
 
 fn spans_of(groups: &mut [ResourceSpans]) -> impl Iterator<Item = &mut lumitrace_model::Span> {
@@ -199,7 +203,7 @@ mod tests {
     }
 
     fn batches(mut traffic: Traffic) -> Vec<Vec<ResourceSpans>> {
-        std::iter::from_fn(|| traffic.next_batch(0)).collect()
+        std::iter::from_fn(|| traffic.next_batch_at(0)).collect()
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         let (last, full) = batches.split_last().unwrap();
         assert!(full.iter().all(|batch| span_count(batch) == 50));
         assert!((1..=50).contains(&span_count(last)));
-        let whole = traffic(Shape::Training, Total::Traces(3), usize::MAX).next_batch(0);
+        let whole = traffic(Shape::Training, Total::Traces(3), usize::MAX).next_batch_at(0);
         let ids = |groups: &[ResourceSpans]| -> BTreeSet<_> {
             let scopes = groups.iter().flat_map(|group| &group.scope_spans);
             let spans = scopes.flat_map(|scope| &scope.spans);
@@ -233,7 +237,7 @@ mod tests {
         let now = 1_800_000_000_000_000_000;
         let mut live = traffic(Shape::Training, Total::Traces(1), usize::MAX);
         live.times = Times::Live;
-        let mut groups = live.next_batch(now).unwrap();
+        let mut groups = live.next_batch_at(now).unwrap();
         let ends = spans_of(&mut groups).map(|span| span.end_unix_nano);
         assert_eq!(ends.max(), Some(now));
     }

@@ -16,3 +16,4 @@ mod ops;
 mod round_trip;
 mod settings;
 mod spans;
+mod store_tools;

@@ -132,17 +132,12 @@ impl ChecksummedFile {
         failure.unwrap_or_else(|| Corruption::new(&self.0.path, 0, error.to_string()).into())
     }
 
-    /// What Parquet's reader makes of the file. It panics at some files that are none, though their
-    /// checksums fit; that, too, is damage, and must not end the thread that reads.
+    /// What Parquet's reader makes of the file.
     pub(crate) fn parsed<T, E: std::fmt::Display>(
         &self,
         parse: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, ReadError> {
-        // What a panic leaves half-done is only used again to be dropped.
-        match panic::catch_unwind(AssertUnwindSafe(parse)) {
-            Ok(parsed) => parsed.map_err(|error| self.error(error)),
-            Err(_) => Err(self.error("its content is none of Parquet")),
-        }
+        parsed(parse).map_err(|reason| self.error(reason))
     }
 
     fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {
@@ -174,6 +169,18 @@ impl ChecksummedFile {
         }
         let skip = (start - aligned_start) as usize;
         Ok(Bytes::from(bytes).slice(skip..skip + len))
+    }
+}
+
+/// What Parquet's reader makes of a file, or why nothing. It panics at some files that are none,
+/// though their checksums fit; that, too, is damage, and must not end the thread that reads.
+pub(crate) fn parsed<T, E: std::fmt::Display>(
+    parse: impl FnOnce() -> Result<T, E>,
+) -> Result<T, String> {
+    // What a panic leaves half-done is only used again to be dropped.
+    match panic::catch_unwind(AssertUnwindSafe(parse)) {
+        Ok(parsed) => parsed.map_err(|error| error.to_string()),
+        Err(_) => Err("its content is none of Parquet".to_owned()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The sidecar of a block: what it holds in short, which attribute keys its spans have, where each
 //! trace's rows are, what its spans share, and the checksums of its data.
 
+mod verification;
+
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;

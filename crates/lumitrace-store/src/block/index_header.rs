@@ -48,7 +48,8 @@ impl Section {
         Self::Resources,
         Self::Scopes,
     ];
-    const ALL: [Self; Self::COUNT] = [
+    /// All of the newest version.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Summary,
         Self::Checksums,
         Self::Keys,

@@ -16,18 +16,18 @@ use super::destination::{Destination, Protocol};
 
 /// How the receiver is spoken to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     /// Sent with every request.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Whether requests are compressed.
-    pub(super) gzip: bool,
+    pub(crate) gzip: bool,
     /// How long an answer may take.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Accepted, but for `rejected` spans.
     Accepted {
         rejected: u64,
@@ -46,7 +46,7 @@ pub(super) enum Answer {
 }
 
 /// One connection to a destination.
-pub(super) trait Sink: Send {
+pub(crate) trait Sink: Send {
     /// The bytes of a request with these spans.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ pub(super) trait Sink: Send {
 ///
 /// # Errors
 /// The file cannot be created, or a header or an address is malformed.
-pub(super) fn open(
+pub(crate) fn open(
     destination: &Destination,
     transport: &Transport,
     connections: usize,

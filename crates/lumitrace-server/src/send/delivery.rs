@@ -1,38 +1,44 @@
 //! Sends batches over all connections, each again until it is accepted, refused or given up.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use lumitrace_model::ResourceSpans;
 use parking_lot::Mutex;
 
 use super::rate::Rate;
 use super::sink::{Answer, Sink};
-use super::stop::Stop;
 use super::tally::Tally;
-use super::traffic::{Traffic, span_count};
+use crate::stop::Stop;
 
 /// First pause after a receiver was busy without saying for how long; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What all connections share.
-pub(super) struct Delivery<'a> {
-    pub(super) traffic: Mutex<Traffic>,
-    pub(super) rate: Mutex<Rate>,
-    pub(super) tally: Mutex<Tally>,
-    pub(super) stop: &'a Stop,
-    pub(super) started: Instant,
-    /// How long one request is tried.
-    pub(super) patience: Duration,
+/// Where batches come from.
+pub(crate) trait Batches: Send {
+    /// The next one; `None` after the last.
+    fn next_batch(&mut self) -> Option<Vec<ResourceSpans>>;
 }
 
-impl Delivery<'_> {
+/// What all connections share.
+pub(crate) struct Delivery<'a, B> {
+    pub(crate) batches: Mutex<B>,
+    pub(crate) rate: Mutex<Rate>,
+    pub(crate) tally: Mutex<Tally>,
+    pub(crate) stop: &'a Stop,
+    pub(crate) started: Instant,
+    /// How long one request is tried.
+    pub(crate) patience: Duration,
+}
+
+impl<B: Batches> Delivery<'_, B> {
     /// Sends everything over these connections, and calls `show` every `tick` meanwhile.
     ///
     /// # Errors
     /// A connection cannot be used at all; the others have ended then, too.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         sinks: Vec<Box<dyn Sink + '_>>,
         tick: Duration,
@@ -72,7 +78,7 @@ impl Delivery<'_> {
     /// Sends batches over one connection until there are no more.
     fn feed(&self, sink: &mut dyn Sink) -> anyhow::Result<()> {
         while !self.stop.is_requested() {
-            let Some(batch) = self.traffic.lock().next_batch(unix_nano_now()) else {
+            let Some(batch) = self.batches.lock().next_batch() else {
                 break;
             };
             let spans = span_count(&batch);
@@ -142,18 +148,17 @@ impl Delivery<'_> {
     }
 }
 
-/// Now, in nanoseconds since the Unix epoch; a clock before 1970 counts as 1970.
-pub(super) fn unix_nano_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+/// How many spans a batch holds.
+pub(crate) fn span_count(batch: &[ResourceSpans]) -> usize {
+    let scopes = batch.iter().flat_map(|resource| &resource.scope_spans);
+    scopes.map(|scope| scope.spans.len()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::generate::shape::{Content, Shape};
-    use crate::generate::traffic::{Times, Total};
-    use lumitrace_model::ResourceSpans;
+    use crate::generate::traffic::{Times, Total, Traffic};
 
     /// Gives these answers in turn, then accepts.
     struct Scripted {
@@ -185,14 +190,14 @@ mod tests {
     }
 
     /// Three requests of ten spans.
-    fn delivery(stop: &Stop, patience: Duration) -> Delivery<'_> {
+    fn delivery(stop: &Stop, patience: Duration) -> Delivery<'_, Traffic> {
         let content = Content {
             shape: Shape::Benchmark,
             seed: 1,
             payload_bytes: 0,
         };
         Delivery {
-            traffic: Mutex::new(Traffic::new(content, Total::Traces(3), Times::Live, 10)),
+            batches: Mutex::new(Traffic::new(content, Total::Traces(3), Times::Live, 10)),
             rate: Mutex::new(Rate::new(0.0)),
             tally: Mutex::default(),
             stop,
@@ -241,7 +246,7 @@ mod tests {
             };
             let stop = Stop::default();
             let delivery = Delivery {
-                traffic: Mutex::new(Traffic::new(content, Total::Traces(60), times, 40)),
+                batches: Mutex::new(Traffic::new(content, Total::Traces(60), times, 40)),
                 rate: Mutex::new(Rate::new(0.0)),
                 tally: Mutex::default(),
                 stop: &stop,

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
+use crate::trace_file::{Encoding, Format};
+
 /// How an OTLP receiver is spoken to, by the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
@@ -19,7 +23,7 @@ pub enum Protocol {
 
 /// Where spans go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     /// An OTLP receiver.
     Receiver { url: String, protocol: Protocol },
     /// A file, or standard output.
@@ -28,26 +32,10 @@ pub(super) enum Destination {
 
 /// A file and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileDestination {
+pub(crate) struct FileDestination {
     /// `None`: standard output.
-    pub(super) path: Option<PathBuf>,
-    pub(super) encoding: FileEncoding,
-    pub(super) compression: FileCompression,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileEncoding {
-    /// A request as OTLP/JSON on each line.
-    JsonLines,
-    /// Requests in protobuf, each behind its length.
-    Protobuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileCompression {
-    None,
-    Gzip,
-    Zstd,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) format: Format,
 }
 
 impl Destination {
@@ -55,12 +43,11 @@ impl Destination {
     ///
     /// # Errors
     /// The scheme is unknown, or the file's ending does not say what is to be in it.
-    pub(super) fn parse(text: &str, protocol: Option<Protocol>) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str, protocol: Option<Protocol>) -> anyhow::Result<Self> {
         if text == "-" {
             return Ok(Self::File(FileDestination {
                 path: None,
-                encoding: FileEncoding::JsonLines,
-                compression: FileCompression::None,
+                format: Format::JSON_LINES,
             }));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -99,28 +86,18 @@ impl Destination {
 
 impl FileDestination {
     fn parse(path: &Path) -> anyhow::Result<Self> {
-        let name = path.to_string_lossy().to_ascii_lowercase();
-        let (name, compression) = if let Some(name) = name.strip_suffix(".gz") {
-            (name, FileCompression::Gzip)
-        } else if let Some(name) = name.strip_suffix(".zst") {
-            (name, FileCompression::Zstd)
-        } else {
-            (name.as_str(), FileCompression::None)
-        };
-        let encoding = match name.rsplit_once('.').map(|(_, ending)| ending) {
-            Some("json" | "jsonl" | "ndjson") => FileEncoding::JsonLines,
-            Some("pb" | "binpb" | "protobuf" | "otlp") => FileEncoding::Protobuf,
-            _ => anyhow::bail!(
+        let format = Format::of_path(path).filter(|format| format.encoding != Encoding::Parquet);
+        let format = format.with_context(|| {
+            format!(
                 "cannot tell from its ending what {} is to hold: .jsonl for lines of OTLP/JSON, \
                  .pb for OTLP/protobuf, each also with .gz or .zst behind it; a receiver's address \
                  begins with http://",
                 path.display()
-            ),
-        };
+            )
+        })?;
         Ok(Self {
             path: Some(path.to_owned()),
-            encoding,
-            compression,
+            format,
         })
     }
 }
@@ -171,23 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn a_files_ending_says_what_it_holds() {
-        for (text, encoding, compression) in [
-            ("a.jsonl", FileEncoding::JsonLines, FileCompression::None),
-            (
-                "b/a.JSON.gz",
-                FileEncoding::JsonLines,
-                FileCompression::Gzip,
-            ),
-            ("a.pb.zst", FileEncoding::Protobuf, FileCompression::Zstd),
-        ] {
-            let Destination::File(file) = Destination::parse(text, None).unwrap() else {
-                panic!("{text} is a file");
-            };
-            assert_eq!((file.encoding, file.compression), (encoding, compression));
+    fn what_is_neither_an_address_nor_a_known_file_is_refused_with_advice() {
+        for text in ["localhost:4318", "spans.parquet"] {
+            let error = Destination::parse(text, None).unwrap_err();
+            assert!(error.to_string().contains("begins with http://"), "{error}");
         }
-        let error = Destination::parse("localhost:4318", None).unwrap_err();
-        assert!(error.to_string().contains("begins with http://"), "{error}");
         assert!(Destination::parse("ftp://h/", None).is_err());
+        assert!(Destination::parse("spans.jsonl", Some(Protocol::Grpc)).is_err());
     }
 }

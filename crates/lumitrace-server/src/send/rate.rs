@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Who has waited too long does not catch up: a receiver that stood still for a minute is not
 /// flooded with what that minute would have brought.
-pub(super) struct Rate {
+pub(crate) struct Rate {
     spans_per_second: f64,
     /// When the next spans may go, since the start.
     next: Duration,
@@ -14,7 +14,7 @@ pub(super) struct Rate {
 
 impl Rate {
     /// So many spans a second; zero lets everything through at once.
-    pub(super) fn new(spans_per_second: f64) -> Self {
+    pub(crate) fn new(spans_per_second: f64) -> Self {
         Self {
             spans_per_second,
             next: Duration::ZERO,
@@ -22,7 +22,7 @@ impl Rate {
     }
 
     /// How long to wait, at `now` since the start, before sending `spans`.
-    pub(super) fn wait(&mut self, now: Duration, spans: usize) -> Duration {
+    pub(crate) fn wait(&mut self, now: Duration, spans: usize) -> Duration {
         if self.spans_per_second <= 0.0 {
             return Duration::ZERO;
         }

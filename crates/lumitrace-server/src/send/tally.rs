@@ -7,35 +7,43 @@ use serde::Serialize;
 
 /// Counts of one run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// Spans that the receiver accepted.
-    pub(super) accepted_spans: u64,
+    pub(crate) accepted_spans: u64,
     /// Spans that the receiver refused for good.
-    pub(super) rejected_spans: u64,
+    pub(crate) rejected_spans: u64,
     /// Spans that were given up.
-    pub(super) lost_spans: u64,
+    pub(crate) lost_spans: u64,
     /// Spans that a busy receiver had sent away when the run was ended early.
-    pub(super) unsent_spans: u64,
+    pub(crate) unsent_spans: u64,
     /// Requests that were answered with success.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Attempts that had to be repeated.
-    pub(super) retries: u64,
+    pub(crate) retries: u64,
     /// Bytes of accepted requests, as they went over the wire or into the file.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Time from a request to its answer.
-    pub(super) latencies: Latencies,
+    pub(crate) latencies: Latencies,
     /// Why spans were rejected, lost or sent again: the latest reason.
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Tally {
     /// Spans whose fate is known.
-    pub(super) fn settled_spans(&self) -> u64 {
+    pub(crate) fn settled_spans(&self) -> u64 {
         self.accepted_spans + self.rejected_spans + self.lost_spans
     }
 
+    /// What goes wrong at the moment, for a progress bar; empty if nothing.
+    pub(crate) fn trouble(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{} sent again; {reason}", self.retries),
+            None => String::new(),
+        }
+    }
+
     /// The result, after a run of this length.
-    pub(super) fn report(&self, traces: u64, elapsed: Duration) -> Report {
+    pub(crate) fn report(&self, traces: u64, elapsed: Duration) -> Report {
         let seconds = elapsed.as_secs_f64();
         Report {
             traces,
@@ -139,14 +147,14 @@ impl fmt::Display for Report {
 /// Times in buckets, each 2 % wider than the one before: as many requests as there may be need a
 /// few kilobytes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     buckets: Vec<u64>,
 }
 
 const GROWTH: f64 = 1.02;
 
 impl Latencies {
-    pub(super) fn record(&mut self, time: Duration) {
+    pub(crate) fn record(&mut self, time: Duration) {
         let microseconds = (time.as_secs_f64() * 1e6).max(1.0);
         let bucket = (microseconds.ln() / GROWTH.ln()).ceil() as usize;
         if self.buckets.len() <= bucket {

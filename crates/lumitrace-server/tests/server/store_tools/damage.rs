@@ -1,0 +1,98 @@
+//! Check, repair and compact.
+
+use super::{fill, report, spans_in, store};
+use crate::harness::Server;
+use std::path::{Path, PathBuf};
+
+/// The largest data file of a block.
+fn block_file(data: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(data.join("blocks")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let data = paths.filter(|path| path.extension().is_some_and(|it| it == "parquet"));
+    data.max_by_key(|path| std::fs::metadata(path).unwrap().len())
+        .unwrap()
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[offset] ^= 16;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn damage_is_found_named_and_repaired_and_the_server_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let spans = fill(&data, &dir.path().join("in.pb"), "100");
+    let clean = report(&data, &["check", "--quiet"]);
+    assert_eq!(clean["block_spans"].as_u64(), Some(spans), "{clean}");
+    assert_eq!(report(&data, &["repair", "--quiet"])["needed"], false);
+
+    let file = block_file(&data);
+    let offset = std::fs::metadata(&file).unwrap().len() as usize / 3;
+    flip(&file, offset);
+    let output = store(&data, &["check", "--quiet"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let named = format!("damaged: {} at byte", file.display());
+    assert!(text.contains(&named), "{text}");
+    assert!(text.contains("repair --dry-run"), "{text}");
+
+    let planned = store(&data, &["repair", "--quiet", "--dry-run", "--json"]);
+    assert_eq!(planned.status.code(), Some(1), "{planned:?}");
+    let still = store(&data, &["check", "--quiet"]);
+    assert_eq!(still.status.code(), Some(1), "a dry run changes nothing");
+
+    let repaired = store(&data, &["repair", "--quiet", "--json"]);
+    assert_eq!(repaired.status.code(), Some(1), "{repaired:?}");
+    let repaired: serde_json::Value = serde_json::from_slice(&repaired.stdout).unwrap();
+    let lost = repaired["losses"][0]["spans"].as_u64().unwrap();
+    assert!(lost > 0 && lost <= spans, "{repaired}");
+    let aside = Path::new(repaired["aside_dir"].as_str().unwrap());
+    assert!(
+        aside
+            .join("blocks")
+            .join(file.file_name().unwrap())
+            .is_file()
+    );
+    let clean = report(&data, &["check", "--quiet"]);
+    assert_eq!(clean["block_spans"].as_u64(), Some(spans - lost));
+    let server = Server::start(dir.path()).await;
+    let (_, status) = server.get("/api/lumitrace/v1/status").await;
+    assert_eq!(status["spans"].as_u64(), Some(spans - lost), "{status}");
+}
+
+#[tokio::test]
+async fn a_server_that_finds_damage_says_which_task_repairs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fill(&data, &dir.path().join("in.pb"), "10");
+    let manifest = data.join("MANIFEST");
+    flip(&manifest, 3);
+    let log = Server::try_start(dir.path(), &[]).await.err().unwrap();
+    assert!(log.contains("lumitrace store repair"), "{log}");
+    let repaired = report(&data, &["repair", "--quiet"]);
+    assert_eq!(
+        repaired["losses"].as_array().map(Vec::len),
+        Some(0),
+        "{repaired}"
+    );
+    Server::start(dir.path()).await;
+}
+
+#[test]
+fn compacting_keeps_every_span() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for (number, traces) in ["20", "30", "40"].into_iter().enumerate() {
+        fill(&data, &dir.path().join(format!("{number}.pb")), traces);
+    }
+    let before = spans_in(&data);
+    let done = report(&data, &["compact", "--quiet"]);
+    assert!(done["blocks_before"].as_u64() > Some(1), "{done}");
+    assert_eq!(done["blocks_after"], 1, "{done}");
+    assert_eq!(done["spans"].as_u64(), Some(before.len() as u64));
+    assert_eq!(spans_in(&data), before);
+    let again = report(&data, &["compact", "--quiet"]);
+    assert_eq!(again["merges"], 0, "{again}");
+}

@@ -1,0 +1,98 @@
+//! Verifying the log: every frame, and that the segments follow each other.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::{Check, Watch};
+use crate::error::{Corruption, OpenError, io_error};
+use crate::folder::Folder;
+use crate::inspect::stored;
+use crate::log::segment;
+use crate::log::survey::{FoundFrame, survey};
+use crate::stored::Origins;
+
+/// The segments, oldest first.
+pub(crate) fn segments(folder: &Folder) -> Result<Vec<PathBuf>, OpenError> {
+    let dir = folder.log_dir();
+    match segment::list(&dir) {
+        Ok(segments) => Ok(segments.into_iter().map(|(_, path)| path).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(io_error("list", &dir)(error)),
+    }
+}
+
+/// Size of the log.
+pub(super) fn bytes(folder: &Folder) -> Result<u64, OpenError> {
+    let mut bytes = 0;
+    for path in segments(folder)? {
+        bytes += fs::metadata(&path).map_err(io_error("read", &path))?.len();
+    }
+    Ok(bytes)
+}
+
+/// Verifies the log; blocks hold what is before `durable_seq`, if that is known. Returns the
+/// sequence number after its last span.
+pub(super) fn check(
+    folder: &Folder,
+    durable_seq: Option<u64>,
+    check: &mut Check,
+    watch: &mut Watch<'_>,
+) -> Result<Option<u64>, OpenError> {
+    let paths = segments(folder)?;
+    let mut expected_seq: Option<u64> = None;
+    let mut origins = Origins::default();
+    for (index, path) in paths.iter().enumerate() {
+        if watch.is_stopped() {
+            break;
+        }
+        let is_last = index + 1 == paths.len();
+        let mut undecodable = Vec::new();
+        let mut visit = |frame: &FoundFrame<'_>| {
+            match stored(frame, &mut origins) {
+                Some(batch) => check.log_spans += batch.len() as u64,
+                None => undecodable.push(Corruption::new(
+                    path,
+                    frame.offset,
+                    "a frame's payload does not hold what its header says",
+                )),
+            }
+            ControlFlow::Continue(())
+        };
+        let found = survey(path, is_last, &mut visit).map_err(io_error("read", path))?;
+        if let Some(version) = found.newer_version {
+            return Err(OpenError::NewerVersion {
+                file: path.clone(),
+                found: version,
+                supported: segment::VERSION,
+            });
+        }
+        check.log_segments += 1;
+        let gap = found
+            .first_seq
+            .and_then(|first| gap_before(first, expected_seq, durable_seq));
+        let gap = gap.map(|reason| Corruption::new(path, 0, reason));
+        check.damages.extend(gap);
+        check.damages.extend(found.damages);
+        check.damages.extend(undecodable);
+        check.unfinished.extend(found.unfinished);
+        expected_seq = found.end_seq.or(expected_seq);
+        watch.advance(found.len);
+    }
+    Ok(expected_seq)
+}
+
+/// What is missing before a segment that begins with span `first`, if something is.
+fn gap_before(first: u64, expected: Option<u64>, durable_seq: Option<u64>) -> Option<String> {
+    match (expected, durable_seq) {
+        (Some(expected), _) if expected != first => Some(format!(
+            "it begins with span {first}, but the segment before it ends at {expected}"
+        )),
+        (None, Some(durable)) if first > durable => Some(format!(
+            "the log begins with span {first}, but blocks hold only those before {durable}: the \
+             end of the manifest, or a segment, is missing"
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Merging a folder's blocks into few, while no server runs on it.
+//!
+//! An open store merges small blocks as it goes ([`crate::StoreOptions::compact_below_bytes`]); here
+//! all neighbours are merged that together stay below a size.
+
+use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::compaction::{self, CompactionSignal};
+use crate::error::{FlushError, OpenError};
+use crate::{Store, StoreOptions};
+
+/// Blocks that are merged at once: each of them has rows in memory.
+const MERGED_BLOCKS: usize = 16;
+
+/// What was merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Compacted {
+    /// Blocks before, those included that were made of the log.
+    pub blocks_before: u64,
+    /// Blocks after.
+    pub blocks_after: u64,
+    /// Size of all files before, in bytes.
+    pub bytes_before: u64,
+    /// Size of all files after, in bytes.
+    pub bytes_after: u64,
+    /// Spans in blocks after: repetitions are gone.
+    pub spans: u64,
+    /// Merges.
+    pub merges: u64,
+    /// Whether it was ended before nothing was left to merge.
+    pub stopped: bool,
+}
+
+/// How far a compaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompactProgress {
+    /// Bytes of blocks that were merged.
+    pub bytes: u64,
+    /// Bytes of blocks that are to be merged.
+    pub total_bytes: u64,
+}
+
+/// Why a compaction failed. What was merged by then stays.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is in the log cannot be written out as a block.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// Blocks cannot be merged.
+    #[error("could not merge blocks: {reason}; they stay as they are")]
+    Merge {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Writes the log of the store in `dir` out as blocks, and merges neighbours into blocks of up to
+/// `block_bytes`. Tells `watch` how far it is, until that breaks.
+///
+/// # Errors
+/// See [`CompactError`].
+pub fn compact(
+    dir: impl Into<PathBuf>,
+    block_bytes: u64,
+    watch: &mut dyn FnMut(CompactProgress) -> ControlFlow<()>,
+) -> Result<Compacted, CompactError> {
+    let store = Store::open(StoreOptions {
+        // All merging is done here.
+        compact_below_bytes: 0,
+        flush_after: Duration::from_secs(86_400),
+        ..StoreOptions::new(dir)
+    })?;
+    let before = store.stats();
+    store.flush()?;
+    let mut compacted = Compacted {
+        blocks_before: store.stats().blocks,
+        bytes_before: before.disk_bytes,
+        ..Compacted::default()
+    };
+    let engine = store.engine();
+    let signal = CompactionSignal::default();
+    let sizes = || -> Vec<u64> {
+        let sources = engine.snapshot();
+        let blocks = sources.blocks.iter();
+        blocks.map(|block| block.record().bytes()).collect()
+    };
+    let total_bytes = runs(&sizes(), block_bytes)
+        .iter()
+        .map(|run| sizes()[run.clone()].iter().sum::<u64>())
+        .sum();
+    let mut progress = CompactProgress {
+        bytes: 0,
+        total_bytes,
+    };
+    while let Some(run) = runs(&sizes(), block_bytes).first().cloned() {
+        if watch(progress).is_break() {
+            compacted.stopped = true;
+            break;
+        }
+        let blocks: Vec<Arc<_>> = engine.snapshot().blocks[run].to_vec();
+        progress.bytes += blocks
+            .iter()
+            .map(|block| block.record().bytes())
+            .sum::<u64>();
+        compaction::merge(engine, &blocks, &signal)
+            .map_err(|reason| CompactError::Merge { reason })?;
+        compacted.merges += 1;
+    }
+    let after = store.stats();
+    compacted.blocks_after = after.blocks;
+    compacted.bytes_after = after.disk_bytes;
+    compacted.spans = after.spans;
+    Ok(compacted)
+}
+
+/// Runs of neighbours that together stay below `block_bytes`, out of blocks with these sizes.
+fn runs(sizes: &[u64], block_bytes: u64) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, size) in sizes.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if bytes + size <= block_bytes && run.len() < MERGED_BLOCKS => {
+                run.end += 1;
+                bytes += size;
+            }
+            _ => {
+                runs.push(index..index + 1);
+                bytes = *size;
+            }
+        }
+    }
+    runs.retain(|run| run.len() > 1);
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_merged_up_to_the_size() {
+        assert_eq!(runs(&[1, 2, 3, 10, 4, 4], 9), [0..3, 4..6]);
+        assert!(runs(&[9, 9], 9).is_empty());
+        assert!(runs(&[], 9).is_empty());
+        assert_eq!(runs(&[1; 40], 100), [0..16, 16..32, 32..40]);
+    }
+
+    #[test]
+    fn merging_ends_whatever_the_sizes() {
+        let mut sizes: Vec<u64> = (0..300).map(|number| 1 + number * 7919 % 40).collect();
+        let total: u64 = sizes.iter().sum();
+        while let Some(run) = runs(&sizes, 200).first().cloned() {
+            let merged = sizes[run.clone()].iter().sum();
+            sizes.splice(run, [merged]);
+        }
+        assert_eq!(sizes.iter().sum::<u64>(), total);
+        assert!(sizes.windows(2).all(|pair| pair[0] + pair[1] > 200));
+    }
+}

@@ -1,0 +1,54 @@
+//! Blocks of which no manifest says anything: opened and measured from their own two files.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::SpanParts;
+use crate::block::Block;
+use crate::block::file::ChecksummedFile;
+use crate::block::footer::Footer;
+use crate::block::index::Index;
+use crate::block::writer::{data_path, index_path};
+use crate::disk::RealDisk;
+use crate::error::{OpenError, ReadError, io_error};
+use crate::manifest::{BlockId, BlockRecord};
+
+/// Opens the block `id` in `dir`. What its record says of the times of its spans is unknown; see
+/// [`measure`].
+pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
+    let mut record = BlockRecord {
+        id,
+        rows: 0,
+        first_start_unix_nano: u64::MAX,
+        last_start_unix_nano: 0,
+        first_end_unix_nano: u64::MAX,
+        last_end_unix_nano: 0,
+        data_bytes: length(&data_path(dir, id))?,
+        index_bytes: length(&index_path(dir, id))?,
+    };
+    let path = index_path(dir, id);
+    let index = Index::open(path)?;
+    let file = ChecksummedFile::new(data_path(dir, id), record.data_bytes, index.checksums());
+    let footer = Footer::read(&file, index.keys())?;
+    let rows = footer.metadata.metadata().file_metadata().num_rows();
+    record.rows = u64::try_from(rows).unwrap_or(0);
+    Block::open(Arc::new(RealDisk), dir.to_owned(), record)
+}
+
+/// The record of `block`, from its spans.
+pub(crate) fn measure(block: &Block) -> Result<BlockRecord, ReadError> {
+    let mut record = *block.record();
+    let data = block.open_data()?;
+    let all = 0..record.rows as usize;
+    let mut records = data.records(std::slice::from_ref(&all), SpanParts::NONE)?;
+    while let Some(batch) = records.next()? {
+        batch.iter().for_each(|span| record.include(&span.span));
+    }
+    Ok(record)
+}
+
+fn length(path: &Path) -> Result<u64, OpenError> {
+    let metadata = fs::metadata(path).map_err(io_error("read", path))?;
+    Ok(metadata.len())
+}

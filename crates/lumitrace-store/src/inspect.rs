@@ -1,0 +1,290 @@
+//! What a store's folder holds, without opening it: nothing is changed, and a server may be running
+//! on it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lumitrace_wire::DecodeLimits;
+
+use crate::block::index::Index;
+use crate::block::writer::index_path;
+use crate::error::{Corruption, OpenError, io_error};
+use crate::folder::Folder;
+use crate::log::segment;
+use crate::log::survey::{FoundFrame, survey};
+use crate::manifest::{self, BlockRecord};
+use crate::stats::ServiceSummary;
+use crate::stored::Origins;
+use crate::summary::Summaries;
+use crate::{SpanBatch, StoredBatch};
+
+/// What a folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FolderContent {
+    /// The process that has the folder open, if one has: then this is what it had written at one
+    /// moment.
+    pub in_use: Option<InUse>,
+    /// Version of the folder's format.
+    pub format_version: u32,
+    /// The blocks that count, oldest first.
+    pub blocks: Vec<BlockContent>,
+    /// What is in the log and not in a block yet.
+    pub log: LogContent,
+    /// When the earliest span started, in nanoseconds since the Unix epoch; none without spans.
+    pub first_start_unix_nano: Option<u64>,
+    /// When the latest span started, in nanoseconds since the Unix epoch; none without spans.
+    pub last_start_unix_nano: Option<u64>,
+    /// The services, by name.
+    pub services: Vec<ServiceSummary>,
+    /// All files, by what they are.
+    pub files: BTreeMap<FileKind, FileTotals>,
+    /// Damage that was met. There may be more: see [`check`](crate::check::check).
+    pub damages: Vec<Corruption>,
+}
+
+impl FolderContent {
+    /// Spans in blocks and in the log. Repetitions that no merge has met yet count each time.
+    pub fn spans(&self) -> u64 {
+        self.blocks.iter().map(|block| block.spans).sum::<u64>() + self.log.spans
+    }
+
+    /// Size of all files of the folder, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|total| total.bytes).sum()
+    }
+
+    fn widen_times(&mut self, first_start: u64, last_start: u64) {
+        let first = self.first_start_unix_nano.get_or_insert(first_start);
+        *first = first_start.min(*first);
+        let last = self.last_start_unix_nano.get_or_insert(last_start);
+        *last = last_start.max(*last);
+    }
+}
+
+/// Who has a folder open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InUse {
+    /// The process, if it said so.
+    pub pid: Option<u32>,
+}
+
+/// A block in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockContent {
+    /// Its name: that of its files, without their endings.
+    pub name: String,
+    /// How many spans it holds.
+    pub spans: u64,
+    /// Size of its files, in bytes.
+    pub bytes: u64,
+    /// When its earliest span started, in nanoseconds since the Unix epoch.
+    pub first_start_unix_nano: u64,
+    /// When its latest span started, in nanoseconds since the Unix epoch.
+    pub last_start_unix_nano: u64,
+}
+
+/// The log in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogContent {
+    /// Segments.
+    pub segments: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Spans in it that no block holds.
+    pub spans: u64,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// Spans of a block.
+    BlockData,
+    /// The index of a block.
+    BlockIndex,
+    /// A log segment.
+    Log,
+    /// The manifest.
+    Manifest,
+    /// What a repair has set aside.
+    Damaged,
+    /// Anything else: unfinished files, the lock, files that are not the store's.
+    Other,
+}
+
+impl FileKind {
+    /// A word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BlockData => "block data",
+            Self::BlockIndex => "block indexes",
+            Self::Log => "log",
+            Self::Manifest => "manifest",
+            Self::Damaged => "set aside",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Number and size of some files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileTotals {
+    /// How many.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+}
+
+/// Says what the folder `dir` holds. Reads the manifest, the blocks' indexes and the log, but not
+/// the blocks themselves.
+///
+/// # Errors
+/// There is no store in `dir`, a newer release wrote it, or it cannot be read. Damage is no error,
+/// but part of the answer, unless it is that of the manifest.
+pub fn inspect(dir: &Path) -> Result<FolderContent, OpenError> {
+    let folder = Folder::existing(dir)?;
+    let mut content = FolderContent {
+        in_use: folder.in_use()?,
+        ..FolderContent::default()
+    };
+    let manifest = manifest::read(&folder.manifest())?;
+    content.format_version = manifest.version;
+    content.files = files(&folder, dir).map_err(io_error("list", dir))?;
+    let mut summaries = Summaries::default();
+    for block in &manifest.blocks {
+        add_block(&folder, block, &mut content, &mut summaries);
+    }
+    add_log(&folder, manifest.durable_seq, &mut content, &mut summaries)?;
+    content.services = summaries.services();
+    let services = content.services.clone();
+    for service in &services {
+        content.widen_times(service.first_start_unix_nano, service.last_start_unix_nano);
+    }
+    Ok(content)
+}
+
+/// Whether there is a store in the folder `dir`, in whatever state.
+pub fn holds_store(dir: &Path) -> bool {
+    Folder::existing(dir).is_ok()
+}
+
+fn add_block(
+    folder: &Folder,
+    block: &BlockRecord,
+    content: &mut FolderContent,
+    summaries: &mut Summaries,
+) {
+    match Index::open(index_path(&folder.blocks_dir(), block.id)) {
+        Ok(index) => summaries.merge(index.summaries()),
+        // A running server has just merged or removed it.
+        Err(OpenError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && content.in_use.is_some() => {}
+        Err(OpenError::Corrupt(damage)) => content.damages.push(damage),
+        Err(error) => {
+            let path = index_path(&folder.blocks_dir(), block.id);
+            content
+                .damages
+                .push(Corruption::new(&path, 0, error.to_string()));
+        }
+    }
+    content.blocks.push(BlockContent {
+        name: block.id.to_string(),
+        spans: block.rows,
+        bytes: block.bytes(),
+        first_start_unix_nano: block.first_start_unix_nano,
+        last_start_unix_nano: block.last_start_unix_nano,
+    });
+    if block.rows > 0 {
+        content.widen_times(block.first_start_unix_nano, block.last_start_unix_nano);
+    }
+}
+
+fn add_log(
+    folder: &Folder,
+    durable_seq: u64,
+    content: &mut FolderContent,
+    summaries: &mut Summaries,
+) -> Result<(), OpenError> {
+    let dir = folder.log_dir();
+    let segments = match segment::list(&dir) {
+        Ok(segments) => segments,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("list", &dir)(error)),
+    };
+    let mut origins = Origins::default();
+    for (index, (_, path)) in segments.iter().enumerate() {
+        let is_last = index + 1 == segments.len();
+        let mut add = |frame: &FoundFrame<'_>| {
+            if frame.header.first_seq >= durable_seq
+                && let Some(batch) = stored(frame, &mut origins)
+            {
+                content.log.spans += batch.len() as u64;
+                batch.spans().for_each(|span| summaries.add_span(span));
+            }
+            ControlFlow::Continue(())
+        };
+        let found = match survey(path, is_last, &mut add) {
+            Ok(found) => found,
+            // A running server has just removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_error("read", path)(error)),
+        };
+        content.log.segments += 1;
+        content.log.bytes += found.len;
+        content.damages.extend(found.damages);
+    }
+    Ok(())
+}
+
+/// The spans of a frame; none if its payload cannot be decoded.
+pub(crate) fn stored(frame: &FoundFrame<'_>, origins: &mut Origins) -> Option<Arc<StoredBatch>> {
+    let payload = Bytes::copy_from_slice(frame.payload);
+    let batch = SpanBatch::from_payload(payload, &DecodeLimits::own_data()).ok()?;
+    let header = &frame.header;
+    (batch.span_count() == header.span_count as usize)
+        .then(|| origins.store(batch, header.first_seq, header.received_unix_nano))
+}
+
+fn files(folder: &Folder, dir: &Path) -> io::Result<BTreeMap<FileKind, FileTotals>> {
+    let mut totals: BTreeMap<FileKind, FileTotals> = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            // Gone between listing and looking: a server is running.
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            if metadata.is_dir() {
+                dirs.push(entry.path());
+                continue;
+            }
+            let total = totals.entry(kind_of(folder, &entry.path())).or_default();
+            total.files += 1;
+            total.bytes += metadata.len();
+        }
+    }
+    Ok(totals)
+}
+
+fn kind_of(folder: &Folder, path: &PathBuf) -> FileKind {
+    let parent = path.parent();
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if *path == folder.manifest() {
+        FileKind::Manifest
+    } else if path.starts_with(folder.damaged_dir()) {
+        FileKind::Damaged
+    } else if parent == Some(&folder.log_dir()) && extension == Some("log") {
+        FileKind::Log
+    } else if parent == Some(&folder.blocks_dir()) && extension == Some("parquet") {
+        FileKind::BlockData
+    } else if parent == Some(&folder.blocks_dir()) && extension == Some("idx") {
+        FileKind::BlockIndex
+    } else {
+        FileKind::Other
+    }
+}

@@ -1,0 +1,98 @@
+//! Writing a file of spans.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use super::SCHEMA;
+use super::columns::SpanColumns;
+use crate::SpanRecord;
+
+/// A row group ends at this size in memory, before compression has done all it can ...
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// ... or at this many rows.
+const ROW_GROUP_ROWS: usize = 1 << 17;
+
+/// Writes a file of spans. Dropped before it is finished, it leaves a file that nobody can read.
+///
+/// ```
+/// # fn write(spans: &[lumitrace_store::SpanRecord]) -> std::io::Result<()> {
+/// use lumitrace_store::span_file::SpanFileWriter;
+/// let mut writer = SpanFileWriter::new(std::fs::File::create("spans.parquet")?)?;
+/// spans.iter().try_for_each(|span| writer.push(span))?;
+/// writer.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct SpanFileWriter<W: Write + Send> {
+    parquet: ArrowWriter<W>,
+    columns: SpanColumns,
+}
+
+impl<W: Write + Send> SpanFileWriter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn new(target: W) -> io::Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_created_by(concat!("lumitrace ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(Compression::ZSTD(
+                ZstdLevel::try_new(3).map_err(io_of_parquet)?,
+            ))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let parquet = ArrowWriter::try_new(target, Arc::clone(&SCHEMA), Some(properties));
+        Ok(Self {
+            parquet: parquet.map_err(io_of_parquet)?,
+            columns: SpanColumns::default(),
+        })
+    }
+
+    /// Appends a span.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn push(&mut self, record: &SpanRecord) -> io::Result<()> {
+        self.columns.push(record).map_err(io::Error::other)?;
+        if self.columns.is_full() {
+            self.write_columns()?;
+        }
+        Ok(())
+    }
+
+    fn write_columns(&mut self) -> io::Result<()> {
+        let batch = self.columns.finish().map_err(io::Error::other)?;
+        self.parquet.write(&batch).map_err(io_of_parquet)?;
+        if self.parquet.in_progress_size() >= ROW_GROUP_BYTES {
+            self.parquet.flush().map_err(io_of_parquet)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file, and gives back what it was written to.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(mut self) -> io::Result<W> {
+        if !self.columns.is_empty() {
+            self.write_columns()?;
+        }
+        self.parquet.into_inner().map_err(io_of_parquet)
+    }
+}
+
+/// The operating system's error, where it is the cause.
+fn io_of_parquet(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(cause) => io::Error::other(cause),
+        },
+        error => io::Error::other(error),
+    }
+}
