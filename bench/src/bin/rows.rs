@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     let mut traffic = Traffic::new(content, Total::Spans(arguments.spans), times, 1_000);
     let file = File::create(&arguments.to).context("cannot create the file")?;
     let mut rows = zstd::Encoder::new(BufWriter::new(file), 1)?;
-    while let Some(batch) = traffic.next_batch(0) {
+    while let Some(batch) = traffic.next_batch_at(0) {
         for group in &batch {
             for scope in &group.scope_spans {
                 for span in &scope.spans {
