@@ -175,8 +175,9 @@ impl Receiver {
 }
 
 /// Memory that a protobuf message takes for each of its bytes while it waits for the store, at most,
-/// beside itself: a span has at least 30 bytes, and its place in the index about 90.
-const INDEX_EXPANSION: u64 = 3;
+/// beside itself: a span has at least 30 bytes, and its place in the index about 90; most takes a span
+/// with a scope of its own.
+const INDEX_EXPANSION: u64 = 5;
 
 /// Reads a batch out of `bytes`, holding no more memory than the budget knows of.
 fn read_batch(
@@ -370,16 +371,20 @@ mod tests {
             kind: lumitrace_model::SpanKind::Unspecified,
             ..Span::default()
         };
-        let scope_spans = vec![ScopeSpans {
-            spans: vec![span; 1000],
+        let scope_of = |spans| ScopeSpans {
+            spans,
             ..ScopeSpans::default()
-        }];
-        let batch = SpanBatch::from_resource_spans(&[ResourceSpans {
-            scope_spans,
-            ..ResourceSpans::default()
-        }])
-        .unwrap();
-        let index_bytes = batch.memory_bytes() - batch.payload_bytes();
-        assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
+        };
+        let together = vec![scope_of(vec![span.clone(); 1000])];
+        let apart = vec![scope_of(vec![span]); 1000];
+        for scope_spans in [together, apart] {
+            let batch = SpanBatch::from_resource_spans(&[ResourceSpans {
+                scope_spans,
+                ..ResourceSpans::default()
+            }])
+            .unwrap();
+            let index_bytes = batch.memory_bytes() - batch.payload_bytes();
+            assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
+        }
     }
 }
