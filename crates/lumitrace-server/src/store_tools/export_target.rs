@@ -108,7 +108,7 @@ struct OpenFile {
 enum Content {
     Requests {
         encoding: RequestEncoding,
-        output: Output,
+        output: Box<Output>,
         waiting: Vec<Arc<SpanRecord>>,
         waiting_bytes: usize,
     },
@@ -203,7 +203,7 @@ impl OpenFile {
         let content = match RequestEncoding::of(encoding) {
             Some(encoding) => Content::Requests {
                 encoding,
-                output,
+                output: Box::new(output),
                 waiting: Vec::new(),
                 waiting_bytes: 0,
             },
@@ -239,7 +239,7 @@ impl OpenFile {
     fn finish(mut self) -> anyhow::Result<u64> {
         self.content.write_waiting()?;
         let output = match self.content {
-            Content::Requests { output, .. } => output,
+            Content::Requests { output, .. } => *output,
             Content::Parquet(writer) => writer.finish()?,
         };
         output.finish()?;
