@@ -22,15 +22,7 @@ const PYTHON_CLIENT: &str = "tests/clients/opentelemetry-python";
 /// A program could not be built, or a feeder failed.
 pub(crate) fn test() -> anyhow::Result<Tally> {
     let browser = chromium::find()?;
-    ui::build()?;
-    let build = [
-        "build",
-        "--package",
-        "lumitrace-server",
-        "--package",
-        "fx-trainer",
-    ];
-    process::run(process::cargo().args(build))?;
+    build()?;
     let folder = fresh_folder("browser")?;
     let binary = workspace::binary("debug", "lumitrace");
     let server = Server::start_on_free_ports(&binary, &folder.join("data"))?;
