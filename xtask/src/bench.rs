@@ -35,8 +35,8 @@ pub(crate) struct Options {
     /// A fifth of the spans and few rounds: under five minutes once everything is built.
     #[arg(long)]
     quick: bool,
-    /// Write the figures to docs/benchmarks.md; only with all parts.
-    #[arg(long, conflicts_with = "sections")]
+    /// Write the figures to docs/benchmarks.md; of some parts only, their rows.
+    #[arg(long)]
     write: bool,
 }
 
@@ -83,21 +83,21 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
         "lumitrace-bench",
     ];
     process::run(process::cargo().args(["build", "--release"]).args(packages))?;
-    let (report, write) = match suite {
+    let (report, write, is_whole) = match suite {
         Suite::First(options) => {
             let figures = first(options)?;
             let report = Report::new("first", options.spans(), figures)?;
-            (report, options.write)
+            (report, options.write, options.sections.is_empty())
         }
         Suite::Store(options) => {
             let figures = store::measure(options)?;
             let report = Report::new("store", options.spans(), figures)?;
-            (report, options.writes())
+            (report, options.writes(), options.is_whole())
         }
     };
     process::say(&format!("\n{}", report.to_markdown()));
     if write {
-        report.write()?;
+        report.write(is_whole)?;
     }
     let missed: Vec<&str> = report.missed().collect();
     if !missed.is_empty() {

@@ -1,9 +1,8 @@
 //! The figures as a table, on the terminal and in `docs/benchmarks.md`.
 
-use std::fmt::Write as _;
 use std::fs;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::Spread;
 use crate::{process, workspace};
@@ -161,14 +160,19 @@ impl Report {
 
     /// The machine and the table.
     pub(crate) fn to_markdown(&self) -> String {
-        let mut text = format!("{}\n\n", self.machine);
-        text.push_str("| what | Lumitrace (spread) | peer | peer / ours (spread) | bar | |\n");
-        text.push_str("|---|---|---|---|---|---|\n");
-        for figure in &self.figures {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}", figure.to_row());
-        }
-        text
+        self.with_rows(&self.rows())
+    }
+
+    fn rows(&self) -> Vec<String> {
+        self.figures.iter().map(Figure::to_row).collect()
+    }
+
+    fn with_rows(&self, rows: &[String]) -> String {
+        format!(
+            "{}\n\n{HEADING}\n|---|---|---|---|---|---|\n{}\n",
+            self.machine,
+            rows.join("\n")
+        )
     }
 
     /// The figures whose bar does not hold.
@@ -180,11 +184,12 @@ impl Report {
         missed.map(|figure| figure.what.as_str())
     }
 
-    /// Replaces this suite's part of the page.
+    /// Replaces this suite's part of the page; of a run of some parts only, their rows.
     ///
     /// # Errors
-    /// The page cannot be read or written, or has no part for this suite.
-    pub(crate) fn write(&self) -> anyhow::Result<()> {
+    /// The page cannot be read or written, or has no part for this suite; or its other rows were
+    /// measured on another day or machine, or at another size.
+    pub(crate) fn write(&self, is_whole: bool) -> anyhow::Result<()> {
         let path = workspace::root().join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
         let begin = format!("<!-- begin: cargo xtask bench {} -->\n", self.suite);
@@ -193,9 +198,49 @@ impl Report {
             bail!("{PAGE} has no part between {begin:?} and {end:?}");
         };
         let (before, after) = (&page[..from + begin.len()], &page[to..]);
-        fs::write(&path, format!("{before}\n{}\n{after}", self.to_markdown()))
-            .with_context(|| format!("cannot write {PAGE}"))
+        let mut rows = self.rows();
+        let old = &page[from + begin.len()..to];
+        if !is_whole && table_rows(old).next().is_some() {
+            ensure!(
+                old.lines().any(|line| line == self.machine),
+                "the figures in {PAGE} are of another day, machine or size: measure all parts"
+            );
+            rows = merged(table_rows(old), rows);
+        }
+        fs::write(
+            &path,
+            format!("{before}\n{}\n{after}", self.with_rows(&rows)),
+        )
+        .with_context(|| format!("cannot write {PAGE}"))
     }
+}
+
+const HEADING: &str = "| what | Lumitrace (spread) | peer | peer / ours (spread) | bar | |";
+
+/// The rows of a table in `text`.
+fn table_rows(text: &str) -> impl Iterator<Item = &str> {
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    rows.skip(1)
+}
+
+/// The old rows, those that were measured again replaced, and what is new at the end.
+fn merged<'a>(old: impl Iterator<Item = &'a str>, new: Vec<String>) -> Vec<String> {
+    let mut rows: Vec<String> = old.map(str::to_owned).collect();
+    for row in new {
+        match rows.iter_mut().find(|other| what(other) == what(&row)) {
+            Some(other) => *other = row,
+            None => rows.push(row),
+        }
+    }
+    rows
+}
+
+/// What a row is about: the thing that is measured, and the peer.
+fn what(row: &str) -> (&str, &str) {
+    let mut cells = row.split(" | ");
+    let thing = cells.next().unwrap_or_default();
+    let peer = cells.nth(1).unwrap_or_default();
+    (thing, peer.split(':').next().unwrap_or_default())
 }
 
 /// Three significant digits, without an exponent for what people read.
@@ -239,6 +284,25 @@ mod tests {
         assert_eq!(number(12.345), "12.3");
         assert_eq!(number(0.012_345), "0.0123");
         assert_eq!(number(0.0), "0.00");
+    }
+
+    #[test]
+    fn parts_that_are_measured_again_replace_their_rows_alone() {
+        let old = "2026, a machine.\n\n| what | ours | peer | ratio | bar | |\n|---|---|---|---|---|---|\n\
+                   | span | 1 ns | a: 2 | 2.0 |  |  |\n| span | 1 ns | b: 3 | 3.0 |  |  |\n\
+                   | start | 4 s |  |  |  |  |\n";
+        let new = [
+            "| span | 5 ns | b: 10 | 2.0 |  |  |",
+            "| memory | 6 B |  |  |  |  |",
+        ];
+        let rows = merged(table_rows(old), new.map(str::to_owned).to_vec());
+        let expected = [
+            "| span | 1 ns | a: 2 | 2.0 |  |  |",
+            new[0],
+            "| start | 4 s |  |  |  |  |",
+            new[1],
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub(crate) struct Options {
     /// Minutes of ingest at full speed [default: 10; quick: 1].
     #[arg(long)]
     minutes: Option<u64>,
-    /// Write the figures to docs/benchmarks.md; only with all parts.
-    #[arg(long, conflicts_with = "sections")]
+    /// Write the figures to docs/benchmarks.md; of some parts only, their rows.
+    #[arg(long)]
     write: bool,
 }
 
@@ -70,6 +70,11 @@ impl Options {
 
     fn minutes(&self) -> u64 {
         self.minutes.unwrap_or(self.choose(1, 10))
+    }
+
+    /// Whether all parts are measured.
+    pub(super) fn is_whole(&self) -> bool {
+        self.sections.is_empty()
     }
 
     /// Whether figures may go to the page.
