@@ -7,12 +7,15 @@
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`]
 //! reads and writes with checksums, and [`writer`] makes a block. To read one: [`footer`],
-//! [`text`] columns, [`rows`] back into spans, [`reader`]. The bytes are described in
+//! [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single [`page_values`], kept
+//! [`dictionaries`]), [`rows`] back into spans, [`reader`], [`records`]. The bytes are described in
 //! `docs/formats/store.md`.
 
 pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
 pub(crate) mod columns;
+pub(crate) mod dictionaries;
+pub(crate) mod few_rows;
 pub(crate) mod file;
 pub(crate) mod footer;
 pub(crate) mod index;
@@ -20,8 +23,11 @@ pub(crate) mod index_header;
 pub(crate) mod keys;
 pub(crate) mod layout;
 pub(crate) mod lists;
+pub(crate) mod page_header;
+pub(crate) mod page_values;
 pub(crate) mod reader;
 pub(crate) mod received;
+pub(crate) mod records;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;

@@ -9,12 +9,10 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub(crate) use log::segments as log_segments;
 
 use crate::block::Block;
-use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::Folder;
 use crate::found_block;
@@ -186,7 +184,7 @@ pub(crate) fn block_damages(
 ) -> Result<BlockFindings, OpenError> {
     let mut findings = BlockFindings::default();
     let block = match record {
-        Some(record) => Block::open(Arc::new(RealDisk), dir.to_owned(), record),
+        Some(record) => Block::open_alone(dir, record),
         None => measured(dir, id),
     };
     let block = match block {
@@ -209,7 +207,7 @@ pub(crate) fn block_damages(
 fn measured(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     let block = found_block::open(dir, id)?;
     let record = found_block::measure(&block)?;
-    Block::open(Arc::new(RealDisk), dir.to_owned(), record)
+    Block::open_alone(dir, record)
 }
 
 /// Blocks that no record names are what an unfinished flush or merge has left, unless the end of

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::SpanRecord;
 use crate::block::layout::Planner;
-use crate::block::reader::Records;
+use crate::block::records::Records;
 use crate::block::row::sort_key;
 use crate::block::writer::{WriteOptions, remove_files};
 use crate::block::{Block, BlockWriter};

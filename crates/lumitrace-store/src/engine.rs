@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::AppendError;
 use crate::block::Block;
+use crate::block::dictionaries::DictionaryCache;
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
 use crate::log::queue::Queue;
@@ -50,6 +51,8 @@ pub(crate) struct Engine {
     /// nothing is inserted into a memtable that is being written out.
     pub(crate) sources: RwLock<Arc<Sources>>,
     pub(crate) manifest: Mutex<Manifest>,
+    /// Of all blocks.
+    pub(crate) dictionaries: Arc<DictionaryCache>,
     pub(crate) queue: Queue,
     pub(crate) segments: Segments,
     pub(crate) subscribers: Arc<Subscribers>,
@@ -67,6 +70,7 @@ pub(crate) struct EngineParts {
     pub(crate) blocks_dir: PathBuf,
     pub(crate) sources: Sources,
     pub(crate) manifest: Manifest,
+    pub(crate) dictionaries: Arc<DictionaryCache>,
     pub(crate) segments: Segments,
 }
 
@@ -78,6 +82,7 @@ impl Engine {
             blocks_dir,
             sources,
             manifest,
+            dictionaries,
             segments,
         } = parts;
         let memtable_bytes = AtomicUsize::new(bytes_in_memory(&sources));
@@ -89,6 +94,7 @@ impl Engine {
             blocks_dir,
             sources: RwLock::new(Arc::new(sources)),
             manifest: Mutex::new(manifest),
+            dictionaries,
             segments,
             counters: Arc::default(),
             flush_signal: FlushSignal::default(),

@@ -306,7 +306,8 @@ pub(crate) fn commit_block(
         let _ = remove_files(&*engine.disk, &engine.blocks_dir, record.id);
         Err(problem)
     };
-    let block = match Block::open(Arc::clone(&engine.disk), engine.blocks_dir.clone(), record) {
+    let (disk, dir) = (Arc::clone(&engine.disk), engine.blocks_dir.clone());
+    let block = match Block::open(disk, dir, record, engine.dictionaries.for_block()) {
         Ok(block) => block,
         Err(error) => return give_up(FlushProblem::new(error.to_string())),
     };

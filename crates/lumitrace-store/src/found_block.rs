@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::SpanParts;
 use crate::block::Block;
@@ -10,7 +9,6 @@ use crate::block::file::ChecksummedFile;
 use crate::block::footer::Footer;
 use crate::block::index::Index;
 use crate::block::writer::{data_path, index_path};
-use crate::disk::RealDisk;
 use crate::error::{OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
 
@@ -33,7 +31,7 @@ pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     let footer = Footer::read(&file, index.keys())?;
     let rows = footer.metadata.metadata().file_metadata().num_rows();
     record.rows = u64::try_from(rows).unwrap_or(0);
-    Block::open(Arc::new(RealDisk), dir.to_owned(), record)
+    Block::open_alone(dir, record)
 }
 
 /// The record of `block`, from its spans.

@@ -18,6 +18,7 @@ use lumitrace_model::{SpanId, TraceId};
 
 use crate::binary::{Fields, PutFields};
 use crate::block::Block;
+use crate::block::dictionaries::DictionaryCache;
 use crate::block::index_header::Header;
 use crate::block::keys::Keys;
 use crate::block::layout::Planner;
@@ -201,7 +202,12 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
         data_bytes: data.len() as u64,
         index_bytes: index.len() as u64,
     };
-    let block = Arc::new(Block::open(Arc::new(UnsyncedDisk), dir.to_owned(), record)?);
+    let block = Arc::new(Block::open(
+        Arc::new(UnsyncedDisk),
+        dir.to_owned(),
+        record,
+        Arc::<DictionaryCache>::default().for_block(),
+    )?);
     let read = [
         read_index(&block),
         read_traces(&block, [TraceId::from_bytes([1; 16])]),

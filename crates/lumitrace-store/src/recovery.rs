@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::block::Block;
+use crate::block::dictionaries::DictionaryCache;
 use crate::block::writer::remove_files;
 use crate::disk::{Disk, remove_if_present};
 use crate::engine::{Engine, EngineParts, Sources};
@@ -33,8 +34,11 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
     let lock = folder.lock()?;
     let manifest = Manifest::open(Arc::clone(&disk), folder.manifest())?;
     let blocks_dir = folder.blocks_dir();
-    let open =
-        |record: &_| Block::open(Arc::clone(&disk), blocks_dir.clone(), *record).map(Arc::new);
+    let dictionaries = Arc::new(DictionaryCache::default());
+    let open = |record: &_| {
+        let dictionaries = dictionaries.for_block();
+        Block::open(Arc::clone(&disk), blocks_dir.clone(), *record, dictionaries).map(Arc::new)
+    };
     let blocks = manifest
         .blocks()
         .iter()
@@ -49,6 +53,7 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
             ..Sources::default()
         },
         manifest,
+        dictionaries,
         segments: Segments::default(),
     });
 

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::iter::Flatten;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::vec::IntoIter;
 
 use arrow::array::{FixedSizeBinaryArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
 use lumitrace_model::{SpanId, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -19,15 +18,17 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
+use super::dictionaries::{BlockDictionaries, DictionaryCache};
+use super::few_rows::{FewRows, FewValues, MAX_FEW_ROWS};
 use super::file::ChecksummedFile;
 use super::footer::{AttributeName, Footer};
 use super::index::Index;
 use super::layout::{OptionalColumns, Planner};
-use super::rows::ParentRow;
+use super::records::{Records, SpanBatches};
 use super::writer::{data_path, index_path, remove_files};
 use super::{rows, schema};
 use crate::SpanRecord;
-use crate::disk::Disk;
+use crate::disk::{Disk, RealDisk};
 use crate::error::{Corruption, OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SpanParts;
@@ -49,6 +50,7 @@ pub(crate) struct Block {
     index: Index,
     /// Parsed once: it takes longer than reading a trace.
     footer: OnceLock<Footer>,
+    dictionaries: BlockDictionaries,
     replaced: AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Block {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         record: BlockRecord,
+        dictionaries: BlockDictionaries,
     ) -> Result<Self, OpenError> {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
@@ -68,8 +71,15 @@ impl Block {
             dir,
             index,
             footer,
+            dictionaries,
             replaced,
         })
+    }
+
+    /// Opens a block to look at it on its own, without a store around it.
+    pub(crate) fn open_alone(dir: &Path, record: BlockRecord) -> Result<Self, OpenError> {
+        let dictionaries = Arc::<DictionaryCache>::default().for_block();
+        Self::open(Arc::new(RealDisk), dir.to_owned(), record, dictionaries)
     }
 
     pub(crate) fn record(&self) -> &BlockRecord {
@@ -295,13 +305,67 @@ impl<'a> BlockData<'a> {
         rows: &[Range<usize>],
         parts: SpanParts,
     ) -> Result<Records<'a>, ReadError> {
-        let batches = self.read(rows, &self.columns_of(parts), MAX_BATCH_ROWS)?;
-        let rows: Vec<Range<usize>> = rows.to_vec();
-        Ok(Records {
-            data: *self,
-            batches,
-            rows: rows.into_iter().flatten(),
-        })
+        let columns = self.columns_of(parts);
+        let selected: usize = rows.iter().map(ExactSizeIterator::len).sum();
+        let is_few = selected <= MAX_FEW_ROWS.min(self.batch_rows(&self.leaves_of(&columns)));
+        let batches = if is_few {
+            SpanBatches::Few(Some(self.read_few(rows, &columns)?))
+        } else {
+            SpanBatches::Many(self.read(rows, &columns, MAX_BATCH_ROWS)?)
+        };
+        Ok(Records::new(self.block, *self, batches, rows))
+    }
+
+    /// Reads columns of rows that fit into one batch. Those in which no row has a value may be left
+    /// out.
+    fn read_few(&self, rows: &[Range<usize>], columns: &[&str]) -> Result<RecordBatch, ReadError> {
+        let (metadata, starts) = (self.metadata(), self.row_group_starts());
+        let dictionaries = &self.block.dictionaries;
+        let file = self.block.data_file();
+        let mut few = FewRows::new(file.clone(), metadata, dictionaries, rows, &starts);
+        let schema = self.footer.metadata.schema();
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for column in columns {
+            let leaves = self
+                .footer
+                .leaves
+                .get(*column)
+                .map_or(&[][..], Vec::as_slice);
+            let values = match (&mut few, leaves, schema.field_with_name(column)) {
+                (Some(few), [leaf], Ok(field)) => few.column(*leaf, field.data_type())?,
+                _ => FewValues::Unknown,
+            };
+            match values {
+                FewValues::Values(values) => {
+                    let field = Field::new(*column, values.data_type().clone(), true);
+                    found.push((Arc::new(field), values));
+                }
+                FewValues::AllNull => {}
+                FewValues::Unknown => others.push(*column),
+            }
+        }
+        if !others.is_empty() {
+            let mut batches = self.read(rows, &others, MAX_FEW_ROWS)?;
+            let mut read = Vec::new();
+            while let Some(batch) = batches.next()? {
+                read.push(batch);
+            }
+            let Some(first) = read.first() else {
+                return Err(self.block.malformed("it has fewer rows than it says"));
+            };
+            let read = file.parsed(|| concat_batches(&first.schema(), &read))?;
+            let fields = read.schema_ref().fields().iter().cloned();
+            found.extend(fields.zip(read.columns().iter().cloned()));
+        }
+        let (fields, values): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        file.parsed(|| RecordBatch::try_new(Arc::new(Schema::new(fields)), values))
+    }
+
+    fn leaves_of(&self, columns: &[&str]) -> Vec<usize> {
+        let leaves = columns
+            .iter()
+            .filter_map(|column| self.footer.leaves.get(*column));
+        leaves.flatten().copied().collect()
     }
 
     fn read(
@@ -310,12 +374,7 @@ impl<'a> BlockData<'a> {
         columns: &[&str],
         max_rows: usize,
     ) -> Result<Batches, ReadError> {
-        let leaves = columns
-            .iter()
-            .filter_map(|column| self.footer.leaves.get(*column))
-            .flatten()
-            .copied();
-        let leaves: Vec<usize> = leaves.collect();
+        let leaves = self.leaves_of(columns);
         let selected = rows.iter().map(ExactSizeIterator::len).sum();
         let batch_rows = self.batch_rows(&leaves).min(max_rows).min(selected).max(1);
         let (row_groups, selection) = self.select(rows);
@@ -366,7 +425,7 @@ impl<'a> BlockData<'a> {
     }
 
     /// The ids of the spans in these rows, which must ascend.
-    fn span_ids(
+    pub(super) fn span_ids(
         &self,
         rows: impl Iterator<Item = usize>,
     ) -> Result<HashMap<usize, SpanId>, ReadError> {
@@ -424,78 +483,6 @@ impl Batches {
     /// The next batch; none after the last.
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, ReadError> {
         self.file.parsed(|| self.reader.next().transpose())
-    }
-}
-
-/// Spans, batch by batch.
-pub(crate) struct Records<'a> {
-    data: BlockData<'a>,
-    batches: Batches,
-    /// Numbers of the rows to come.
-    rows: Flatten<IntoIter<Range<usize>>>,
-}
-
-impl Records<'_> {
-    /// The next batch of spans; none after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Vec<SpanRecord>>, ReadError> {
-        let Some(batch) = self.batches.next()? else {
-            return Ok(None);
-        };
-        let block = self.data.block;
-        let tables = block.index.tables()?;
-        let decoded = rows::decode(&batch, self.data.attribute_columns(), &tables);
-        let (mut records, parents) =
-            decoded.ok_or_else(|| block.malformed("its columns are not those of spans"))?;
-        let rows: Vec<usize> = self.rows.by_ref().take(records.len()).collect();
-        self.find_parents(&mut records, &rows, &parents)?;
-        Ok(Some(records))
-    }
-
-    /// Puts in the ids of parents of which only the distance is known: those that were read beside
-    /// their children are at hand, of the others the ids are read.
-    fn find_parents(
-        &self,
-        records: &mut [SpanRecord],
-        rows: &[usize],
-        parents: &[ParentRow],
-    ) -> Result<(), ReadError> {
-        let malformed = || {
-            let block = self.data.block;
-            block.malformed("a parent is not where it should be")
-        };
-        let mut missing = Vec::new();
-        for parent in parents {
-            let own_row = rows.get(parent.child).ok_or_else(malformed)?;
-            let row = own_row
-                .checked_add_signed(parent.distance as isize)
-                .filter(|row| (*row as u64) < self.data.block.record.rows)
-                .ok_or_else(malformed)?;
-            match rows.binary_search(&row) {
-                Ok(index) => {
-                    let span_id = records[index].span.span_id;
-                    records[parent.child].span.parent_span_id = Some(span_id);
-                }
-                Err(_) => missing.push((row, parent.child)),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        missing.sort_unstable();
-        let ids = self.data.span_ids(missing.iter().map(|(row, _)| *row))?;
-        for (row, child) in missing {
-            let span_id = ids.get(&row).ok_or_else(malformed)?;
-            records[child].span.parent_span_id = Some(*span_id);
-        }
-        Ok(())
-    }
-
-    fn collect_all(mut self) -> Result<Vec<SpanRecord>, ReadError> {
-        let mut all = Vec::new();
-        while let Some(records) = self.next()? {
-            all.extend(records);
-        }
-        Ok(all)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn readable_rows(dir: &Path, record: &BlockRecord) -> Readable {
         rows: Vec::new(),
         lost_starts: record.first_start_unix_nano..record.last_start_unix_nano,
     };
-    let Ok(block) = Block::open(Arc::new(RealDisk), dir.to_owned(), *record) else {
+    let Ok(block) = Block::open_alone(dir, *record) else {
         return readable;
     };
     let Ok(data) = block.open_data() else {
@@ -146,7 +146,7 @@ pub(super) fn write_rows(
     rows: &[Range<usize>],
 ) -> Result<BlockRecord, OpenError> {
     let options = StoreOptions::new(to);
-    let block = Block::open(Arc::new(RealDisk), from.to_owned(), *record)?;
+    let block = Block::open_alone(from, *record)?;
     let data = block.open_data()?;
     let mut planner = Planner::default();
     let mut records = data.records(rows, SpanParts::ALL)?;

@@ -1,0 +1,115 @@
+//! Rows of a block as spans.
+
+use std::iter::Flatten;
+use std::ops::Range;
+use std::vec::IntoIter;
+
+use arrow::array::RecordBatch;
+
+use super::reader::{Batches, Block, BlockData};
+use super::rows::{self, ParentRow};
+use crate::SpanRecord;
+use crate::error::ReadError;
+
+/// Batches from which spans are made.
+pub(super) enum SpanBatches {
+    Many(Batches),
+    /// All in one, until it is taken.
+    Few(Option<RecordBatch>),
+}
+
+impl SpanBatches {
+    fn next(&mut self) -> Result<Option<RecordBatch>, ReadError> {
+        match self {
+            Self::Many(batches) => batches.next(),
+            Self::Few(batch) => Ok(batch.take()),
+        }
+    }
+}
+
+/// Spans, batch by batch.
+pub(crate) struct Records<'a> {
+    block: &'a Block,
+    data: BlockData<'a>,
+    batches: SpanBatches,
+    /// Numbers of the rows to come.
+    rows: Flatten<IntoIter<Range<usize>>>,
+}
+
+impl<'a> Records<'a> {
+    /// Of these rows of a block, of which `batches` hold the columns.
+    pub(super) fn new(
+        block: &'a Block,
+        data: BlockData<'a>,
+        batches: SpanBatches,
+        rows: &[Range<usize>],
+    ) -> Self {
+        Self {
+            block,
+            data,
+            batches,
+            rows: Vec::from(rows).into_iter().flatten(),
+        }
+    }
+
+    /// The next batch of spans; none after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<SpanRecord>>, ReadError> {
+        let Some(batch) = self.batches.next()? else {
+            return Ok(None);
+        };
+        let block = self.block;
+        let tables = block.index().tables()?;
+        let decoded = rows::decode(&batch, self.data.attribute_columns(), &tables);
+        let (mut records, parents) =
+            decoded.ok_or_else(|| block.malformed("its columns are not those of spans"))?;
+        let rows: Vec<usize> = self.rows.by_ref().take(records.len()).collect();
+        self.find_parents(&mut records, &rows, &parents)?;
+        Ok(Some(records))
+    }
+
+    /// Puts in the ids of parents of which only the distance is known: those that were read beside
+    /// their children are at hand, of the others the ids are read.
+    fn find_parents(
+        &self,
+        records: &mut [SpanRecord],
+        rows: &[usize],
+        parents: &[ParentRow],
+    ) -> Result<(), ReadError> {
+        let block = self.block;
+        let malformed = || block.malformed("a parent is not where it should be");
+        let mut missing = Vec::new();
+        for parent in parents {
+            let own_row = rows.get(parent.child).ok_or_else(malformed)?;
+            let row = own_row
+                .checked_add_signed(parent.distance as isize)
+                .filter(|row| (*row as u64) < block.record().rows)
+                .ok_or_else(malformed)?;
+            match rows.binary_search(&row) {
+                Ok(index) => {
+                    let span_id = records[index].span.span_id;
+                    records[parent.child].span.parent_span_id = Some(span_id);
+                }
+                Err(_) => missing.push((row, parent.child)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        let ids = self.data.span_ids(missing.iter().map(|(row, _)| *row))?;
+        for (row, child) in missing {
+            let span_id = ids.get(&row).ok_or_else(malformed)?;
+            records[child].span.parent_span_id = Some(*span_id);
+        }
+        Ok(())
+    }
+
+    /// All that are left.
+    pub(super) fn collect_all(mut self) -> Result<Vec<SpanRecord>, ReadError> {
+        let mut all = Vec::new();
+        while let Some(records) = self.next()? {
+            all.extend(records);
+        }
+        Ok(all)
+    }
+}
