@@ -1,5 +1,5 @@
-//! Who made the spans: the resource and the instrumentation scope, and spans grouped under them as
-//! OTLP sends them.
+//! Who made the telemetry: the resource and the instrumentation scope; and spans grouped under them
+//! as OTLP sends them.
 
 use crate::{KeyValue, Span, Text, names, value};
 
@@ -22,7 +22,7 @@ impl Resource {
     }
 }
 
-/// The library or module that recorded spans.
+/// The library or module that recorded telemetry.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scope {
     /// Its name, such as `train.core.agent_train`.
