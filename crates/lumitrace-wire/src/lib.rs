@@ -1,7 +1,7 @@
 //! Bytes to nouns and back.
 //!
-//! **What it is.** Encoders and decoders between wire formats and `lumitrace-model`: OTLP in
-//! protobuf and in JSON.
+//! **What it is.** Encoders and decoders between wire formats and `lumitrace-model`: OTLP's
+//! traces, logs and metrics in protobuf and in JSON.
 //!
 //! **What it is not.** No sockets, no compression, no policy. Decoding never panics, never blocks,
 //! and allocates at most a small multiple of its input.

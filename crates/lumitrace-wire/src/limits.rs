@@ -5,8 +5,9 @@
 pub struct DecodeLimits {
     /// How deep values may nest (arrays in maps in arrays ...). OpenTelemetry's own limit is 64.
     pub max_depth: usize,
-    /// How many bytes of decoded items one byte of protobuf may become. The densest honest item, a
-    /// truth value in an array, has four bytes and takes 32 decoded.
+    /// How many bytes of decoded items one byte of a message may become. The densest honest item,
+    /// a truth value in an array, has four bytes of protobuf and takes 32 decoded. Every message
+    /// may take 4 KiB more: one with a single log record that says little is mostly frame.
     pub max_expansion: usize,
 }
 
@@ -19,6 +20,13 @@ impl DecodeLimits {
             max_depth: 256,
             max_expansion: usize::MAX,
         }
+    }
+
+    /// How many bytes the decoded items of a message may take.
+    pub(crate) fn item_bytes(&self, message_bytes: usize) -> usize {
+        message_bytes
+            .saturating_mul(self.max_expansion)
+            .saturating_add(4096)
     }
 }
 

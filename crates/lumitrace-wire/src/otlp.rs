@@ -1,4 +1,9 @@
-//! OTLP, OpenTelemetry's protocol (opentelemetry-proto 1.x, `docs/specification.md`).
+//! OTLP, OpenTelemetry's protocol (opentelemetry-proto 1.x, `docs/specification.md`): its three
+//! stable signals in [`protobuf`] and in [`json`], and the answers to them ([`response`]).
+//!
+//! Spans without valid ids are rejected and counted ([`DecodedTraces`]). Of logs and metrics
+//! nothing is: what is incomplete there is still true, and whether to keep it is not the codec's
+//! question.
 
 pub mod json;
 pub mod protobuf;
@@ -8,7 +13,18 @@ mod samples;
 
 use lumitrace_model::{ResourceSpans, Span, Value, names};
 
-/// A decoded export request.
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+    /// Metrics and their points.
+    Metrics,
+}
+
+/// A decoded export request of spans.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DecodedTraces {
     /// Everything acceptable, in the sender's grouping.

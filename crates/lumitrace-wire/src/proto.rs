@@ -54,6 +54,12 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A `sint32`, whose sign is in the lowest bit.
+    pub(crate) fn sint32(self) -> Result<i32, DecodeError> {
+        self.uint32()
+            .map(|value| (value >> 1) as i32 ^ -((value & 1) as i32))
+    }
+
     pub(crate) fn double(self) -> Result<f64, DecodeError> {
         self.fixed64().map(f64::from_bits)
     }
@@ -89,6 +95,44 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The items of a repeated field of 64 fixed bits.
+    pub(crate) fn each_fixed64(self) -> impl Iterator<Item = Result<u64, DecodeError>> + 'a {
+        self.each(Self::fixed64, |packed| {
+            packed.array().map(u64::from_le_bytes)
+        })
+    }
+
+    /// The items of a repeated `double`.
+    pub(crate) fn each_double(self) -> impl Iterator<Item = Result<f64, DecodeError>> + 'a {
+        self.each_fixed64().map(|bits| bits.map(f64::from_bits))
+    }
+
+    /// The items of a repeated varint.
+    pub(crate) fn each_varint(self) -> impl Iterator<Item = Result<u64, DecodeError>> + 'a {
+        self.each(Self::varint, Reader::varint)
+    }
+
+    /// The items of a repeated number: many `packed` in one field as proto3 writes them, or a
+    /// `single` one as readers must also take them. Ends after the first error.
+    fn each<T: 'a>(
+        self,
+        single: fn(Self) -> Result<T, DecodeError>,
+        packed: fn(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> impl Iterator<Item = Result<T, DecodeError>> + 'a {
+        let mut items = self.message().ok();
+        let mut only = items.is_none().then_some(self);
+        std::iter::from_fn(move || {
+            let Some(reader) = &mut items else {
+                return only.take().map(single);
+            };
+            let item = (!reader.is_at_end()).then(|| packed(reader))?;
+            if item.is_err() {
+                items = None;
+            }
+            Some(item)
+        })
+    }
+
     fn wrong_type(self, reason: &'static str) -> DecodeError {
         DecodeError::Malformed {
             offset: self.offset,
@@ -117,9 +161,13 @@ impl<'a> Reader<'a> {
         self.base + self.position
     }
 
+    fn is_at_end(&self) -> bool {
+        self.position == self.bytes.len()
+    }
+
     /// The next field, or `None` at the end of the message.
     pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
-        if self.position == self.bytes.len() {
+        if self.is_at_end() {
             return Ok(None);
         }
         let offset = self.offset();
@@ -242,6 +290,55 @@ impl Writer {
         self.raw_varint(value);
     }
 
+    /// A `sint32` field, left out when zero.
+    pub(crate) fn sint32(&mut self, number: u32, value: i32) {
+        self.varint(number, u64::from((value << 1 ^ value >> 31) as u32));
+    }
+
+    /// A repeated varint field, left out when empty.
+    pub(crate) fn packed_varints(&mut self, number: u32, values: &[u64]) {
+        self.packed(number, values, |packed, value| packed.raw_varint(*value));
+    }
+
+    /// A repeated 64-bit field, left out when empty.
+    pub(crate) fn packed_fixed64(&mut self, number: u32, values: &[u64]) {
+        self.packed(number, values, |packed, value| {
+            packed.bytes.extend_from_slice(&value.to_le_bytes());
+        });
+    }
+
+    /// A repeated double field, left out when empty.
+    pub(crate) fn packed_doubles(&mut self, number: u32, values: &[f64]) {
+        self.packed(number, values, |packed, value| {
+            packed.bytes.extend_from_slice(&value.to_le_bytes());
+        });
+    }
+
+    fn packed<T>(&mut self, number: u32, values: &[T], write: impl Fn(&mut Self, &T)) {
+        if !values.is_empty() {
+            self.message(number, |packed| {
+                values.iter().for_each(|value| write(packed, value));
+            });
+        }
+    }
+
+    /// A double field, left out when zero; minus zero is none.
+    pub(crate) fn double(&mut self, number: u32, value: f64) {
+        self.fixed64(number, value.to_bits());
+    }
+
+    /// A double field that is written even when zero.
+    pub(crate) fn double_always(&mut self, number: u32, value: f64) {
+        self.fixed64_always(number, value.to_bits());
+    }
+
+    /// An `optional` double field, left out when there is no value.
+    pub(crate) fn optional_double(&mut self, number: u32, value: Option<f64>) {
+        if let Some(value) = value {
+            self.double_always(number, value);
+        }
+    }
+
     /// A 64-bit field, left out when zero.
     pub(crate) fn fixed64(&mut self, number: u32, value: u64) {
         if value != 0 {
@@ -337,5 +434,41 @@ mod tests {
             prop_assert_eq!(message.next()?.unwrap().bytes()?, &inner[..]);
             prop_assert!(message.next()?.is_none() && reader.next()?.is_none());
         }
+
+        #[test]
+        fn repeated_numbers_are_read_packed_and_single(
+            varints in prop::collection::vec(any::<u64>(), 0..40), sint: i32
+        ) {
+            let mut writer = Writer::default();
+            writer.packed_varints(1, &varints);
+            writer.packed_fixed64(2, &varints);
+            for value in &varints {
+                writer.varint_always(1, *value);
+                writer.fixed64_always(2, *value);
+            }
+            writer.sint32(3, sint);
+            let bytes = writer.into_bytes();
+            let (mut read_varints, mut read_fixed, mut read_sint) = (Vec::new(), Vec::new(), 0);
+            let mut reader = Reader::new(&bytes);
+            while let Some(field) = reader.next()? {
+                match field.number {
+                    1 => read_varints.extend(field.each_varint().collect::<Result<Vec<_>, _>>()?),
+                    2 => read_fixed.extend(field.each_fixed64().collect::<Result<Vec<_>, _>>()?),
+                    _ => read_sint = field.sint32()?,
+                }
+            }
+            let twice = varints.repeat(2);
+            prop_assert_eq!((read_varints, read_fixed, read_sint), (twice.clone(), twice, sint));
+        }
+    }
+
+    #[test]
+    fn packed_numbers_that_end_too_early_are_one_error() {
+        let mut reader = Reader::new(&[0x0a, 3, 1, 2, 0xff]);
+        let field = reader.next().unwrap().unwrap();
+        assert_eq!(field.each_varint().count(), 3);
+        let truncated = DecodeError::Truncated { offset: 5 };
+        assert_eq!(field.each_varint().last(), Some(Err(truncated.clone())));
+        assert_eq!(field.each_fixed64().last(), Some(Err(truncated)));
     }
 }

@@ -202,7 +202,7 @@ fn what_is_refused_is_counted_told_once_and_not_sent_again() {
 #[test]
 fn a_partial_success_counts_what_was_refused() {
     let body = encode_export_protobuf(Some(&PartialSuccess {
-        rejected_spans: 2,
+        rejected: 2,
         error_message: "two are too old".to_owned(),
     }));
     let receiver = Receiver::start(move |_, request| match request.spans().len() {

@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use lumitrace_wire::otlp::Signal;
 use lumitrace_wire::otlp::response::{
     PartialSuccess, encode_export_json, encode_export_protobuf, encode_status_json,
     encode_status_protobuf,
@@ -123,7 +124,11 @@ fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
 fn accepted(format: Format, partial: Option<&PartialSuccess>) -> Response {
     match format {
         Format::Protobuf => respond(StatusCode::OK, PROTOBUF, encode_export_protobuf(partial)),
-        Format::Json => respond(StatusCode::OK, JSON, encode_export_json(partial)),
+        Format::Json => respond(
+            StatusCode::OK,
+            JSON,
+            encode_export_json(Signal::Traces, partial),
+        ),
     }
 }
 

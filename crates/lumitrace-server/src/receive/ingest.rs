@@ -142,7 +142,7 @@ impl Receiver {
         let error_message = rejection.unwrap_or_default();
         tracing::debug!(rejected_spans, error_message, "spans rejected");
         Ok(Some(PartialSuccess {
-            rejected_spans,
+            rejected: rejected_spans,
             error_message,
         }))
     }

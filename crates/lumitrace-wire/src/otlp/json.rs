@@ -7,9 +7,10 @@
 mod decode;
 mod encode;
 mod fields;
+mod limited;
 
-pub use decode::decode_traces;
-pub use encode::encode_traces;
+pub use decode::{decode_logs, decode_metrics, decode_traces};
+pub use encode::{encode_logs, encode_metrics, encode_traces};
 
 #[cfg(test)]
 mod tests;

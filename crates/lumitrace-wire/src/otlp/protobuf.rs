@@ -1,21 +1,25 @@
-//! OTLP's protobuf form: `ExportTraceServiceRequest` and what is in it.
+//! OTLP's protobuf form: `ExportTraceServiceRequest`, `ExportLogsServiceRequest`,
+//! `ExportMetricsServiceRequest` and what is in them.
 //!
-//! Field numbers are those of opentelemetry-proto's `trace.proto`, `common.proto` and
-//! `resource.proto`. Unknown fields are skipped, as protobuf asks.
-
+//! Field numbers are those of opentelemetry-proto's `trace.proto`, `logs.proto`, `metrics.proto`,
+//! `common.proto` and `resource.proto`. Unknown fields are skipped, as protobuf asks.
 //!
-//! In reading order: [`index_traces`] checks a request and says where its spans are; [`view`] reads
-//! parts of a checked span in place; the `decode_` functions build what the bytes say, the
+//! In reading order: [`index_traces`] checks a request of spans and says where they are; [`view`]
+//! reads parts of a checked span in place; the `decode_` functions build what the bytes say, the
 //! `encode_` functions and [`RequestEncoder`] the bytes.
 
 mod check;
 mod decode;
 mod encode;
+mod index;
 pub mod view;
 
-pub use check::{Origin, Part, SpanHead, TracesIndex, index_traces};
-pub use decode::{decode_attributes, decode_resource, decode_scope, decode_span, decode_traces};
-pub use encode::{RequestEncoder, encode_attributes, encode_traces};
+pub use decode::{
+    decode_attributes, decode_logs, decode_metrics, decode_resource, decode_scope, decode_span,
+    decode_traces,
+};
+pub use encode::{RequestEncoder, encode_attributes, encode_logs, encode_metrics, encode_traces};
+pub use index::{Origin, Part, SpanHead, TracesIndex, index_traces};
 
 #[cfg(test)]
 mod tests;

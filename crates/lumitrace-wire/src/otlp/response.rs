@@ -1,41 +1,46 @@
-//! What a server answers: `ExportTraceServiceResponse` and `google.rpc.Status`.
+//! What a server answers: `ExportTraceServiceResponse` and its likes for logs and metrics, and
+//! `google.rpc.Status`.
+//!
+//! The answers to the three signals differ in a name alone, and in protobuf not at all.
 
 use serde_json::{Map, json};
 
+use super::Signal;
 use crate::DecodeError;
 use crate::proto::{Reader, Writer};
 
 /// Part of a request was refused for good: the sender must not resend it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartialSuccess {
-    /// How many spans were refused. Zero with a message is a warning.
-    pub rejected_spans: u64,
+    /// How many spans, log records or data points were refused. Zero with a message is a warning.
+    pub rejected: u64,
     /// Why, for people.
     pub error_message: String,
 }
 
-/// Encodes an `ExportTraceServiceResponse` in protobuf; empty when everything was accepted.
+/// Encodes the answer to any signal in protobuf; empty when everything was accepted.
 pub fn encode_export_protobuf(partial_success: Option<&PartialSuccess>) -> Vec<u8> {
     let mut response = Writer::default();
     if let Some(partial) = partial_success {
         response.message(1, |message| {
-            message.varint(1, partial.rejected_spans);
+            message.varint(1, partial.rejected);
             message.bytes(2, partial.error_message.as_bytes());
         });
     }
     response.into_bytes()
 }
 
-/// Encodes an `ExportTraceServiceResponse` in OTLP/JSON; `{}` when everything was accepted.
+/// Encodes the answer to `signal` in OTLP/JSON; `{}` when everything was accepted.
 ///
 /// ```
-/// assert_eq!(lumitrace_wire::otlp::response::encode_export_json(None), b"{}");
+/// use lumitrace_wire::otlp::{Signal, response::encode_export_json};
+/// assert_eq!(encode_export_json(Signal::Logs, None), b"{}");
 /// ```
-pub fn encode_export_json(partial_success: Option<&PartialSuccess>) -> Vec<u8> {
+pub fn encode_export_json(signal: Signal, partial_success: Option<&PartialSuccess>) -> Vec<u8> {
     let mut response = Map::new();
     if let Some(partial) = partial_success {
         let detail = json!({
-            "rejectedSpans": partial.rejected_spans.to_string(),
+            rejected_key(signal): partial.rejected.to_string(),
             "errorMessage": partial.error_message,
         });
         response.insert("partialSuccess".to_owned(), detail);
@@ -43,7 +48,15 @@ pub fn encode_export_json(partial_success: Option<&PartialSuccess>) -> Vec<u8> {
     serde_json::Value::Object(response).to_string().into_bytes()
 }
 
-/// Decodes an `ExportTraceServiceResponse`; `None` when everything was accepted.
+fn rejected_key(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
+    }
+}
+
+/// Decodes the answer to any signal in protobuf; `None` when everything was accepted.
 ///
 /// # Errors
 /// The bytes are not such a message.
@@ -58,7 +71,7 @@ pub fn decode_export_protobuf(bytes: &[u8]) -> Result<Option<PartialSuccess>, De
         let partial: &mut PartialSuccess = partial_success.get_or_insert_default();
         while let Some(field) = message.next()? {
             match field.number {
-                1 => partial.rejected_spans = field.varint()?,
+                1 => partial.rejected = field.varint()?,
                 2 => partial.error_message = field.string()?.to_owned(),
                 _ => {}
             }
@@ -107,12 +120,44 @@ mod tests {
     #[test]
     fn a_partial_success_survives_the_way() {
         let partial = PartialSuccess {
-            rejected_spans: 3,
+            rejected: 3,
             error_message: "bad ids".to_owned(),
         };
         let bytes = encode_export_protobuf(Some(&partial));
         assert_eq!(decode_export_protobuf(&bytes), Ok(Some(partial)));
         assert_eq!(decode_export_protobuf(&[]), Ok(None));
+    }
+
+    #[test]
+    fn each_signal_has_its_own_name_for_what_was_rejected() {
+        let partial = PartialSuccess {
+            rejected: 3,
+            error_message: "no".to_owned(),
+        };
+        for (signal, name) in [
+            (Signal::Traces, "rejectedSpans"),
+            (Signal::Logs, "rejectedLogRecords"),
+            (Signal::Metrics, "rejectedDataPoints"),
+        ] {
+            let json = encode_export_json(signal, Some(&partial));
+            let expected = format!(r#"{{"partialSuccess":{{"errorMessage":"no","{name}":"3"}}}}"#);
+            assert_eq!(String::from_utf8(json), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn the_generated_types_read_what_we_answer_to_each_signal() {
+        use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+        use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+        use prost::Message as _;
+        let bytes = encode_export_protobuf(Some(&PartialSuccess {
+            rejected: 3,
+            error_message: "no".to_owned(),
+        }));
+        let logs = ExportLogsServiceResponse::decode(&bytes[..]).unwrap();
+        assert_eq!(logs.partial_success.unwrap().rejected_log_records, 3);
+        let metrics = ExportMetricsServiceResponse::decode(&bytes[..]).unwrap();
+        assert_eq!(metrics.partial_success.unwrap().rejected_data_points, 3);
     }
 
     #[test]

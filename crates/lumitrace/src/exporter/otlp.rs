@@ -60,7 +60,7 @@ pub(super) fn receipt(body: &[u8], announcements_header: Option<&[u8]>) -> Expor
         .flatten()
         .unwrap_or_default();
     ExportReceipt {
-        refused_spans: partial.rejected_spans,
+        refused_spans: partial.rejected,
         message: partial.error_message,
         takes_announcements: announcements_header == Some(b"1"),
     }

@@ -93,7 +93,7 @@ impl Sink for GrpcSink {
                 let partial = decode_export_protobuf(response.get_ref()).ok().flatten();
                 let partial = partial.unwrap_or_default();
                 Answer::Accepted {
-                    rejected: partial.rejected_spans,
+                    rejected: partial.rejected,
                     message: partial.error_message,
                 }
             }

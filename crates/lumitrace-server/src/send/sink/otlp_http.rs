@@ -113,7 +113,7 @@ fn partial_success(body: &[u8], json: bool) -> (u64, String) {
     if !json {
         let partial = decode_export_protobuf(body).ok().flatten();
         return partial.map_or_else(Default::default, |partial| {
-            (partial.rejected_spans, partial.error_message)
+            (partial.rejected, partial.error_message)
         });
     }
     let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
@@ -156,11 +156,12 @@ mod tests {
 
     #[test]
     fn spans_that_were_rejected_are_counted_in_both_encodings() {
+        use lumitrace_wire::otlp::Signal;
         use lumitrace_wire::otlp::response::{
             PartialSuccess, encode_export_json, encode_export_protobuf,
         };
         let partial = PartialSuccess {
-            rejected_spans: 3,
+            rejected: 3,
             error_message: "bad ids".to_owned(),
         };
         let expected = Answer::Accepted {
@@ -169,7 +170,7 @@ mod tests {
         };
         let body = encode_export_protobuf(Some(&partial));
         assert_eq!(answer(200, None, &body, false), expected);
-        let body = encode_export_json(Some(&partial));
+        let body = encode_export_json(Signal::Traces, Some(&partial));
         assert_eq!(answer(200, None, &body, true), expected);
     }
 }

@@ -1,76 +1,56 @@
-//! From JSON text to spans.
+//! From JSON text to nouns: what all signals are made of, and each signal in a module of its own.
 
-use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
-    Status, StatusCode, TraceId, Value,
-};
+mod logs;
+mod metrics;
+mod traces;
+
+use lumitrace_model::{KeyValue, Resource, Scope, Value};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::fields::{self, Enumeration, Int64, List, Text, Uint32, Uint64};
-use crate::otlp::{DecodedTraces, INVALID_IDS, has_valid_ids, take_pending_marker};
+use super::fields::{self, Int64, Text, Uint32};
+use super::limited::{self, List};
 use crate::{DecodeError, DecodeLimits};
 
-/// An OTLP value of depth 1 takes up to three levels of JSON (`{"arrayValue":{"values":[`), and
-/// the request around it nine.
-const JSON_LEVELS_PER_VALUE: usize = 3;
+pub use logs::decode_logs;
+pub use metrics::decode_metrics;
+pub use traces::decode_traces;
+
+/// An OTLP value of depth 1 takes up to four levels of JSON (`{"kvlistValue":{"values":[{`), and
+/// the request around it up to fifteen.
+const JSON_LEVELS_PER_VALUE: usize = 4;
 const JSON_LEVELS_OF_REQUEST: usize = 16;
 
-/// Decodes an `ExportTraceServiceRequest` in JSON.
-///
-/// Spans with invalid ids are left out and counted; everything else is kept as it is.
-///
-/// # Errors
-/// The bytes are no JSON object of this form, nest deeper than the limit, or would expand in
-/// memory beyond the limit.
-pub fn decode_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedTraces, DecodeError> {
-    let DecodeLimits {
-        max_depth,
-        max_expansion,
-    } = *limits;
-    let nesting = nesting(bytes);
+/// Reads the JSON form of a request.
+fn request<R: DeserializeOwned>(bytes: &[u8], limits: &DecodeLimits) -> Result<R, DecodeError> {
+    let max_depth = limits.max_depth;
     let levels = max_depth.saturating_mul(JSON_LEVELS_PER_VALUE);
-    if nesting > levels.saturating_add(JSON_LEVELS_OF_REQUEST) {
+    if nesting(bytes) > levels.saturating_add(JSON_LEVELS_OF_REQUEST) {
         return Err(DecodeError::TooDeep { max_depth });
     }
-    let budget = bytes.len().saturating_mul(max_expansion);
-    let request = fields::with_budget(budget, || parse(bytes)).map_err(|error| match error {
-        fields::Error::OverBudget => DecodeError::TooManyItems {
-            ratio: max_expansion,
-        },
-        fields::Error::Malformed(reason) => DecodeError::Json(reason),
-    })?;
-    let mut traces = DecodedTraces::default();
-    let groups = request
-        .resource_spans
-        .into_iter()
-        .map(|group| group.decode(&mut traces));
-    let groups: Vec<ResourceSpans> = groups.collect();
-    traces.resource_spans = groups;
-    // Values are only looked through where they might be too deep.
-    if nesting > max_depth && fields::deepest(&traces.resource_spans) > max_depth {
-        return Err(DecodeError::TooDeep { max_depth });
+    if let Ok(request) = limited::within(limits, bytes.len(), || parse(bytes))? {
+        return Ok(request);
     }
-    Ok(traces)
+    let reason = limited::within(limits, bytes.len(), || explain::<R>(bytes))?;
+    reason.map_err(DecodeError::Json)
 }
 
-fn parse(bytes: &[u8]) -> Result<Request, String> {
+fn parse<R: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<R> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The nesting was bounded before, so the stack is.
     deserializer.disable_recursion_limit();
-    let request = <Request as Deserialize>::deserialize(&mut deserializer);
-    request
-        .and_then(|request| deserializer.end().map(|()| request))
-        .map_err(|_| explain(bytes))
+    let request = R::deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| request)
 }
 
 /// What is wrong with a request and where: a second pass that keeps track of the path, which the
 /// first one does not pay for.
-fn explain(bytes: &[u8]) -> String {
+fn explain<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     deserializer.disable_recursion_limit();
-    match serde_path_to_error::deserialize::<_, Request>(&mut deserializer) {
-        Err(error) => format!("{}: {}", error.path(), error.inner()),
-        Ok(_) => "there is more text after the end of the request".to_owned(),
+    match serde_path_to_error::deserialize::<_, R>(&mut deserializer) {
+        Err(error) => Err(format!("{}: {}", error.path(), error.inner())),
+        Ok(_) => Err("there is more text after the end of the request".to_owned()),
     }
 }
 
@@ -120,57 +100,18 @@ macro_rules! message {
         )*
     };
 }
+use message;
 
 message! {
-    struct Request { resource_spans: List<ResourceSpansJson>, }
-    struct ResourceSpansJson {
-        resource: ResourceJson,
-        scope_spans: List<ScopeSpansJson>,
-        schema_url: Text,
-    }
     struct ResourceJson { attributes: List<KeyValueJson>, dropped_attributes_count: Uint32, }
-    struct ScopeSpansJson { scope: ScopeJson, spans: List<SpanJson>, schema_url: Text, }
     struct ScopeJson {
         name: Text,
         version: Text,
         attributes: List<KeyValueJson>,
         dropped_attributes_count: Uint32,
     }
-    struct SpanJson {
-        trace_id: Text,
-        span_id: Text,
-        parent_span_id: Text,
-        trace_state: Text,
-        flags: Uint32,
-        name: Text,
-        kind: Enumeration<fields::SpanKinds>,
-        start_time_unix_nano: Uint64,
-        end_time_unix_nano: Uint64,
-        attributes: List<KeyValueJson>,
-        dropped_attributes_count: Uint32,
-        events: List<EventJson>,
-        dropped_events_count: Uint32,
-        links: List<LinkJson>,
-        dropped_links_count: Uint32,
-        status: StatusJson,
-    }
-    struct EventJson {
-        time_unix_nano: Uint64,
-        name: Text,
-        attributes: List<KeyValueJson>,
-        dropped_attributes_count: Uint32,
-    }
-    struct LinkJson {
-        trace_id: Text,
-        span_id: Text,
-        trace_state: Text,
-        attributes: List<KeyValueJson>,
-        dropped_attributes_count: Uint32,
-        flags: Uint32,
-    }
-    struct StatusJson { message: Text, code: Enumeration<fields::StatusCodes>, }
     struct KeyValueJson { key: Text, value: AnyValueJson, }
-    struct AnyValueJson {
+    struct ValueCasesJson {
         string_value: Option<Text>,
         bool_value: Option<bool>,
         int_value: Option<Int64>,
@@ -183,100 +124,32 @@ message! {
     struct KeyValueListJson { values: List<KeyValueJson>, }
 }
 
-impl ResourceSpansJson {
-    fn decode(self, traces: &mut DecodedTraces) -> ResourceSpans {
-        let resource = Resource {
-            attributes: attributes(self.resource.attributes),
-            dropped_attributes_count: self.resource.dropped_attributes_count.0,
-        };
-        let scope_spans = self
-            .scope_spans
-            .into_iter()
-            .map(|group| group.decode(traces))
-            .collect();
-        ResourceSpans {
-            resource,
-            schema_url: self.schema_url.0,
-            scope_spans,
+/// A value, whose depth is limited.
+#[derive(Default)]
+struct AnyValueJson(ValueCasesJson);
+
+impl<'de> Deserialize<'de> for AnyValueJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        limited::deeper(|| <ValueCasesJson as Deserialize>::deserialize(deserializer)).map(Self)
+    }
+}
+
+impl ResourceJson {
+    fn decode(self) -> Resource {
+        Resource {
+            attributes: attributes(self.attributes),
+            dropped_attributes_count: self.dropped_attributes_count.0,
         }
     }
 }
 
-impl ScopeSpansJson {
-    fn decode(self, traces: &mut DecodedTraces) -> ScopeSpans {
-        let scope = Scope {
-            name: self.scope.name.0,
-            version: self.scope.version.0,
-            attributes: attributes(self.scope.attributes),
-            dropped_attributes_count: self.scope.dropped_attributes_count.0,
-        };
-        let mut spans = Vec::with_capacity(self.spans.len());
-        for span in self.spans {
-            let span = span.decode();
-            if has_valid_ids(&span) {
-                spans.push(span);
-            } else {
-                traces.reject(INVALID_IDS);
-            }
-        }
-        ScopeSpans {
-            scope,
-            schema_url: self.schema_url.0,
-            spans,
-        }
-    }
-}
-
-impl SpanJson {
-    fn decode(self) -> Span {
-        let status = Status {
-            code: StatusCode::from_code(self.status.code.number()),
-            message: self.status.message.0,
-        };
-        let mut span = Span {
-            trace_id: self.trace_id.0.parse().unwrap_or(TraceId::INVALID),
-            span_id: self.span_id.0.parse().unwrap_or(SpanId::INVALID),
-            parent_span_id: self.parent_span_id.0.parse().ok(),
-            trace_state: self.trace_state.0,
-            flags: self.flags.0,
+impl ScopeJson {
+    fn decode(self) -> Scope {
+        Scope {
             name: self.name.0,
-            kind: SpanKind::from_code(self.kind.number()),
-            start_unix_nano: self.start_time_unix_nano.0,
-            end_unix_nano: self.end_time_unix_nano.0,
+            version: self.version.0,
             attributes: attributes(self.attributes),
             dropped_attributes_count: self.dropped_attributes_count.0,
-            events: self.events.into_iter().map(EventJson::decode).collect(),
-            dropped_events_count: self.dropped_events_count.0,
-            links: self.links.into_iter().map(LinkJson::decode).collect(),
-            dropped_links_count: self.dropped_links_count.0,
-            status,
-            pending: false,
-        };
-        take_pending_marker(&mut span);
-        span
-    }
-}
-
-impl EventJson {
-    fn decode(self) -> Event {
-        Event {
-            time_unix_nano: self.time_unix_nano.0,
-            name: self.name.0,
-            attributes: attributes(self.attributes),
-            dropped_attributes_count: self.dropped_attributes_count.0,
-        }
-    }
-}
-
-impl LinkJson {
-    fn decode(self) -> Link {
-        Link {
-            trace_id: self.trace_id.0.parse().unwrap_or(TraceId::INVALID),
-            span_id: self.span_id.0.parse().unwrap_or(SpanId::INVALID),
-            trace_state: self.trace_state.0,
-            attributes: attributes(self.attributes),
-            dropped_attributes_count: self.dropped_attributes_count.0,
-            flags: self.flags.0,
         }
     }
 }
@@ -286,24 +159,25 @@ fn attributes(list: List<KeyValueJson>) -> Vec<KeyValue> {
         key: attribute.key.0,
         value: attribute.value.decode(),
     };
-    list.into_iter().map(decode).collect()
+    list.map(decode)
 }
 
 impl AnyValueJson {
     fn decode(self) -> Value {
-        if let Some(text) = self.string_value {
+        let cases = self.0;
+        if let Some(text) = cases.string_value {
             Value::String(text.0)
-        } else if let Some(bool) = self.bool_value {
+        } else if let Some(bool) = cases.bool_value {
             Value::Bool(bool)
-        } else if let Some(int) = self.int_value {
+        } else if let Some(int) = cases.int_value {
             Value::Int(int.0)
-        } else if let Some(double) = self.double_value {
+        } else if let Some(double) = cases.double_value {
             Value::Double(double.0)
-        } else if let Some(array) = self.array_value {
-            Value::Array(array.values.into_iter().map(AnyValueJson::decode).collect())
-        } else if let Some(map) = self.kvlist_value {
+        } else if let Some(array) = cases.array_value {
+            Value::Array(array.values.map(AnyValueJson::decode))
+        } else if let Some(map) = cases.kvlist_value {
             Value::Map(attributes(map.values))
-        } else if let Some(bytes) = self.bytes_value {
+        } else if let Some(bytes) = cases.bytes_value {
             Value::Bytes(bytes.0)
         } else {
             Value::Null

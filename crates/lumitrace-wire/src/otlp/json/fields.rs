@@ -1,48 +1,14 @@
-//! How single fields are read from JSON: kindly where clients take liberties, and with a budget for
-//! what lists may take in memory.
+//! How single fields are read from JSON: kindly where clients take liberties.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use lumitrace_model::{KeyValue, ResourceSpans, Value};
+use lumitrace_model::{Severity, Value};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-
-thread_local! {
-    /// What the lists of the request that this thread decodes may still take, in bytes. serde hands
-    /// no state down to the types it makes.
-    static BUDGET_BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Why a request was not decoded.
-pub(super) enum Error {
-    /// Its lists would take more memory than allowed.
-    OverBudget,
-    /// It is not of the right form.
-    Malformed(String),
-}
-
-/// Decodes with a budget, in bytes, for the items of all lists together.
-pub(super) fn with_budget<T>(
-    bytes: usize,
-    decode: impl FnOnce() -> Result<T, String>,
-) -> Result<T, Error> {
-    BUDGET_BYTES.set(bytes);
-    decode().map_err(|reason| {
-        // A budget that ran out stays at zero with the item that did not fit still to come.
-        if reason.contains(OVER_BUDGET) {
-            Error::OverBudget
-        } else {
-            Error::Malformed(reason)
-        }
-    })
-}
-
-const OVER_BUDGET: &str = "the items would take too much memory";
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 /// A field that may be null, which means its default.
 pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -77,56 +43,6 @@ pub(super) fn message<'de, D: Deserializer<'de>, M: Message>(
     }
 
     deserializer.deserialize_map(Object(PhantomData))
-}
-
-/// A list whose items are counted against the budget.
-pub(super) struct List<T>(Vec<T>);
-
-impl<T> List<T> {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T> IntoIterator for List<T> {
-    type Item = T;
-    type IntoIter = std::vec::IntoIter<T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-            type Value = List<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    let left = BUDGET_BYTES.get().checked_sub(size_of::<T>());
-                    BUDGET_BYTES.set(left.ok_or_else(|| A::Error::custom(OVER_BUDGET))?);
-                    list.push(item);
-                }
-                Ok(List(list))
-            }
-        }
-
-        deserializer.deserialize_seq(Items(PhantomData))
-    }
 }
 
 /// Text.
@@ -222,10 +138,10 @@ macro_rules! integer {
     };
 }
 
-integer!(Int64(i64), Uint32(u32), Uint64(u64));
+integer!(Int32(i32), Int64(i64), Uint32(u32), Uint64(u64));
 
 /// A double, NaN and infinities included.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Double(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Double {
@@ -244,6 +160,8 @@ pub(super) trait Names {
 
 pub(super) struct SpanKinds;
 pub(super) struct StatusCodes;
+pub(super) struct Severities;
+pub(super) struct Temporalities;
 
 impl Names for SpanKinds {
     const NAMES: &[&str] = &[
@@ -258,6 +176,14 @@ impl Names for SpanKinds {
 
 impl Names for StatusCodes {
     const NAMES: &[&str] = &["UNSET", "OK", "ERROR"];
+}
+
+impl Names for Severities {
+    const NAMES: &[&str] = &Severity::NAMES;
+}
+
+impl Names for Temporalities {
+    const NAMES: &[&str] = &["UNSPECIFIED", "DELTA", "CUMULATIVE"];
 }
 
 /// An enum: its number, or its name (`SPAN_KIND_SERVER`), which is not OTLP but is sent.
@@ -307,39 +233,5 @@ impl<'de, N: Names> Deserialize<'de> for Enumeration<N> {
 
         let number = deserializer.deserialize_any(NumberOrName::<N>(PhantomData))?;
         Ok(Self(number, PhantomData))
-    }
-}
-
-/// How deep the deepest value of any attribute nests.
-pub(super) fn deepest(groups: &[ResourceSpans]) -> usize {
-    let scopes = groups.iter().flat_map(|group| &group.scope_spans);
-    let spans = scopes.clone().flat_map(|scope| &scope.spans);
-    let of_spans = spans.flat_map(|span| {
-        let events = span.events.iter().map(|event| &event.attributes);
-        let links = span.links.iter().map(|link| &link.attributes);
-        events.chain(links).chain([&span.attributes])
-    });
-    let of_resources = groups.iter().map(|group| &group.resource.attributes);
-    let of_scopes = scopes.map(|scope| &scope.scope.attributes);
-    let lists = of_spans.chain(of_resources).chain(of_scopes);
-    lists
-        .map(|list| depth_of_attributes(list))
-        .max()
-        .unwrap_or(0)
-}
-
-fn depth_of_attributes(attributes: &[KeyValue]) -> usize {
-    attributes
-        .iter()
-        .map(|attribute| depth(&attribute.value))
-        .max()
-        .unwrap_or(0)
-}
-
-fn depth(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(array) => array.iter().map(depth).max().unwrap_or(0),
-        Value::Map(map) => depth_of_attributes(map),
-        _ => 0,
     }
 }

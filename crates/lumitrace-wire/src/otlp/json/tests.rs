@@ -1,4 +1,7 @@
-//! The JSON codec: OTLP's own example, the liberties that clients take, and random spans.
+//! The JSON codec: OTLP's own example, the liberties that clients take, and random telemetry.
+
+mod logs;
+mod metrics;
 
 use proptest::prelude::*;
 
@@ -103,19 +106,44 @@ fn a_request_of_empty_items_is_refused_before_it_fills_memory() {
 
 #[test]
 fn values_nested_beyond_the_limit_are_refused_and_those_within_it_kept() {
-    let nested = |depth: usize| {
-        let value = (1..depth).fold(r#"{"intValue":1}"#.to_owned(), |inner, _| {
-            format!(r#"{{"arrayValue":{{"values":[{inner}]}}}}"#)
-        });
+    let array = |inner: String| format!(r#"{{"arrayValue":{{"values":[{inner}]}}}}"#);
+    let map = |inner: String| {
+        format!(r#"{{"kvlistValue":{{"values":[{{"key":"k","value":{inner}}}]}}}}"#)
+    };
+    let nested = |depth: usize, wrap: fn(String) -> String| {
+        let value = (1..depth).fold(r#"{"intValue":1}"#.to_owned(), |inner, _| wrap(inner));
         format!(
             r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"k","value":{value}}}]}}}}]}}"#
         )
     };
-    assert!(decode(&nested(64)).is_ok());
-    assert_eq!(
-        decode(&nested(65)),
-        Err(DecodeError::TooDeep { max_depth: 64 })
+    // The second is the deepest that anyone can allow: the stack must bear it.
+    for max_depth in [64, DecodeLimits::own_data().max_depth] {
+        let limits = DecodeLimits {
+            max_depth,
+            ..DecodeLimits::default()
+        };
+        for wrap in [array, map] {
+            let decode = |depth| decode_traces(nested(depth, wrap).as_bytes(), &limits);
+            assert!(decode(max_depth).is_ok(), "{max_depth}");
+            assert_eq!(
+                decode(max_depth + 1),
+                Err(DecodeError::TooDeep { max_depth })
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_malformed_is_called_so_however_much_memory_it_takes() {
+    // Reading it twice, the second time for the place, must not count its items twice.
+    let text = format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{}]}}}},5]}}"#,
+        vec![r#"{"key":"k","value":{}}"#; 100].join(",")
     );
+    let Err(DecodeError::Json(message)) = decode(&text) else {
+        panic!("not refused as malformed");
+    };
+    assert!(message.starts_with("resourceSpans[1]: "), "{message}");
 }
 
 #[test]

@@ -1,49 +1,25 @@
-//! From bytes that were checked to spans.
+//! From bytes to nouns: what all signals are made of, and each signal in a module of its own.
+//!
+//! Bytes are checked before anything is built of them. A request of spans is indexed as a whole; of
+//! log records and metrics, which need no index, each part is checked when it is met.
+
+mod logs;
+mod metrics;
+mod traces;
 
 use std::borrow::Cow;
 
-use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
-    Status, StatusCode, Text, TraceId, Value,
-};
+use lumitrace_model::{KeyValue, Resource, Scope, Text, Value};
 
-use super::check::{check_attributes, index_traces};
-use crate::otlp::{DecodedTraces, has_valid_ids, take_pending_marker};
+use super::check::Checker;
 use crate::proto::{Field, Reader};
 use crate::{DecodeError, DecodeLimits};
 
-/// Decodes an `ExportTraceServiceRequest`.
-///
-/// Spans with invalid ids are left out and counted; everything else is kept as it is.
-///
-/// # Errors
-/// The bytes are no protobuf of this message, nest deeper than the limit, or would expand in memory
-/// beyond the limit.
-pub fn decode_traces(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedTraces, DecodeError> {
-    let index = index_traces(bytes, limits)?;
-    let mut resource_spans = Vec::new();
-    let mut request = Reader::new(bytes);
-    while let Some(field) = request.next()? {
-        if field.number == 1 {
-            resource_spans.push(self::resource_spans(field.message()?)?);
-        }
-    }
-    Ok(DecodedTraces {
-        resource_spans,
-        rejected_spans: index.rejected_spans,
-        rejection: index.rejection,
-    })
-}
+pub use logs::decode_logs;
+pub use metrics::decode_metrics;
+pub use traces::{decode_span, decode_traces};
 
-/// Decodes a `Span` of a request that [`index_traces`] has accepted.
-///
-/// # Errors
-/// The bytes are no protobuf of this message.
-pub fn decode_span(bytes: &[u8]) -> Result<Span, DecodeError> {
-    span(Reader::new(bytes))
-}
-
-/// Decodes a `Resource` of a request that [`index_traces`] has accepted.
+/// Decodes a `Resource` of a request that [`super::index_traces`] has accepted.
 ///
 /// # Errors
 /// The bytes are no protobuf of this message.
@@ -53,7 +29,7 @@ pub fn decode_resource(bytes: &[u8]) -> Result<Resource, DecodeError> {
     Ok(decoded)
 }
 
-/// Decodes an `InstrumentationScope` of a request that [`index_traces`] has accepted.
+/// Decodes an `InstrumentationScope` of a request that [`super::index_traces`] has accepted.
 ///
 /// # Errors
 /// The bytes are no protobuf of this message.
@@ -71,24 +47,68 @@ pub fn decode_attributes(
     bytes: &[u8],
     limits: &DecodeLimits,
 ) -> Result<Vec<KeyValue>, DecodeError> {
-    check_attributes(bytes, limits)?;
+    Checker::new(bytes, limits).attributes(Reader::new(bytes))?;
     key_value_list(Reader::new(bytes))
 }
 
-fn resource_spans(mut message: Reader<'_>) -> Result<ResourceSpans, DecodeError> {
-    let mut decoded = ResourceSpans::default();
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => resource(field.message()?, &mut decoded.resource)?,
-            2 => {
-                let scope_spans = scope_spans(field.message()?)?;
-                decoded.scope_spans.push(scope_spans);
-            }
-            3 => decoded.schema_url = text(field)?,
-            _ => {}
+/// Builds the parts that all signals share, each checked right before.
+struct Builder {
+    checker: Checker,
+}
+
+impl Builder {
+    fn new(bytes: &[u8], limits: &DecodeLimits) -> Self {
+        Self {
+            checker: Checker::new(bytes, limits),
         }
     }
-    Ok(decoded)
+
+    /// Adds an item to a list, if there is room for it.
+    fn push<T>(
+        &mut self,
+        list: &mut Vec<T>,
+        build: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.checker.count::<T>()?;
+        list.push(build(self)?);
+        Ok(())
+    }
+
+    /// Adds the numbers of a repeated field to a list, as far as there is room for them.
+    fn extend<T>(
+        &mut self,
+        list: &mut Vec<T>,
+        numbers: impl Iterator<Item = Result<T, DecodeError>>,
+    ) -> Result<(), DecodeError> {
+        for number in numbers {
+            self.push(list, |_| number)?;
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, field: Field<'_>, built: &mut Resource) -> Result<(), DecodeError> {
+        self.checker.resource(field.message()?)?;
+        resource(field.message()?, built)
+    }
+
+    fn scope(&mut self, field: Field<'_>, built: &mut Scope) -> Result<(), DecodeError> {
+        self.checker.scope(field.message()?)?;
+        scope(field.message()?, built)
+    }
+
+    fn attribute(
+        &mut self,
+        field: Field<'_>,
+        built: &mut Vec<KeyValue>,
+    ) -> Result<(), DecodeError> {
+        self.checker.attribute(field)?;
+        attribute(field, built)
+    }
+
+    fn body(&mut self, field: Field<'_>) -> Result<Value, DecodeError> {
+        self.checker.body(field.message()?)?;
+        value(field.message()?)
+    }
 }
 
 fn resource(mut message: Reader<'_>, resource: &mut Resource) -> Result<(), DecodeError> {
@@ -102,24 +122,6 @@ fn resource(mut message: Reader<'_>, resource: &mut Resource) -> Result<(), Deco
     Ok(())
 }
 
-fn scope_spans(mut message: Reader<'_>) -> Result<ScopeSpans, DecodeError> {
-    let mut decoded = ScopeSpans::default();
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => scope(field.message()?, &mut decoded.scope)?,
-            2 => {
-                let span = span(field.message()?)?;
-                if has_valid_ids(&span) {
-                    decoded.spans.push(span);
-                }
-            }
-            3 => decoded.schema_url = text(field)?,
-            _ => {}
-        }
-    }
-    Ok(decoded)
-}
-
 fn scope(mut message: Reader<'_>, scope: &mut Scope) -> Result<(), DecodeError> {
     while let Some(field) = message.next()? {
         match field.number {
@@ -131,72 +133,6 @@ fn scope(mut message: Reader<'_>, scope: &mut Scope) -> Result<(), DecodeError> 
         }
     }
     Ok(())
-}
-
-fn span(mut message: Reader<'_>) -> Result<Span, DecodeError> {
-    let mut span = Span {
-        kind: SpanKind::Unspecified,
-        ..Span::default()
-    };
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => span.trace_id = TraceId::from_slice(field.bytes()?).unwrap_or_default(),
-            2 => span.span_id = SpanId::from_slice(field.bytes()?).unwrap_or_default(),
-            3 => span.trace_state = text(field)?,
-            4 => span.parent_span_id = SpanId::from_slice(field.bytes()?),
-            5 => span.name = text(field)?,
-            6 => span.kind = SpanKind::from_code(field.varint()? as i64),
-            7 => span.start_unix_nano = field.fixed64()?,
-            8 => span.end_unix_nano = field.fixed64()?,
-            9 => attribute(field, &mut span.attributes)?,
-            10 => span.dropped_attributes_count = field.uint32()?,
-            11 => {
-                let event = event(field.message()?)?;
-                span.events.push(event);
-            }
-            12 => span.dropped_events_count = field.uint32()?,
-            13 => {
-                let link = link(field.message()?)?;
-                span.links.push(link);
-            }
-            14 => span.dropped_links_count = field.uint32()?,
-            15 => span.status = status(field.message()?)?,
-            16 => span.flags = field.fixed32()?,
-            _ => {}
-        }
-    }
-    take_pending_marker(&mut span);
-    Ok(span)
-}
-
-fn event(mut message: Reader<'_>) -> Result<Event, DecodeError> {
-    let mut event = Event::default();
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => event.time_unix_nano = field.fixed64()?,
-            2 => event.name = text(field)?,
-            3 => attribute(field, &mut event.attributes)?,
-            4 => event.dropped_attributes_count = field.uint32()?,
-            _ => {}
-        }
-    }
-    Ok(event)
-}
-
-fn link(mut message: Reader<'_>) -> Result<Link, DecodeError> {
-    let mut link = Link::default();
-    while let Some(field) = message.next()? {
-        match field.number {
-            1 => link.trace_id = TraceId::from_slice(field.bytes()?).unwrap_or_default(),
-            2 => link.span_id = SpanId::from_slice(field.bytes()?).unwrap_or_default(),
-            3 => link.trace_state = text(field)?,
-            4 => attribute(field, &mut link.attributes)?,
-            5 => link.dropped_attributes_count = field.uint32()?,
-            6 => link.flags = field.fixed32()?,
-            _ => {}
-        }
-    }
-    Ok(link)
 }
 
 fn attribute(field: Field<'_>, attributes: &mut Vec<KeyValue>) -> Result<(), DecodeError> {
@@ -258,18 +194,6 @@ fn array(mut message: Reader<'_>) -> Result<Vec<Value>, DecodeError> {
         }
     }
     Ok(array)
-}
-
-fn status(mut message: Reader<'_>) -> Result<Status, DecodeError> {
-    let mut status = Status::default();
-    while let Some(field) = message.next()? {
-        match field.number {
-            2 => status.message = text(field)?,
-            3 => status.code = StatusCode::from_code(field.varint()? as i64),
-            _ => {}
-        }
-    }
-    Ok(status)
 }
 
 fn text(field: Field<'_>) -> Result<Text, DecodeError> {

@@ -1,38 +1,16 @@
-//! From spans to bytes.
+//! From nouns to bytes: what all signals are made of, and each signal in a module of its own.
 
-use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, Span, Status, Value, names,
-};
+mod logs;
+mod metrics;
+mod traces;
+
+use lumitrace_model::{KeyValue, Resource, Scope, Value};
 
 use crate::proto::Writer;
 
-/// Encodes an `ExportTraceServiceRequest`.
-///
-/// ```
-/// use lumitrace_wire::{otlp::protobuf, DecodeLimits};
-/// let bytes = protobuf::encode_traces(&[]);
-/// assert_eq!(protobuf::decode_traces(&bytes, &DecodeLimits::default())?.span_count(), 0);
-/// # Ok::<(), lumitrace_wire::DecodeError>(())
-/// ```
-pub fn encode_traces(resource_spans: &[ResourceSpans]) -> Vec<u8> {
-    let mut request = Writer::default();
-    for group in resource_spans {
-        request.message(1, |message| {
-            message.message(1, |message| resource(message, &group.resource));
-            for scope_spans in &group.scope_spans {
-                message.message(2, |message| {
-                    message.message(1, |message| scope(message, &scope_spans.scope));
-                    for each in &scope_spans.spans {
-                        message.message(2, |message| span(message, each));
-                    }
-                    message.bytes(3, scope_spans.schema_url.as_bytes());
-                });
-            }
-            message.bytes(3, group.schema_url.as_bytes());
-        });
-    }
-    request.into_bytes()
-}
+pub use logs::encode_logs;
+pub use metrics::encode_metrics;
+pub use traces::{RequestEncoder, encode_traces};
 
 /// Encodes attributes as a `KeyValueList`, the form that keeps every value type, nested ones too.
 pub fn encode_attributes(attributes: &[KeyValue]) -> Vec<u8> {
@@ -41,76 +19,10 @@ pub fn encode_attributes(attributes: &[KeyValue]) -> Vec<u8> {
     list.into_bytes()
 }
 
-/// Builds the request of one resource span by span, each encoded once, without holding the spans.
-///
-/// ```
-/// use lumitrace_model::{Resource, Scope, Span};
-/// use lumitrace_wire::otlp::protobuf::RequestEncoder;
-/// let mut request = RequestEncoder::new(&Resource::default(), "");
-/// request.span(&Scope::default(), &Span::default());
-/// assert_eq!(request.span_count(), 1);
-/// let body: Vec<u8> = request.finish();
-/// # assert!(!body.is_empty());
-/// ```
-#[derive(Debug)]
-pub struct RequestEncoder {
-    resource: Vec<u8>,
-    schema_url: String,
-    scopes: Vec<(Scope, Writer)>,
-    span_count: usize,
-}
-
-impl RequestEncoder {
-    /// Starts the request of `resource`.
-    pub fn new(resource_: &Resource, schema_url: &str) -> Self {
-        let mut writer = Writer::default();
-        resource(&mut writer, resource_);
-        Self {
-            resource: writer.into_bytes(),
-            schema_url: schema_url.to_owned(),
-            scopes: Vec::new(),
-            span_count: 0,
-        }
-    }
-
-    /// Appends a span, grouped with the earlier ones of its scope.
-    pub fn span(&mut self, scope_: &Scope, span_: &Span) {
-        // A batch has few scopes, and consecutive spans mostly share theirs.
-        let index = self.scopes.iter().rposition(|(known, _)| known == scope_);
-        let index = index.unwrap_or_else(|| {
-            let mut writer = Writer::with_capacity(4096);
-            writer.message(1, |message| scope(message, scope_));
-            self.scopes.push((scope_.clone(), writer));
-            self.scopes.len() - 1
-        });
-        self.scopes[index]
-            .1
-            .message(2, |message| span(message, span_));
-        self.span_count += 1;
-    }
-
-    /// How many spans the request holds.
-    pub fn span_count(&self) -> usize {
-        self.span_count
-    }
-
-    /// The size of the request so far, in bytes, but for a few bytes of lengths.
-    pub fn encoded_len(&self) -> usize {
-        let scopes = self.scopes.iter().map(|(_, writer)| writer.len());
-        self.resource.len() + self.schema_url.len() + scopes.sum::<usize>()
-    }
-
-    /// The finished `ExportTraceServiceRequest`.
-    pub fn finish(self) -> Vec<u8> {
-        let mut request = Writer::with_capacity(self.encoded_len() + 64);
-        request.message(1, |message| {
-            message.bytes_always(1, &self.resource);
-            for (_, writer) in self.scopes {
-                message.bytes_always(2, &writer.into_bytes());
-            }
-            message.bytes(3, self.schema_url.as_bytes());
-        });
-        request.into_bytes()
+/// A repeated message.
+fn messages<T>(message: &mut Writer, number: u32, items: &[T], encode: impl Fn(&mut Writer, &T)) {
+    for item in items {
+        message.message(number, |message| encode(message, item));
     }
 }
 
@@ -126,65 +38,11 @@ fn scope(message: &mut Writer, scope: &Scope) {
     message.varint(4, scope.dropped_attributes_count.into());
 }
 
-fn span(message: &mut Writer, span: &Span) {
-    message.bytes_always(1, span.trace_id.as_bytes());
-    message.bytes_always(2, span.span_id.as_bytes());
-    message.bytes(3, span.trace_state.as_bytes());
-    if let Some(parent) = span.parent_span_id {
-        message.bytes_always(4, parent.as_bytes());
-    }
-    message.bytes(5, span.name.as_bytes());
-    message.varint(6, span.kind.code().into());
-    message.fixed64(7, span.start_unix_nano);
-    message.fixed64(8, span.end_unix_nano);
-    key_values(message, 9, &span.attributes);
-    if span.pending {
-        message.message(9, |message| {
-            message.bytes(1, names::PENDING_ATTRIBUTE.as_bytes());
-            message.message(2, |message| value(message, &Value::Bool(true)));
-        });
-    }
-    message.varint(10, span.dropped_attributes_count.into());
-    for each in &span.events {
-        message.message(11, |message| event(message, each));
-    }
-    message.varint(12, span.dropped_events_count.into());
-    for each in &span.links {
-        message.message(13, |message| link(message, each));
-    }
-    message.varint(14, span.dropped_links_count.into());
-    if span.status != Status::default() {
-        message.message(15, |message| {
-            message.bytes(2, span.status.message.as_bytes());
-            message.varint(3, span.status.code.code().into());
-        });
-    }
-    message.fixed32(16, span.flags);
-}
-
-fn event(message: &mut Writer, event: &Event) {
-    message.fixed64(1, event.time_unix_nano);
-    message.bytes(2, event.name.as_bytes());
-    key_values(message, 3, &event.attributes);
-    message.varint(4, event.dropped_attributes_count.into());
-}
-
-fn link(message: &mut Writer, link: &Link) {
-    message.bytes_always(1, link.trace_id.as_bytes());
-    message.bytes_always(2, link.span_id.as_bytes());
-    message.bytes(3, link.trace_state.as_bytes());
-    key_values(message, 4, &link.attributes);
-    message.varint(5, link.dropped_attributes_count.into());
-    message.fixed32(6, link.flags);
-}
-
 fn key_values(message: &mut Writer, number: u32, attributes: &[KeyValue]) {
-    for attribute in attributes {
-        message.message(number, |message| {
-            message.bytes(1, attribute.key.as_bytes());
-            message.message(2, |message| value(message, &attribute.value));
-        });
-    }
+    messages(message, number, attributes, |message, attribute| {
+        message.bytes(1, attribute.key.as_bytes());
+        message.message(2, |message| value(message, &attribute.value));
+    });
 }
 
 fn value(message: &mut Writer, value_: &Value) {
@@ -193,12 +51,8 @@ fn value(message: &mut Writer, value_: &Value) {
         Value::String(text) => message.bytes_always(1, text.as_bytes()),
         Value::Bool(bool) => message.varint_always(2, u64::from(*bool)),
         Value::Int(int) => message.varint_always(3, *int as u64),
-        Value::Double(double) => message.fixed64_always(4, double.to_bits()),
-        Value::Array(array) => message.message(5, |message| {
-            for element in array {
-                message.message(1, |message| value(message, element));
-            }
-        }),
+        Value::Double(double) => message.double_always(4, *double),
+        Value::Array(array) => message.message(5, |message| messages(message, 1, array, value)),
         Value::Map(map) => message.message(6, |message| key_values(message, 1, map)),
         Value::Bytes(bytes) => message.bytes_always(7, bytes),
     }

@@ -1,4 +1,4 @@
-//! The codec against the generated types of `opentelemetry-proto`, and against random spans.
+//! The codec against the generated types of `opentelemetry-proto`, and against random telemetry.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
@@ -58,6 +58,81 @@ fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
         pending: head.pending,
     }
 }
+
+/// `content` in fields within fields, by their numbers from the outermost on.
+fn wrapped(path: &[u32], content: &[u8]) -> Vec<u8> {
+    path.iter().rev().fold(content.to_vec(), |inner, number| {
+        let mut writer = crate::proto::Writer::default();
+        writer.bytes_always(*number, &inner);
+        writer.into_bytes()
+    })
+}
+
+/// A request with very many empty messages in the field that the path leads to.
+fn empty_items(path: &[u32]) -> Vec<u8> {
+    let (last, outer) = path.split_last().unwrap();
+    wrapped(outer, &wrapped(&[*last], &[]).repeat(100_000))
+}
+
+/// What holds for every signal that is decoded in one pass.
+macro_rules! unindexed_signal {
+    ($samples:expr, $encode:ident, $decode:ident, $generated:ty) => {
+        proptest! {
+            #[test]
+            fn everything_survives_encoding_and_decoding(groups in $samples) {
+                let decoded = $decode(&$encode(&groups), &DecodeLimits::default())?;
+                prop_assert_eq!(samples::comparable(&decoded), samples::comparable(&groups));
+            }
+
+            #[test]
+            fn the_generated_types_read_what_we_write_and_we_read_what_they_write(
+                groups in $samples
+            ) {
+                let theirs = <$generated>::decode(&$encode(&groups)[..]).unwrap();
+                let decoded = $decode(&theirs.encode_to_vec(), &DecodeLimits::own_data())?;
+                // They leave minus zero out.
+                let comparable = |text: String| text.replace("-0.0", "0.0");
+                prop_assert_eq!(
+                    comparable(samples::comparable(&decoded)),
+                    comparable(samples::comparable(&groups))
+                );
+            }
+
+            #[test]
+            fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+                let _ = $decode(&bytes, &DecodeLimits::default());
+            }
+
+            #[test]
+            fn a_message_cut_anywhere_is_an_error_or_a_shorter_message(
+                groups in $samples, cut in any::<prop::sample::Index>()
+            ) {
+                let bytes = $encode(&groups);
+                let cut = cut.index(bytes.len() + 1);
+                if let Ok(decoded) = $decode(&bytes[..cut], &DecodeLimits::default()) {
+                    prop_assert!(decoded.len() <= groups.len());
+                }
+            }
+
+            #[test]
+            fn a_message_with_a_flipped_bit_is_an_error_or_another_message(
+                groups in $samples, bit in any::<prop::sample::Index>()
+            ) {
+                let mut bytes = $encode(&groups);
+                prop_assume!(!bytes.is_empty());
+                let bit = bit.index(bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(decoded) = $decode(&bytes, &DecodeLimits::default()) {
+                    let again = $decode(&$encode(&decoded), &DecodeLimits::own_data())?;
+                    prop_assert_eq!(samples::comparable(&again), samples::comparable(&decoded));
+                }
+            }
+        }
+    };
+}
+
+mod logs;
+mod metrics;
 
 proptest! {
     #[test]
