@@ -6,8 +6,8 @@ pub struct DecodeLimits {
     /// How deep values may nest (arrays in maps in arrays ...). OpenTelemetry's own limit is 64.
     pub max_depth: usize,
     /// How many bytes of decoded items one byte of a message may become. The densest honest item,
-    /// a truth value in an array, has four bytes of protobuf and takes 32 decoded. Every message
-    /// may take 4 KiB more: one with a single log record that says little is mostly frame.
+    /// a truth value in an array, has four bytes of protobuf and takes 32 decoded. Messages of less
+    /// than 256 bytes count as so many: a single log record that says little is mostly frame.
     pub max_expansion: usize,
 }
 
@@ -24,9 +24,7 @@ impl DecodeLimits {
 
     /// How many bytes the decoded items of a message may take.
     pub(crate) fn item_bytes(&self, message_bytes: usize) -> usize {
-        message_bytes
-            .saturating_mul(self.max_expansion)
-            .saturating_add(4096)
+        message_bytes.max(256).saturating_mul(self.max_expansion)
     }
 }
 

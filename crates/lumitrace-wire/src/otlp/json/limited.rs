@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use crate::{DecodeError, DecodeLimits};
 
 /// What the request that this thread decodes may still take, and whether it wanted more.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Left {
     item_bytes: usize,
     depth: usize,
@@ -55,7 +55,7 @@ pub(super) fn within<T, E>(
     }
 }
 
-/// Reads a value that stands in another, or in an attribute.
+/// Reads a value, one level below what it stands in.
 pub(super) fn deeper<T, E: Error>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let left = LEFT.get();
     let depth = left.depth.checked_sub(1);
