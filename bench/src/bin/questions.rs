@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let store = Store::open(StoreOptions::new(&arguments.dir))?;
     ensure!(
-        store.stats().spans == arguments.spans,
+        store.stats().records == arguments.spans,
         "the folder does not hold {} spans",
         arguments.spans
     );

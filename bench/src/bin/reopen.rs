@@ -105,7 +105,7 @@ fn open(dir: PathBuf) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let stats = store.stats();
     let report = serde_json::json!({
-        "seconds": seconds, "spans": stats.spans, "blocks": stats.blocks,
+        "seconds": seconds, "spans": stats.records, "blocks": stats.blocks,
     });
     #[allow(clippy::print_stdout, reason = "the line is the program's result")]
     {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use lumitrace_store::{Store, StoreStats};
+use lumitrace_store::{ShelfStats, Store};
 use std::sync::Arc;
 
 /// What the answers are made from.
@@ -28,7 +28,7 @@ pub fn router(ops: Arc<Ops>) -> Router {
 }
 
 /// Why the server cannot do its work at the moment; `None` if all is well.
-pub(crate) fn problem(stats: &StoreStats) -> Option<String> {
+pub(crate) fn problem(stats: &ShelfStats) -> Option<String> {
     let failure = stats.failure.as_ref().map(|reason| {
         format!("spans are refused: {reason}; after the repair restart the server if this stays")
     });

@@ -123,8 +123,8 @@ impl Server {
         tracing::info!(
             "  data           {} ({} spans, {} recovered from the log)",
             data_dir.display(),
-            stats.spans,
-            stats.replayed_spans
+            stats.records,
+            stats.replayed_records
         );
         for (port, address) in [(OTLP_GRPC, otlp_grpc), (OTLP_HTTP, otlp_http), (UI, ui)] {
             if !address.ip().is_loopback() {

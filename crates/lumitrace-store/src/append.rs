@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 /// Says that a batch is durable and searchable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendReceipt {
-    /// How many spans were stored.
-    pub span_count: usize,
+    /// How many records were stored.
+    pub record_count: usize,
     /// The sequence number of the first of them; the others follow without gap.
     pub first_seq: u64,
 }

@@ -10,13 +10,17 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+pub(crate) use block::RowCheck;
 pub(crate) use log::segments as log_segments;
 
 use crate::block::Block;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::folder::Folder;
+use crate::folder::{Folder, ShelfFolder};
 use crate::found_block;
 use crate::manifest::{self, BlockId, BlockRecord, ManifestContent};
+use crate::shelf::ShelfName;
+use crate::signal::Signal;
+use crate::spans::Spans;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,12 +34,12 @@ pub struct Check {
     pub leftovers: Vec<PathBuf>,
     /// Blocks that were verified.
     pub blocks: u64,
-    /// Spans in them that were decoded.
-    pub block_spans: u64,
+    /// Records in them that were decoded.
+    pub block_records: u64,
     /// Log segments that were verified.
     pub log_segments: u64,
-    /// Spans in them that were decoded.
-    pub log_spans: u64,
+    /// Records in them that were decoded.
+    pub log_records: u64,
     /// Bytes that were verified.
     pub bytes: u64,
     /// Whether it was ended before everything was verified.
@@ -97,10 +101,31 @@ pub fn check(
         dir: dir.to_owned(),
         pid: in_use.pid,
     })?;
-    let files = BlockFiles::list(&folder)?;
-    let mut watch = Watch::new(files.bytes + log::bytes(&folder)?, watch);
+    let mut total_bytes = 0;
+    for shelf in folder.shelves() {
+        total_bytes += BlockFiles::list(&shelf)?.bytes + log::bytes(&shelf)?;
+    }
+    let mut watch = Watch::new(total_bytes, watch);
     let mut check = Check::default();
     check_lock(&folder, &mut check)?;
+    for shelf in folder.shelves() {
+        match shelf.name() {
+            ShelfName::Spans | ShelfName::Archive => {
+                check_shelf::<Spans>(&shelf, &mut check, &mut watch)?;
+            }
+        }
+    }
+    check.bytes = watch.progress.bytes;
+    check.stopped = watch.stopped;
+    Ok(check)
+}
+
+fn check_shelf<S: Signal>(
+    folder: &ShelfFolder,
+    check: &mut Check,
+    watch: &mut Watch<'_>,
+) -> Result<(), OpenError> {
+    let files = BlockFiles::list(folder)?;
     let manifest = match manifest::read(&folder.manifest()) {
         Ok(manifest) => Some(manifest),
         Err(OpenError::Corrupt(damage)) => {
@@ -109,16 +134,14 @@ pub fn check(
         }
         Err(error) => return Err(error),
     };
-    check_blocks(&folder, manifest.as_ref(), &files, &mut check, &mut watch)?;
+    check_blocks::<S>(folder, manifest.as_ref(), &files, check, watch)?;
     let durable_seq = manifest.as_ref().map(|manifest| manifest.durable_seq);
-    let log_end = log::check(&folder, durable_seq, &mut check, &mut watch)?;
+    let log_end = log::check::<S>(folder, durable_seq, check, watch)?;
     if let Some(manifest) = &manifest {
         let end_seq = manifest.durable_seq.max(log_end.unwrap_or(0));
-        check_end_of_manifest(&folder, manifest, &files, end_seq, &mut check);
+        check_end_of_manifest(folder, manifest, &files, end_seq, check);
     }
-    check.bytes = watch.progress.bytes;
-    check.stopped = watch.stopped;
-    Ok(check)
+    Ok(())
 }
 
 /// The process id in it only serves messages, but what is no process id was not written by us.
@@ -139,8 +162,8 @@ fn check_lock(folder: &Folder, check: &mut Check) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn check_blocks(
-    folder: &Folder,
+fn check_blocks<S: Signal>(
+    folder: &ShelfFolder,
     manifest: Option<&ManifestContent>,
     files: &BlockFiles,
     check: &mut Check,
@@ -158,9 +181,9 @@ fn check_blocks(
         if watch.is_stopped() {
             return Ok(());
         }
-        let found = block_damages(&folder.blocks_dir(), id, record, watch)?;
+        let found = block_damages::<S>(&folder.blocks_dir(), id, record, watch)?;
         check.blocks += 1;
-        check.block_spans += found.spans;
+        check.block_records += found.records;
         check.damages.extend(found.damages);
     }
     Ok(())
@@ -170,13 +193,13 @@ fn check_blocks(
 #[derive(Debug, Default)]
 pub(crate) struct BlockFindings {
     pub(crate) damages: Vec<Corruption>,
-    pub(crate) spans: u64,
-    /// What its spans say; none if it cannot be opened.
+    pub(crate) records: u64,
+    /// What its rows say; none if it cannot be opened.
     pub(crate) record: Option<BlockRecord>,
 }
 
 /// All that is damaged in block `id`. It is held against its record, if there is one.
-pub(crate) fn block_damages(
+pub(crate) fn block_damages<S: Signal>(
     dir: &Path,
     id: BlockId,
     record: Option<BlockRecord>,
@@ -185,7 +208,7 @@ pub(crate) fn block_damages(
     let mut findings = BlockFindings::default();
     let block = match record {
         Some(record) => Block::open_alone(dir, record),
-        None => measured(dir, id),
+        None => measured::<S>(dir, id),
     };
     let block = match block {
         Ok(block) => block,
@@ -196,24 +219,24 @@ pub(crate) fn block_damages(
         Err(error) => return Err(error),
     };
     findings.record = Some(*block.record());
-    findings.damages = block::damages(dir, &block, watch)?;
+    findings.damages = block::damages::<S>(dir, &block, watch)?;
     if findings.damages.is_empty() {
-        findings.spans = block.record().rows;
+        findings.records = block.record().rows;
     }
     Ok(findings)
 }
 
-/// A block whose record says what its spans say.
-fn measured(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
+/// A block whose record says what its rows say.
+fn measured<S: Signal>(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     let block = found_block::open(dir, id)?;
-    let record = found_block::measure(&block)?;
+    let record = found_block::measure::<S>(&block)?;
     Block::open_alone(dir, record)
 }
 
 /// Blocks that no record names are what an unfinished flush or merge has left, unless the end of
 /// the manifest is missing.
 fn check_end_of_manifest(
-    folder: &Folder,
+    folder: &ShelfFolder,
     manifest: &ManifestContent,
     files: &BlockFiles,
     end_seq: u64,
@@ -225,8 +248,8 @@ fn check_end_of_manifest(
     let beyond = strays.iter().find(|id| id.end_seq > end_seq);
     if let Some(id) = beyond {
         let reason = format!(
-            "no record names block {id}, which holds spans that the log no longer has: the end of \
-             the manifest is missing"
+            "no record names block {id}, which holds what the log no longer has: the end of the \
+             manifest is missing"
         );
         let offset = manifest.torn_at.unwrap_or(manifest.bytes);
         check.damages.push(Corruption::new(&path, offset, reason));
@@ -269,7 +292,7 @@ impl BlockFiles {
         self.bytes
     }
 
-    pub(crate) fn list(folder: &Folder) -> Result<Self, OpenError> {
+    pub(crate) fn list(folder: &ShelfFolder) -> Result<Self, OpenError> {
         let dir = folder.blocks_dir();
         let mut files = Self::default();
         let entries = match fs::read_dir(&dir) {

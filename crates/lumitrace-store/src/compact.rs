@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compaction::{self, CompactionSignal};
+use crate::engine::Engine;
 use crate::error::{FlushError, OpenError};
-use crate::{Store, StoreOptions};
+use crate::signal::Signal;
+use crate::{ShelfName, ShelfStats, Store, StoreOptions};
 
 /// Blocks that are merged at once: each of them has rows in memory.
 const MERGED_BLOCKS: usize = 16;
@@ -26,8 +28,8 @@ pub struct Compacted {
     pub bytes_before: u64,
     /// Size of all files after, in bytes.
     pub bytes_after: u64,
-    /// Spans in blocks after: repetitions are gone.
-    pub spans: u64,
+    /// Records in blocks after: repetitions are gone.
+    pub records: u64,
     /// Merges.
     pub merges: u64,
     /// Whether it was ended before nothing was left to merge.
@@ -76,47 +78,82 @@ pub fn compact(
         flush_after: Duration::from_secs(86_400),
         ..StoreOptions::new(dir)
     })?;
-    let before = store.stats();
+    let bytes_before = sum(&store, |stats| stats.disk_bytes);
     store.flush()?;
-    let mut compacted = Compacted {
-        blocks_before: store.stats().blocks,
-        bytes_before: before.disk_bytes,
-        ..Compacted::default()
+    let blocks_before = sum(&store, |stats| stats.blocks);
+    let (spans, archive) = (store.engine(), store.archive_engine());
+    let mut total_bytes = bytes_to_merge(spans, block_bytes);
+    total_bytes += archive.map_or(0, |archive| bytes_to_merge(archive, block_bytes));
+    let mut work = Work {
+        block_bytes,
+        progress: CompactProgress {
+            bytes: 0,
+            total_bytes,
+        },
+        merges: 0,
+        stopped: false,
+        watch,
     };
-    let engine = store.engine();
-    let signal = CompactionSignal::default();
-    let sizes = || -> Vec<u64> {
-        let sources = engine.snapshot();
-        let blocks = sources.blocks.iter();
-        blocks.map(|block| block.record().bytes()).collect()
-    };
-    let total_bytes = runs(&sizes(), block_bytes)
-        .iter()
-        .map(|run| sizes()[run.clone()].iter().sum::<u64>())
-        .sum();
-    let mut progress = CompactProgress {
-        bytes: 0,
-        total_bytes,
-    };
-    while let Some(run) = runs(&sizes(), block_bytes).first().cloned() {
-        if watch(progress).is_break() {
-            compacted.stopped = true;
-            break;
+    work.compact_shelf(spans)?;
+    archive.map_or(Ok(()), |archive| work.compact_shelf(archive))?;
+    Ok(Compacted {
+        blocks_before,
+        blocks_after: sum(&store, |stats| stats.blocks),
+        bytes_before,
+        bytes_after: sum(&store, |stats| stats.disk_bytes),
+        records: sum(&store, |stats| stats.records),
+        merges: work.merges,
+        stopped: work.stopped,
+    })
+}
+
+/// What all shelves of a store together have of something.
+fn sum(store: &Store, of: impl Fn(&ShelfStats) -> u64) -> u64 {
+    let stats = ShelfName::ALL
+        .into_iter()
+        .filter_map(|name| store.stats_of(name));
+    stats.map(|stats| of(&stats)).sum()
+}
+
+fn bytes_to_merge<S: Signal>(engine: &Engine<S>, block_bytes: u64) -> u64 {
+    let sizes = sizes(engine);
+    let runs = runs(&sizes, block_bytes).into_iter();
+    runs.map(|run| sizes[run].iter().sum::<u64>()).sum()
+}
+
+/// The sizes of a shelf's blocks.
+fn sizes<S: Signal>(engine: &Engine<S>) -> Vec<u64> {
+    let sources = engine.snapshot();
+    let blocks = sources.blocks.iter();
+    blocks.map(|block| block.record().bytes()).collect()
+}
+
+/// A compaction at work.
+struct Work<'a> {
+    block_bytes: u64,
+    progress: CompactProgress,
+    merges: u64,
+    stopped: bool,
+    watch: &'a mut dyn FnMut(CompactProgress) -> ControlFlow<()>,
+}
+
+impl Work<'_> {
+    fn compact_shelf<S: Signal>(&mut self, engine: &Engine<S>) -> Result<(), CompactError> {
+        let signal = CompactionSignal::default();
+        while let Some(run) = runs(&sizes(engine), self.block_bytes).first().cloned() {
+            self.stopped |= (self.watch)(self.progress).is_break();
+            if self.stopped {
+                break;
+            }
+            let blocks: Vec<Arc<_>> = engine.snapshot().blocks[run].to_vec();
+            let bytes = blocks.iter().map(|block| block.record().bytes());
+            self.progress.bytes += bytes.sum::<u64>();
+            compaction::merge(engine, &blocks, &signal)
+                .map_err(|reason| CompactError::Merge { reason })?;
+            self.merges += 1;
         }
-        let blocks: Vec<Arc<_>> = engine.snapshot().blocks[run].to_vec();
-        progress.bytes += blocks
-            .iter()
-            .map(|block| block.record().bytes())
-            .sum::<u64>();
-        compaction::merge(engine, &blocks, &signal)
-            .map_err(|reason| CompactError::Merge { reason })?;
-        compacted.merges += 1;
+        Ok(())
     }
-    let after = store.stats();
-    compacted.blocks_after = after.blocks;
-    compacted.bytes_after = after.disk_bytes;
-    compacted.spans = after.spans;
-    Ok(compacted)
 }
 
 /// Runs of neighbours that together stay below `block_bytes`, out of blocks with these sizes.

@@ -1,6 +1,6 @@
 //! The thread that merges small neighbouring blocks, so that their number stays bounded.
 
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,19 +8,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::SpanRecord;
-use crate::block::layout::Planner;
-use crate::block::records::Records;
-use crate::block::row::sort_key;
-use crate::block::writer::{WriteOptions, remove_files};
-use crate::block::{Block, BlockWriter};
+use crate::block::Block;
+use crate::block::writer::remove_files;
 use crate::engine::Engine;
-use crate::error::ReadError;
 use crate::flush::commit_block;
-use crate::identity::supersedes;
 use crate::manifest::BlockId;
 use crate::retention;
-use crate::scan::SpanParts;
+use crate::signal::{BlockRows, Signal};
 use crate::stats::count;
 
 /// Blocks that are merged at once.
@@ -30,7 +24,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(30);
 /// Small neighbours beyond this number are merged even where one outweighs the others.
 const MAX_SMALL_BLOCKS: usize = 32;
 /// Of zstd: what is merged is kept for long.
-const COMPRESSION_LEVEL: i32 = 3;
+pub(crate) const COMPRESSION_LEVEL: i32 = 3;
 
 #[derive(Debug, Default)]
 struct SignalState {
@@ -76,7 +70,7 @@ impl CompactionSignal {
 
 /// Lets go of old blocks and merges the others, whenever there are new ones and once in a while,
 /// until told to stop.
-pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
+pub(crate) fn run<S: Signal>(engine: &Engine<S>, signal: &CompactionSignal) {
     // A merge that failed would fail again: its blocks are left alone until the next start.
     let mut failed = HashSet::new();
     while signal.wait() {
@@ -85,7 +79,7 @@ pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
             && engine.failure().is_none()
             && let Some(blocks) = next_merge(engine, &failed)
         {
-            // Merging is a service to readers: a panic in it must not keep spans from being stored.
+            // Merging is a service to readers: a panic in it must not keep records from being stored.
             let merged = catch_unwind(AssertUnwindSafe(|| merge(engine, &blocks, signal)));
             match merged.unwrap_or_else(|_| Err("merging them has panicked".to_owned())) {
                 Ok(true) => count(&engine.counters.compactions, 1),
@@ -99,7 +93,7 @@ pub(crate) fn run(engine: &Engine, signal: &CompactionSignal) {
     }
 }
 
-fn next_merge(engine: &Engine, failed: &HashSet<BlockId>) -> Option<Vec<Arc<Block>>> {
+fn next_merge<S: Signal>(engine: &Engine<S>, failed: &HashSet<BlockId>) -> Option<Vec<Arc<Block>>> {
     let sources = engine.snapshot();
     let size = |block: &Arc<Block>| {
         let usable = !failed.contains(&block.id());
@@ -117,7 +111,7 @@ fn next_merge(engine: &Engine, failed: &HashSet<BlockId>) -> Option<Vec<Arc<Bloc
 /// Which neighbours to merge, of blocks with these sizes.
 ///
 /// Of all runs of eight small blocks the one that costs least, if none of them makes up more than
-/// half of it: so a span is rewritten once for each doubling, not with every new block.
+/// half of it: so a record is rewritten once for each doubling, not with every new block.
 fn choose(sizes: &[u64], small_below: u64) -> Option<Range<usize>> {
     let is_small = |size: &u64| *size < small_below;
     let crowded = sizes.iter().filter(|size| is_small(size)).count() > MAX_SMALL_BLOCKS;
@@ -135,8 +129,8 @@ fn choose(sizes: &[u64], small_below: u64) -> Option<Range<usize>> {
 
 /// Puts one block in the place of `blocks`, which must be neighbours; false if told to stop before
 /// it was done.
-pub(crate) fn merge(
-    engine: &Engine,
+pub(crate) fn merge<S: Signal>(
+    engine: &Engine<S>,
     blocks: &[Arc<Block>],
     signal: &CompactionSignal,
 ) -> Result<bool, String> {
@@ -147,29 +141,12 @@ pub(crate) fn merge(
         first_seq: first.id().first_seq,
         end_seq: last.id().end_seq,
     };
-    let disk = Arc::clone(&engine.disk);
-    let write = || {
-        let mut planner = Planner::default();
-        for block in blocks {
-            block.add_to(&mut planner).map_err(std::io::Error::other)?;
-        }
-        let options = WriteOptions {
-            row_group_rows: engine.options.row_group_rows,
-            compression_level: COMPRESSION_LEVEL,
-        };
-        let (dir, plan) = (&engine.blocks_dir, planner.finish());
-        let mut writer = BlockWriter::create(disk, dir, id, plan, options)?;
-        let finished = write_merged(blocks, &mut writer, signal)?;
-        if finished {
-            writer.finish().map(Some)
-        } else {
-            Ok(None)
-        }
-    };
-    let written = write();
+    let rows: Vec<BlockRows<'_>> = blocks.iter().map(|block| BlockRows::all(block)).collect();
+    let target = engine.block_target(id, COMPRESSION_LEVEL);
+    let written = S::write_rows(&rows, target, &|| signal.is_stopping());
     if !matches!(written, Ok(Some(_))) {
         // Space matters most when there is none.
-        let _ = remove_files(&*engine.disk, &engine.blocks_dir, id);
+        let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), id);
     }
     let Some(record) = written.map_err(|error| format!("block {id}: {error}"))? else {
         return Ok(false);
@@ -184,100 +161,6 @@ pub(crate) fn merge(
     blocks.iter().for_each(|block| block.mark_replaced());
     Ok(true)
 }
-
-/// Writes the spans of all blocks in order, each once; false if told to stop.
-fn write_merged(
-    blocks: &[Arc<Block>],
-    writer: &mut BlockWriter,
-    signal: &CompactionSignal,
-) -> std::io::Result<bool> {
-    let data = blocks
-        .iter()
-        .map(|block| block.open_data())
-        .collect::<Result<Vec<_>, _>>();
-    let data = data.map_err(std::io::Error::other)?;
-    let mut inputs = Vec::new();
-    for (data, block) in data.iter().zip(blocks) {
-        let rows = 0..block.record().rows as usize;
-        let records = data.records(std::slice::from_ref(&rows), SpanParts::ALL);
-        inputs.push(Input::new(records.map_err(std::io::Error::other)?));
-    }
-    let mut heap = BinaryHeap::new();
-    for (number, input) in inputs.iter_mut().enumerate() {
-        heap.extend(input.next(number).map_err(std::io::Error::other)?);
-    }
-    let mut held: Option<SpanRecord> = None;
-    let mut written = 0_u64;
-    while let Some(Head { record, input }) = heap.pop() {
-        heap.extend(inputs[input].next(input).map_err(std::io::Error::other)?);
-        match &mut held {
-            Some(current) if sort_key(current) == sort_key(&record) => {
-                if supersedes(&record, current) {
-                    *current = record;
-                }
-            }
-            _ => {
-                if let Some(done) = held.replace(record) {
-                    writer.push(&(&done).into())?;
-                }
-            }
-        }
-        written += 1;
-        if written.is_multiple_of(4096) && signal.is_stopping() {
-            return Ok(false);
-        }
-    }
-    held.iter().try_for_each(|last| writer.push(&last.into()))?;
-    Ok(true)
-}
-
-/// The spans of one block, in order.
-struct Input<'a> {
-    records: Records<'a>,
-    batch: VecDeque<SpanRecord>,
-}
-
-impl<'a> Input<'a> {
-    fn new(records: Records<'a>) -> Self {
-        Self {
-            records,
-            batch: VecDeque::new(),
-        }
-    }
-
-    fn next(&mut self, input: usize) -> Result<Option<Head>, ReadError> {
-        if self.batch.is_empty() {
-            self.batch = self.records.next()?.unwrap_or_default().into();
-        }
-        Ok(self.batch.pop_front().map(|record| Head { record, input }))
-    }
-}
-
-/// The next span of input number `input`. The greatest in a heap is the first in order.
-struct Head {
-    record: SpanRecord,
-    input: usize,
-}
-
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        sort_key(&other.record).cmp(&sort_key(&self.record))
-    }
-}
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Head {}
 
 #[cfg(test)]
 mod tests {

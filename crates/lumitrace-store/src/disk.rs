@@ -13,6 +13,11 @@ use crate::append::AppendError;
 /// What is written or named is on the disk only after [`sync_data`](Self::sync_data) or
 /// [`sync_dir`](Self::sync_dir).
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
+    /// Creates a folder, and those that it is in, unless they are there.
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
     /// Creates an empty file, to the end of which everything is written that is written to it.
     fn create_new(&self, path: &Path) -> io::Result<File> {
         File::options().append(true).create_new(true).open(path)

@@ -1,7 +1,6 @@
-//! What the store's threads and its readers share: the sources of spans, and the state that
-//! decides whether anything is still accepted.
+//! What a shelf's threads and its readers share: the sources of records, and the state that decides
+//! whether anything is still accepted.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,29 +11,38 @@ use crate::block::Block;
 use crate::block::dictionaries::DictionaryCache;
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
+use crate::folder::ShelfFolder;
 use crate::log::queue::Queue;
 use crate::log::segment::Segments;
-use crate::manifest::Manifest;
-use crate::memtable::Memtable;
+use crate::manifest::{BlockId, Manifest};
 use crate::options::StoreOptions;
+use crate::shelf::ShelfPlace;
+use crate::signal::{Batch, BlockTarget, Memtable, Signal};
 use crate::stats::Counters;
-use crate::stored::StoredBatch;
 use crate::subscription::Subscribers;
 
-/// Where spans are, as of one moment. Each span is in one of them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sources {
-    /// Takes new spans.
-    pub(crate) active: Arc<Memtable>,
+/// Where records are, as of one moment. Each is in one of them.
+pub(crate) struct Sources<S: Signal> {
+    /// Takes new records.
+    pub(crate) active: Arc<S::Memtable>,
     /// Being written out as blocks, oldest first.
-    pub(crate) frozen: Vec<Arc<Memtable>>,
+    pub(crate) frozen: Vec<Arc<S::Memtable>>,
     /// By sequence numbers, oldest first.
     pub(crate) blocks: Vec<Arc<Block>>,
 }
 
-impl Sources {
+impl<S: Signal> Sources<S> {
+    /// Those of a shelf that has nothing but these blocks.
+    pub(crate) fn of_blocks(blocks: Vec<Arc<Block>>) -> Self {
+        Self {
+            active: Arc::default(),
+            frozen: Vec::new(),
+            blocks,
+        }
+    }
+
     /// The memtables, newest first.
-    pub(crate) fn memtables(&self) -> Vec<Arc<Memtable>> {
+    pub(crate) fn memtables(&self) -> Vec<Arc<S::Memtable>> {
         std::iter::once(&self.active)
             .chain(self.frozen.iter().rev())
             .cloned()
@@ -42,20 +50,30 @@ impl Sources {
     }
 }
 
-/// Shared by the handle and the threads of a store.
-pub(crate) struct Engine {
+impl<S: Signal> Clone for Sources<S> {
+    fn clone(&self) -> Self {
+        Self {
+            active: Arc::clone(&self.active),
+            frozen: self.frozen.clone(),
+            blocks: self.blocks.clone(),
+        }
+    }
+}
+
+/// Shared by the handle and the threads of a shelf.
+pub(crate) struct Engine<S: Signal> {
     pub(crate) options: StoreOptions,
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) blocks_dir: PathBuf,
+    pub(crate) folder: ShelfFolder,
     /// Inserting into the active memtable needs a read lock, freezing it the write lock, so that
     /// nothing is inserted into a memtable that is being written out.
-    pub(crate) sources: RwLock<Arc<Sources>>,
+    pub(crate) sources: RwLock<Arc<Sources<S>>>,
     pub(crate) manifest: Mutex<Manifest>,
-    /// Of all blocks.
+    /// Of all blocks of the store.
     pub(crate) dictionaries: Arc<DictionaryCache>,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Queue<S::Batch>,
     pub(crate) segments: Segments,
-    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) subscribers: Arc<Subscribers<<S::Batch as Batch>::Stored>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) flush_signal: FlushSignal,
     /// Size of all memtables, in bytes.
@@ -63,52 +81,49 @@ pub(crate) struct Engine {
     failure: OnceLock<String>,
 }
 
-/// What an [`Engine`] is made of when its store is opened.
-pub(crate) struct EngineParts {
-    pub(crate) options: StoreOptions,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) blocks_dir: PathBuf,
-    pub(crate) sources: Sources,
-    pub(crate) manifest: Manifest,
-    pub(crate) dictionaries: Arc<DictionaryCache>,
-    pub(crate) segments: Segments,
-}
-
-impl Engine {
-    pub(crate) fn new(parts: EngineParts) -> Self {
-        let EngineParts {
+impl<S: Signal> Engine<S> {
+    /// The engine of a shelf whose log is still to be replayed.
+    pub(crate) fn new(place: ShelfPlace, manifest: Manifest, blocks: Vec<Arc<Block>>) -> Self {
+        let ShelfPlace {
+            folder,
             options,
             disk,
-            blocks_dir,
-            sources,
-            manifest,
             dictionaries,
-            segments,
-        } = parts;
-        let memtable_bytes = AtomicUsize::new(bytes_in_memory(&sources));
+        } = place;
         Self {
             queue: Queue::new(options.queue_bytes),
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes)),
             options,
             disk,
-            blocks_dir,
-            sources: RwLock::new(Arc::new(sources)),
+            folder,
+            sources: RwLock::new(Arc::new(Sources::of_blocks(blocks))),
             manifest: Mutex::new(manifest),
             dictionaries,
-            segments,
+            segments: Segments::default(),
             counters: Arc::default(),
             flush_signal: FlushSignal::default(),
-            memtable_bytes,
+            memtable_bytes: AtomicUsize::new(0),
             failure: OnceLock::new(),
         }
     }
 
-    /// Where spans are now.
-    pub(crate) fn snapshot(&self) -> Arc<Sources> {
+    /// Where records are now.
+    pub(crate) fn snapshot(&self) -> Arc<Sources<S>> {
         Arc::clone(&self.sources.read())
     }
 
-    /// Makes the store refuse everything from now on: what is on the disk is no longer known.
+    /// Where block `id` is written, compressed as `level` of zstd says.
+    pub(crate) fn block_target(&self, id: BlockId, level: i32) -> BlockTarget {
+        BlockTarget {
+            disk: Arc::clone(&self.disk),
+            dir: self.folder.blocks_dir(),
+            id,
+            row_group_rows: self.options.row_group_rows,
+            compression_level: level,
+        }
+    }
+
+    /// Makes the shelf refuse everything from now on: what is on the disk is no longer known.
     pub(crate) fn fail(&self, reason: String) {
         tracing::error!(reason, "the store has failed and accepts nothing more");
         // Of several failures the first one is the cause.
@@ -131,14 +146,14 @@ impl Engine {
         self.failure.get().cloned()
     }
 
-    /// The refusal of a store that has failed or is closed.
+    /// The refusal of a shelf that has failed or is closed.
     pub(crate) fn refusal(&self) -> AppendError {
         let reason = self.failure().unwrap_or_else(|| "it is closed".to_owned());
         AppendError::Failed { reason }
     }
 
-    /// Adds a logged batch to the active memtable; a reader that begins now sees its spans.
-    pub(crate) fn insert(&self, batch: &Arc<StoredBatch>) {
+    /// Adds a logged batch to the active memtable; a reader that begins now sees its records.
+    pub(crate) fn insert(&self, batch: &Arc<<S::Batch as Batch>::Stored>) {
         let sources = self.sources.read();
         let before = sources.active.size();
         sources.active.insert(batch);
@@ -159,7 +174,7 @@ impl Engine {
     /// Puts an empty memtable in the place of the active one, which is then written out.
     pub(crate) fn freeze_active(&self) {
         let mut current = self.sources.write();
-        if current.active.size().spans > 0 {
+        if current.active.size().records > 0 {
             let mut sources = Sources::clone(&current);
             sources.frozen.push(std::mem::take(&mut sources.active));
             *current = Arc::new(sources);
@@ -169,18 +184,10 @@ impl Engine {
     }
 
     /// Replaces the sources by what `change` makes of them, at once for every reader.
-    pub(crate) fn change_sources(&self, change: impl FnOnce(&mut Sources)) {
+    pub(crate) fn change_sources(&self, change: impl FnOnce(&mut Sources<S>)) {
         let mut current = self.sources.write();
         let mut sources = Sources::clone(&current);
         change(&mut sources);
         *current = Arc::new(sources);
     }
-}
-
-fn bytes_in_memory(sources: &Sources) -> usize {
-    sources
-        .memtables()
-        .iter()
-        .map(|memtable| memtable.size().bytes)
-        .sum()
 }

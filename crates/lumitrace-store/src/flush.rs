@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,22 +9,20 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::append::AppendError;
-use crate::block::layout::Planner;
-use crate::block::row::sort_key_of_head;
-use crate::block::writer::{WriteOptions, remove_files};
-use crate::block::{Block, BlockWriter};
-use crate::disk::{Disk, retryable_refusal};
+use crate::block::Block;
+use crate::block::writer::remove_files;
+use crate::disk::retryable_refusal;
 use crate::engine::Engine;
 use crate::error::FlushError;
 use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
-use crate::memtable::Memtable;
 use crate::options::Durability;
+use crate::signal::{Memtable, Signal};
 use crate::stats::count;
 
 /// How long to wait before a block that could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Of zstd: blocks are written while spans come in, and merged later.
-const COMPRESSION_LEVEL: i32 = 1;
+/// Of zstd: blocks are written while records come in, and merged later.
+pub(crate) const COMPRESSION_LEVEL: i32 = 1;
 
 /// Why a block was not written. It is tried again.
 #[derive(Debug, Clone)]
@@ -176,7 +173,7 @@ impl FlushSignal {
 
 /// Writes out memtables when they are full, old, or asked for, until told to stop. `flushed` is
 /// called after each block.
-pub(crate) fn run(engine: &Engine, flushed: &dyn Fn()) {
+pub(crate) fn run<S: Signal>(engine: &Engine<S>, flushed: &dyn Fn()) {
     loop {
         let failing = engine.flush_signal.problem().is_some();
         let timeout = if failing {
@@ -194,14 +191,14 @@ pub(crate) fn run(engine: &Engine, flushed: &dyn Fn()) {
         let result = write_frozen(engine, flushed);
         if let Err(problem) = &result {
             count(&engine.counters.flush_failures, 1);
-            tracing::warn!(%problem, "could not write a block; the spans stay in the log");
+            tracing::warn!(%problem, "could not write a block; its records stay in the log");
         }
         engine.flush_signal.report(&task, &result);
     }
 }
 
 /// How long until the active memtable is old enough to be written out; none while it is empty.
-fn next_due_in(engine: &Engine) -> Option<Duration> {
+fn next_due_in<S: Signal>(engine: &Engine<S>) -> Option<Duration> {
     let first_insert = engine.snapshot().active.size().first_insert?;
     Some(
         engine
@@ -212,7 +209,10 @@ fn next_due_in(engine: &Engine) -> Option<Duration> {
 }
 
 /// Writes the frozen memtables out as blocks. `flushed` is called after each.
-pub(crate) fn write_frozen(engine: &Engine, flushed: &dyn Fn()) -> Result<(), FlushProblem> {
+pub(crate) fn write_frozen<S: Signal>(
+    engine: &Engine<S>,
+    flushed: &dyn Fn(),
+) -> Result<(), FlushProblem> {
     while let Some(memtable) = engine.snapshot().frozen.first() {
         if let Some(failure) = engine.failure() {
             return Err(FlushProblem::new(failure));
@@ -225,7 +225,10 @@ pub(crate) fn write_frozen(engine: &Engine, flushed: &dyn Fn()) -> Result<(), Fl
 }
 
 /// Writes the oldest frozen memtable out as a block that counts.
-fn flush_memtable(engine: &Engine, memtable: &Arc<Memtable>) -> Result<(), FlushProblem> {
+fn flush_memtable<S: Signal>(
+    engine: &Engine<S>,
+    memtable: &Arc<S::Memtable>,
+) -> Result<(), FlushProblem> {
     let written = match memtable.block_id() {
         Some(id) => Some(write_block(engine, id, memtable)?),
         None => None,
@@ -242,49 +245,25 @@ fn flush_memtable(engine: &Engine, memtable: &Arc<Memtable>) -> Result<(), Flush
     Ok(())
 }
 
-fn write_block(
-    engine: &Engine,
+fn write_block<S: Signal>(
+    engine: &Engine<S>,
     id: BlockId,
-    memtable: &Memtable,
+    memtable: &S::Memtable,
 ) -> Result<Arc<Block>, FlushProblem> {
     sync_log(engine)?;
-    let (disk, dir) = (Arc::clone(&engine.disk), &engine.blocks_dir);
-    let rows = engine.options.row_group_rows;
-    let record = write_memtable(disk, dir, rows, id, memtable).map_err(|error| {
+    let target = engine.block_target(id, COMPRESSION_LEVEL);
+    let record = S::write_memtable(memtable, target).map_err(|error| {
         // Space matters most when there is none.
-        let _ = remove_files(&*engine.disk, &engine.blocks_dir, id);
+        let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), id);
         FlushProblem::of_io(&format!("block {id}"), &error)
     })?;
     commit_block(engine, record)
 }
 
-/// Writes a memtable into `dir` as a block, which does not count yet.
-pub(crate) fn write_memtable(
-    disk: Arc<dyn Disk>,
-    dir: &Path,
-    row_group_rows: usize,
-    id: BlockId,
-    memtable: &Memtable,
-) -> io::Result<BlockRecord> {
-    let mut spans = memtable.spans();
-    spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
-    let mut planner = Planner::default();
-    spans.iter().for_each(|span| planner.add(&span.into()));
-    let options = WriteOptions {
-        row_group_rows,
-        compression_level: COMPRESSION_LEVEL,
-    };
-    let mut writer = BlockWriter::create(disk, dir, id, planner.finish(), options)?;
-    spans
-        .iter()
-        .try_for_each(|span| writer.push(&span.into()))?;
-    writer.finish()
-}
-
 /// Makes sure that the log reaches as far on the disk as a block that is about to be written:
-/// otherwise a power cut could leave a block of spans that the log no longer has, and recovery
+/// otherwise a power cut could leave a block of what the log no longer has, and recovery
 /// would have to take it for one whose record was lost.
-fn sync_log(engine: &Engine) -> Result<(), FlushProblem> {
+fn sync_log<S: Signal>(engine: &Engine<S>) -> Result<(), FlushProblem> {
     if engine.options.durability == Durability::Fsync {
         // What is in a memtable was synced before.
         return Ok(());
@@ -297,16 +276,16 @@ fn sync_log(engine: &Engine) -> Result<(), FlushProblem> {
 
 /// Opens a written block and makes it count. If it does not, its files are removed, unless the
 /// manifest may already name it.
-pub(crate) fn commit_block(
-    engine: &Engine,
+pub(crate) fn commit_block<S: Signal>(
+    engine: &Engine<S>,
     record: BlockRecord,
 ) -> Result<Arc<Block>, FlushProblem> {
     let give_up = |problem| {
         // Space matters most when there is none; what stays, the next opening removes.
-        let _ = remove_files(&*engine.disk, &engine.blocks_dir, record.id);
+        let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), record.id);
         Err(problem)
     };
-    let (disk, dir) = (Arc::clone(&engine.disk), engine.blocks_dir.clone());
+    let (disk, dir) = (Arc::clone(&engine.disk), engine.folder.blocks_dir());
     let block = match Block::open(disk, dir, record, engine.dictionaries.for_block()) {
         Ok(block) => block,
         Err(error) => return give_up(FlushProblem::new(error.to_string())),

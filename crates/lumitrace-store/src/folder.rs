@@ -1,12 +1,14 @@
-//! The store's folder: where each file is, and the lock that lets in one process at a time.
+//! The store's folder: where its shelves and their files are, and the lock that lets in one process at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::disk::Disk;
 use crate::error::{OpenError, io_error};
 use crate::inspect::InUse;
+use crate::shelf::ShelfName;
 
 /// Paths in the store's folder.
 #[derive(Debug, Clone)]
@@ -15,15 +17,12 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Creates what is missing of the folder and its parts.
+    /// Creates the folder if it is missing.
     pub(crate) fn create(dir: &Path) -> Result<Self, OpenError> {
-        let folder = Self {
+        fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+        Ok(Self {
             dir: dir.to_owned(),
-        };
-        for dir in [&folder.dir, &folder.log_dir(), &folder.blocks_dir()] {
-            fs::create_dir_all(dir).map_err(io_error("create", dir))?;
-        }
-        Ok(folder)
+        })
     }
 
     /// The folder of a store that was there before.
@@ -31,13 +30,29 @@ impl Folder {
         let folder = Self {
             dir: dir.to_owned(),
         };
-        if folder.manifest().is_file() || folder.log_dir().is_dir() || folder.blocks_dir().is_dir()
-        {
+        if folder.shelves().next().is_some() {
             return Ok(folder);
         }
         Err(OpenError::NoStore {
             dir: dir.to_owned(),
         })
+    }
+
+    /// Where a shelf is, or would be.
+    pub(crate) fn shelf(&self, name: ShelfName) -> ShelfFolder {
+        ShelfFolder {
+            dir: match name {
+                ShelfName::Spans => self.dir.clone(),
+                ShelfName::Archive => self.dir.join(name.as_str()),
+            },
+            name,
+        }
+    }
+
+    /// The shelves that are there.
+    pub(crate) fn shelves(&self) -> impl Iterator<Item = ShelfFolder> + '_ {
+        let all = ShelfName::ALL.into_iter().map(|name| self.shelf(name));
+        all.filter(ShelfFolder::exists)
     }
 
     /// Where a repair puts what it sets aside.
@@ -75,18 +90,6 @@ impl Folder {
         }
     }
 
-    pub(crate) fn manifest(&self) -> PathBuf {
-        self.dir.join("MANIFEST")
-    }
-
-    pub(crate) fn log_dir(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    pub(crate) fn blocks_dir(&self) -> PathBuf {
-        self.dir.join("blocks")
-    }
-
     /// Locks the folder for this process until the returned file is closed.
     pub(crate) fn lock(&self) -> Result<File, OpenError> {
         let path = self.lock_file();
@@ -118,6 +121,51 @@ impl Folder {
             tracing::warn!(path = %path.display(), %error, "could not note the process id in the lock");
         }
         Ok(file)
+    }
+}
+
+/// Paths of one shelf.
+#[derive(Debug, Clone)]
+pub(crate) struct ShelfFolder {
+    name: ShelfName,
+    dir: PathBuf,
+}
+
+impl ShelfFolder {
+    /// Creates what is missing of it. With its manifest, which is created next, the names in it get
+    /// to the disk.
+    pub(crate) fn create(&self, disk: &dyn Disk) -> Result<(), OpenError> {
+        for dir in [&self.dir, &self.log_dir(), &self.blocks_dir()] {
+            disk.create_dir(dir).map_err(io_error("create", dir))?;
+        }
+        let is_new = !self.manifest().exists();
+        if let Some(parent) = self.dir.parent()
+            && is_new
+            && self.name != ShelfName::Spans
+        {
+            disk.sync_dir(parent).map_err(io_error("sync", parent))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> ShelfName {
+        self.name
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.manifest().is_file() || self.log_dir().is_dir() || self.blocks_dir().is_dir()
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.dir.join("MANIFEST")
+    }
+
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub(crate) fn blocks_dir(&self) -> PathBuf {
+        self.dir.join("blocks")
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use crate::SpanParts;
 use crate::block::Block;
 use crate::block::file::ChecksummedFile;
 use crate::block::footer::Footer;
@@ -11,19 +10,15 @@ use crate::block::index::Index;
 use crate::block::writer::{data_path, index_path};
 use crate::error::{OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
+use crate::signal::{BlockRows, Signal};
 
-/// Opens the block `id` in `dir`. What its record says of the times of its spans is unknown; see
+/// Opens the block `id` in `dir`. What its record says of the times of its rows is unknown; see
 /// [`measure`].
 pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     let mut record = BlockRecord {
-        id,
-        rows: 0,
-        first_start_unix_nano: u64::MAX,
-        last_start_unix_nano: 0,
-        first_end_unix_nano: u64::MAX,
-        last_end_unix_nano: 0,
         data_bytes: length(&data_path(dir, id))?,
         index_bytes: length(&index_path(dir, id))?,
+        ..BlockRecord::empty(id)
     };
     let path = index_path(dir, id);
     let index = Index::open(path)?;
@@ -34,15 +29,11 @@ pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     Block::open_alone(dir, record)
 }
 
-/// The record of `block`, from its spans.
-pub(crate) fn measure(block: &Block) -> Result<BlockRecord, ReadError> {
+/// The record of `block`, from its rows.
+pub(crate) fn measure<S: Signal>(block: &Block) -> Result<BlockRecord, ReadError> {
     let mut record = *block.record();
-    let data = block.open_data()?;
-    let all = 0..record.rows as usize;
-    let mut records = data.records(std::slice::from_ref(&all), SpanParts::NONE)?;
-    while let Some(batch) = records.next()? {
-        batch.iter().for_each(|span| record.include(&span.span));
-    }
+    let rows = BlockRows::all(block);
+    S::visit_times(&rows, &mut |start, end| record.include(start, end))?;
     Ok(record)
 }
 

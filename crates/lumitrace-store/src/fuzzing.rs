@@ -34,8 +34,9 @@ use crate::log::recovery::recover;
 use crate::log::segment::{self, SegmentHeader};
 use crate::manifest::{BlockId, BlockRecord, check_header, read_records};
 use crate::scan::walk;
+use crate::signal::BlockRows;
 use crate::summary::Summaries;
-use crate::{ScanRequest, SpanParts};
+use crate::{ScanRequest, SpanBatch, SpanParts};
 
 pub mod checksums;
 
@@ -84,7 +85,7 @@ pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     write(&dir.join(segment::file_name(1)), bytes);
     let durable_seq = header.map_or(1, |header| header.first_seq);
     let mut spans = 0;
-    recover(&UnsyncedDisk, dir, durable_seq, &mut |batch| {
+    recover::<SpanBatch>(&UnsyncedDisk, dir, durable_seq, &mut |batch| {
         for span in batch.spans() {
             let record = span.record(SpanParts::ALL);
             assert_eq!(record.service_name(), span.origin().service_name());
@@ -109,7 +110,7 @@ fn read_frame(bytes: &[u8]) {
     let frame = Frame {
         synced_before: header.synced_before,
         first_seq: header.first_seq,
-        span_count: header.span_count,
+        record_count: header.record_count,
         received_unix_nano: header.received_unix_nano,
         payload,
     };
@@ -213,9 +214,7 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
         read_traces(&block, [TraceId::from_bytes([1; 16])]),
         search(&block, &ScanRequest::default()).map(drop),
         search(&block, &demanding_request()).map(drop),
-        block
-            .add_to(&mut Planner::default())
-            .map_err(OpenError::from),
+        add_to(&block, &mut Planner::default()),
     ];
     // One that fails must not hide the others.
     read.iter()
@@ -223,11 +222,15 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
         .for_each(expect_damage);
     read.into_iter().collect::<Result<Vec<()>, _>>()?;
     let mut planner = Planner::default();
-    block.add_to(&mut planner)?;
+    add_to(&block, &mut planner)?;
     planner.finish();
     let found = search(&block, &ScanRequest::default())?;
     read_traces(&block, found.iter().map(|(trace_id, _)| *trace_id))?;
     Ok(found.len() as u64)
+}
+
+fn add_to(block: &Block, planner: &mut Planner) -> Result<(), OpenError> {
+    Ok(block.add_to(planner, &BlockRows::all(block).rows)?)
 }
 
 fn read_index(block: &Block) -> Result<(), OpenError> {

@@ -6,13 +6,14 @@ use crate::append::{AppendError, AppendReceipt};
 use crate::engine::Engine;
 use crate::log::queue::{NextGroup, WaitingBatch};
 use crate::log::writer::{LogFailure, LogWriter};
+use crate::signal::{Batch, Signal};
 use crate::stored::Origins;
 
 /// Batches are written together up to this size; larger groups sync no faster.
 const GROUP_BYTES: usize = 1 << 20;
 
 /// Writes groups of batches until the queue is closed and empty, or the log fails.
-pub(crate) fn run(engine: &Engine, mut log: LogWriter) {
+pub(crate) fn run<S: Signal>(engine: &Engine<S>, mut log: LogWriter) {
     let mut origins = Origins::default();
     loop {
         match engine.queue.next_group(GROUP_BYTES, log.sync_due_in()) {
@@ -30,17 +31,17 @@ pub(crate) fn run(engine: &Engine, mut log: LogWriter) {
     }
 }
 
-fn fail_if_fatal(engine: &Engine, result: Result<(), LogFailure>) {
+fn fail_if_fatal<S: Signal>(engine: &Engine<S>, result: Result<(), LogFailure>) {
     if let Err(LogFailure::Fatal(reason)) = result {
         engine.fail(reason);
     }
 }
 
-fn store_group(
-    engine: &Engine,
+fn store_group<S: Signal>(
+    engine: &Engine<S>,
     log: &mut LogWriter,
     origins: &mut Origins,
-    group: Vec<WaitingBatch>,
+    group: Vec<WaitingBatch<S::Batch>>,
 ) {
     if engine.failure().is_some() {
         return refuse(engine, group, &engine.refusal());
@@ -58,28 +59,31 @@ fn store_group(
     }
 }
 
-fn acknowledge(
-    engine: &Engine,
+fn acknowledge<S: Signal>(
+    engine: &Engine<S>,
     origins: &mut Origins,
-    group: Vec<WaitingBatch>,
+    group: Vec<WaitingBatch<S::Batch>>,
     mut first_seq: u64,
 ) {
     for waiting in group {
-        let stored = origins.store(waiting.batch, first_seq, waiting.received_unix_nano);
-        let span_count = stored.len();
+        let (record_count, bytes) = (waiting.batch.record_count(), waiting.batch.memory_bytes());
+        let received_unix_nano = waiting.received_unix_nano;
+        let stored = waiting
+            .batch
+            .into_stored(first_seq, received_unix_nano, origins);
         engine.insert(&stored);
-        engine.subscribers.publish(stored);
-        engine.counters.count_append(span_count as u64);
+        engine.subscribers.publish(stored, bytes);
+        engine.counters.count_append(record_count as u64);
         // The sender may have stopped waiting.
         let _ = waiting.answer.send(Ok(AppendReceipt {
-            span_count,
+            record_count,
             first_seq,
         }));
-        first_seq += span_count as u64;
+        first_seq += record_count as u64;
     }
 }
 
-fn refuse(engine: &Engine, group: Vec<WaitingBatch>, error: &AppendError) {
+fn refuse<S: Signal>(engine: &Engine<S>, group: Vec<WaitingBatch<S::Batch>>, error: &AppendError) {
     for batch in group {
         batch.refuse(&engine.counters, error);
     }

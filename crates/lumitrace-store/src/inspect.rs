@@ -5,23 +5,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use bytes::Bytes;
-use lumitrace_wire::DecodeLimits;
-
+use crate::SpanBatch;
 use crate::block::index::Index;
 use crate::block::writer::index_path;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::folder::Folder;
+use crate::folder::{Folder, ShelfFolder};
 use crate::log::segment;
 use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{self, BlockRecord};
+use crate::shelf::ShelfName;
 use crate::stats::ServiceSummary;
 use crate::stored::Origins;
 use crate::summary::Summaries;
-use crate::{SpanBatch, StoredBatch};
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,6 +38,8 @@ pub struct FolderContent {
     pub last_start_unix_nano: Option<u64>,
     /// The services, by name.
     pub services: Vec<ServiceSummary>,
+    /// The other shelves of the store that are there.
+    pub others: Vec<ShelfContent>,
     /// All files, by what they are.
     pub files: BTreeMap<FileKind, FileTotals>,
     /// Damage that was met. There may be more: see [`check`](crate::check::check).
@@ -48,7 +47,7 @@ pub struct FolderContent {
 }
 
 impl FolderContent {
-    /// Spans in blocks and in the log. Repetitions that no merge has met yet count each time.
+    /// Spans in blocks and in the log, without those in the archive. Repetitions that no merge has met yet count each time.
     pub fn spans(&self) -> u64 {
         self.blocks.iter().map(|block| block.spans).sum::<u64>() + self.log.spans
     }
@@ -97,6 +96,19 @@ pub struct LogContent {
     pub bytes: u64,
     /// Spans in it that no block holds.
     pub spans: u64,
+}
+
+/// A shelf in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShelfContent {
+    /// Which one it is.
+    pub name: ShelfName,
+    /// Records in blocks and in the log. Repetitions that no merge has met yet count each time.
+    pub records: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Size of blocks and log, in bytes.
+    pub bytes: u64,
 }
 
 /// What a file is.
@@ -151,14 +163,32 @@ pub fn inspect(dir: &Path) -> Result<FolderContent, OpenError> {
         in_use: folder.in_use()?,
         ..FolderContent::default()
     };
-    let manifest = manifest::read(&folder.manifest())?;
+    let spans = folder.shelf(ShelfName::Spans);
+    let manifest = manifest::read(&spans.manifest())?;
     content.format_version = manifest.version;
     content.files = files(&folder, dir).map_err(io_error("list", dir))?;
     let mut summaries = Summaries::default();
     for block in &manifest.blocks {
-        add_block(&folder, block, &mut content, &mut summaries);
+        add_block(&spans, block, &mut content, &mut summaries);
     }
-    add_log(&folder, manifest.durable_seq, &mut content, &mut summaries)?;
+    let mut origins = Origins::default();
+    content.log = read_log(
+        &spans,
+        manifest.durable_seq,
+        &mut content.damages,
+        &mut |frame| {
+            if let Some(batch) = frame.stored::<SpanBatch>(&mut origins) {
+                batch.spans().for_each(|span| summaries.add_span(span));
+            }
+        },
+    )?;
+    let others = folder
+        .shelves()
+        .filter(|shelf| shelf.name() != ShelfName::Spans);
+    for shelf in others {
+        let read = inspect_shelf(&shelf, &mut content.damages)?;
+        content.others.push(read);
+    }
     content.services = summaries.services();
     let services = content.services.clone();
     for service in &services {
@@ -173,7 +203,7 @@ pub fn holds_store(dir: &Path) -> bool {
 }
 
 fn add_block(
-    folder: &Folder,
+    folder: &ShelfFolder,
     block: &BlockRecord,
     content: &mut FolderContent,
     summaries: &mut Summaries,
@@ -203,27 +233,41 @@ fn add_block(
     }
 }
 
-fn add_log(
-    folder: &Folder,
+fn inspect_shelf(
+    folder: &ShelfFolder,
+    damages: &mut Vec<Corruption>,
+) -> Result<ShelfContent, OpenError> {
+    let manifest = manifest::read(&folder.manifest())?;
+    let log = read_log(folder, manifest.durable_seq, damages, &mut |_| {})?;
+    let blocks = manifest.blocks.iter();
+    Ok(ShelfContent {
+        name: folder.name(),
+        records: log.spans + blocks.clone().map(|block| block.rows).sum::<u64>(),
+        blocks: manifest.blocks.len() as u64,
+        bytes: log.bytes + blocks.map(BlockRecord::bytes).sum::<u64>(),
+    })
+}
+
+/// Reads the log of a shelf, and hands the frames to `visit` that no block holds.
+fn read_log(
+    folder: &ShelfFolder,
     durable_seq: u64,
-    content: &mut FolderContent,
-    summaries: &mut Summaries,
-) -> Result<(), OpenError> {
+    damages: &mut Vec<Corruption>,
+    visit: &mut dyn FnMut(&FoundFrame<'_>),
+) -> Result<LogContent, OpenError> {
     let dir = folder.log_dir();
+    let mut content = LogContent::default();
     let segments = match segment::list(&dir) {
         Ok(segments) => segments,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(content),
         Err(error) => return Err(io_error("list", &dir)(error)),
     };
-    let mut origins = Origins::default();
     for (index, (_, path)) in segments.iter().enumerate() {
         let is_last = index + 1 == segments.len();
         let mut add = |frame: &FoundFrame<'_>| {
-            if frame.header.first_seq >= durable_seq
-                && let Some(batch) = stored(frame, &mut origins)
-            {
-                content.log.spans += batch.len() as u64;
-                batch.spans().for_each(|span| summaries.add_span(span));
+            if frame.header.first_seq >= durable_seq {
+                content.spans += u64::from(frame.header.record_count);
+                visit(frame);
             }
             ControlFlow::Continue(())
         };
@@ -233,20 +277,11 @@ fn add_log(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(io_error("read", path)(error)),
         };
-        content.log.segments += 1;
-        content.log.bytes += found.len;
-        content.damages.extend(found.damages);
+        content.segments += 1;
+        content.bytes += found.len;
+        damages.extend(found.damages);
     }
-    Ok(())
-}
-
-/// The spans of a frame; none if its payload cannot be decoded.
-pub(crate) fn stored(frame: &FoundFrame<'_>, origins: &mut Origins) -> Option<Arc<StoredBatch>> {
-    let payload = Bytes::copy_from_slice(frame.payload);
-    let batch = SpanBatch::from_payload(payload, &DecodeLimits::own_data()).ok()?;
-    let header = &frame.header;
-    (batch.span_count() == header.span_count as usize)
-        .then(|| origins.store(batch, header.first_seq, header.received_unix_nano))
+    Ok(content)
 }
 
 fn files(folder: &Folder, dir: &Path) -> io::Result<BTreeMap<FileKind, FileTotals>> {
@@ -271,20 +306,21 @@ fn files(folder: &Folder, dir: &Path) -> io::Result<BTreeMap<FileKind, FileTotal
     Ok(totals)
 }
 
-fn kind_of(folder: &Folder, path: &PathBuf) -> FileKind {
-    let parent = path.parent();
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if *path == folder.manifest() {
-        FileKind::Manifest
-    } else if path.starts_with(folder.damaged_dir()) {
-        FileKind::Damaged
-    } else if parent == Some(&folder.log_dir()) && extension == Some("log") {
-        FileKind::Log
-    } else if parent == Some(&folder.blocks_dir()) && extension == Some("parquet") {
-        FileKind::BlockData
-    } else if parent == Some(&folder.blocks_dir()) && extension == Some("idx") {
-        FileKind::BlockIndex
-    } else {
-        FileKind::Other
+fn kind_of(folder: &Folder, path: &Path) -> FileKind {
+    if path.starts_with(folder.damaged_dir()) {
+        return FileKind::Damaged;
     }
+    let in_shelf = |shelf: ShelfFolder| {
+        let parent = path.parent()?;
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension {
+            None if path == shelf.manifest() => Some(FileKind::Manifest),
+            Some("log") if parent == shelf.log_dir() => Some(FileKind::Log),
+            Some("parquet") if parent == shelf.blocks_dir() => Some(FileKind::BlockData),
+            Some("idx") if parent == shelf.blocks_dir() => Some(FileKind::BlockIndex),
+            _ => None,
+        }
+    };
+    let kind = folder.shelves().find_map(in_shelf);
+    kind.unwrap_or(FileKind::Other)
 }

@@ -37,6 +37,7 @@
 //! ```
 
 pub mod append;
+mod archive;
 pub mod batch;
 mod binary;
 mod block;
@@ -64,20 +65,26 @@ pub mod repair;
 mod replay;
 pub mod retention;
 pub mod scan;
+pub mod shelf;
+mod signal;
 pub mod span_file;
+mod spans;
 pub mod stats;
 pub mod store;
 pub mod stored;
 pub mod subscription;
 mod summary;
+mod trace;
 
 pub use append::{Append, AppendError, AppendReceipt};
+pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
 pub use error::{Corruption, FlushError, OpenError, ReadError};
 pub use options::{Durability, StoreOptions};
 pub use retention::Retention;
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
-pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, StoreStats};
+pub use shelf::ShelfName;
+pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, ShelfStats};
 pub use store::Store;
 pub use stored::{SpanOrigin, SpanRef, StoredBatch};
 pub use subscription::Subscription;

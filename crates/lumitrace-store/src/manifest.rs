@@ -9,8 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lumitrace_model::Span;
-
 use crate::binary::{Fields, PutFields};
 use crate::disk::{Disk, create_anew, rename_durably, retryable_refusal};
 use crate::error::{Corruption, OpenError, io_error};
@@ -489,9 +487,22 @@ impl Record {
 }
 
 impl BlockRecord {
-    /// Widens the times by those of a span.
-    pub(crate) fn include(&mut self, span: &Span) {
-        let (start, end) = (span.start_unix_nano, span.end_unix_nano);
+    /// The record of a block of no rows.
+    pub(crate) fn empty(id: BlockId) -> Self {
+        Self {
+            id,
+            rows: 0,
+            first_start_unix_nano: u64::MAX,
+            last_start_unix_nano: 0,
+            first_end_unix_nano: u64::MAX,
+            last_end_unix_nano: 0,
+            data_bytes: 0,
+            index_bytes: 0,
+        }
+    }
+
+    /// Widens the times by those of a row.
+    pub(crate) fn include(&mut self, start: u64, end: u64) {
         self.first_start_unix_nano = self.first_start_unix_nano.min(start);
         self.last_start_unix_nano = self.last_start_unix_nano.max(start);
         self.first_end_unix_nano = self.first_end_unix_nano.min(end);

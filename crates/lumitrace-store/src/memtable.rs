@@ -13,6 +13,7 @@ use crate::SpanRecord;
 use crate::identity::{Identity, Version};
 use crate::manifest::BlockId;
 use crate::scan::SCAN_WINDOW_NANO;
+use crate::signal;
 use crate::stored::{SpanRef, StoredBatch};
 use crate::summary::Summaries;
 
@@ -60,7 +61,7 @@ struct Content {
 /// How much a memtable holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemtableSize {
-    pub(crate) spans: usize,
+    pub(crate) records: usize,
     pub(crate) bytes: usize,
     pub(crate) first_insert: Option<Instant>,
 }
@@ -98,36 +99,6 @@ fn span_at(batches: &[Arc<StoredBatch>], place: Place) -> SpanRef<'_> {
 }
 
 impl Memtable {
-    /// Adds the spans of a batch. They must follow those inserted before in sequence.
-    pub(crate) fn insert(&self, batch: &Arc<StoredBatch>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut content = self.content.write();
-        content.first_insert.get_or_insert_with(Instant::now);
-        let seqs = batch.seqs();
-        let first_seq = content.seqs.map_or(seqs.start, |own| own.first_seq);
-        content.seqs = Some(BlockId {
-            first_seq,
-            end_seq: seqs.end,
-        });
-        content.insert(batch);
-    }
-
-    pub(crate) fn size(&self) -> MemtableSize {
-        let content = self.content.read();
-        MemtableSize {
-            spans: content.rows.len(),
-            bytes: content.bytes,
-            first_insert: content.first_insert,
-        }
-    }
-
-    /// The block that this memtable becomes; none while it is empty.
-    pub(crate) fn block_id(&self) -> Option<BlockId> {
-        self.content.read().seqs
-    }
-
     /// The spans of a trace, in the order in which they came.
     pub(crate) fn trace(&self, trace_id: TraceId) -> MemtableSpans {
         let content = self.content.read();
@@ -175,6 +146,38 @@ impl Memtable {
 
     pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
         total.merge(&self.content.read().summaries);
+    }
+}
+
+impl signal::Memtable for Memtable {
+    type Stored = StoredBatch;
+
+    fn insert(&self, batch: &Arc<StoredBatch>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut content = self.content.write();
+        content.first_insert.get_or_insert_with(Instant::now);
+        let seqs = batch.seqs();
+        let first_seq = content.seqs.map_or(seqs.start, |own| own.first_seq);
+        content.seqs = Some(BlockId {
+            first_seq,
+            end_seq: seqs.end,
+        });
+        content.insert(batch);
+    }
+
+    fn size(&self) -> MemtableSize {
+        let content = self.content.read();
+        MemtableSize {
+            records: content.rows.len(),
+            bytes: content.bytes,
+            first_insert: content.first_insert,
+        }
+    }
+
+    fn block_id(&self) -> Option<BlockId> {
+        self.content.read().seqs
     }
 }
 
@@ -301,6 +304,7 @@ mod tests {
     use super::*;
     use crate::SpanParts;
     use crate::batch::testing::{span, stored};
+    use crate::signal::Memtable as _;
 
     #[test]
     fn a_final_span_replaces_its_announcement_in_place() {
@@ -312,7 +316,7 @@ mod tests {
         memtable.insert(&stored(vec![announced.clone()], 1));
         memtable.insert(&stored(vec![finished.clone()], 2));
         memtable.insert(&stored(vec![announced.clone()], 3));
-        assert_eq!(memtable.size().spans, 1);
+        assert_eq!(memtable.size().records, 1);
         let record = |spans: &MemtableSpans| spans.get(0).record(SpanParts::ALL).span;
         assert_eq!(record(&memtable.trace(announced.trace_id)), finished);
         let (_, newest) = memtable.window(0..=u64::MAX, true).unwrap();

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::retention::Retention;
+use crate::shelf::ShelfName;
+
+/// The archive takes a few traces now and then: one such part of what memory spans may take.
+const ARCHIVE_SHARE: usize = 8;
 
 /// What has happened to a batch when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +35,8 @@ pub struct StoreOptions {
     pub flush_after: Duration,
     /// Most bytes of spans in memory, in memtables that take spans and that are being written out,
     /// before appends are refused. If none, three times `memtable_bytes`; never less than
-    /// `memtable_bytes`, because appends would be refused before anything is written out.
+    /// `memtable_bytes`, because appends would be refused before anything is written out. The
+    /// archive has an eighth of this for itself, once there is one.
     pub memory_limit_bytes: Option<usize>,
     /// Most bytes of payload waiting for the log before appends are refused.
     pub queue_bytes: usize,
@@ -63,6 +68,20 @@ impl StoreOptions {
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),
             subscriber_bytes: 32 << 20,
+        }
+    }
+
+    /// The options of one shelf of the store.
+    pub(crate) fn of_shelf(&self, name: ShelfName) -> Self {
+        let shelf = self.clone();
+        match name {
+            ShelfName::Spans => shelf,
+            ShelfName::Archive => Self {
+                memtable_bytes: self.memtable_bytes / ARCHIVE_SHARE,
+                memory_limit_bytes: self.memory_limit_bytes.map(|it| it / ARCHIVE_SHARE),
+                retention: Retention::default(),
+                ..shelf
+            },
         }
     }
 

@@ -1,64 +1,46 @@
-//! From a folder to an engine: everything that is checked and read back when a store is opened.
+//! From a folder to an engine: everything that is checked and read back when a shelf is opened.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::block::Block;
-use crate::block::dictionaries::DictionaryCache;
 use crate::block::writer::remove_files;
-use crate::disk::{Disk, remove_if_present};
-use crate::engine::{Engine, EngineParts, Sources};
+use crate::disk::remove_if_present;
+use crate::engine::Engine;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::folder::Folder;
-use crate::log::segment::Segments;
 use crate::log::writer::LogPosition;
 use crate::manifest::{BlockId, Manifest};
-use crate::options::StoreOptions;
 use crate::replay::replay;
+use crate::shelf::ShelfPlace;
+use crate::signal::Signal;
 
-/// A store as it was left, ready to go on.
-pub(crate) struct Recovered {
-    pub(crate) engine: Engine,
-    pub(crate) lock: File,
-    pub(crate) log_dir: PathBuf,
+/// A shelf as it was left, ready to go on.
+pub(crate) struct Recovered<S: Signal> {
+    pub(crate) engine: Engine<S>,
     pub(crate) position: LogPosition,
-    pub(crate) replayed_spans: u64,
+    pub(crate) replayed_records: u64,
     pub(crate) torn_tail: Option<Corruption>,
 }
 
-/// Brings back the store in `options.dir`.
-pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
-    let folder = Folder::create(&options.dir)?;
-    let lock = folder.lock()?;
-    let manifest = Manifest::open(Arc::clone(&disk), folder.manifest())?;
-    let blocks_dir = folder.blocks_dir();
-    let dictionaries = Arc::new(DictionaryCache::default());
+/// Brings back the shelf in `place`, which nobody else may have open.
+pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, OpenError> {
+    let ShelfPlace { folder, disk, .. } = &place;
+    folder.create(&**disk)?;
+    let manifest = Manifest::open(Arc::clone(disk), folder.manifest())?;
     let open = |record: &_| {
-        let dictionaries = dictionaries.for_block();
-        Block::open(Arc::clone(&disk), blocks_dir.clone(), *record, dictionaries).map(Arc::new)
+        let (dir, dictionaries) = (folder.blocks_dir(), place.dictionaries.for_block());
+        Block::open(Arc::clone(disk), dir, *record, dictionaries).map(Arc::new)
     };
     let blocks = manifest
         .blocks()
         .iter()
         .map(open)
         .collect::<Result<Vec<_>, _>>()?;
-    let engine = Engine::new(EngineParts {
-        options,
-        disk: Arc::clone(&disk),
-        blocks_dir,
-        sources: Sources {
-            blocks,
-            ..Sources::default()
-        },
-        manifest,
-        dictionaries,
-        segments: Segments::default(),
-    });
+    let engine = Engine::new(place, manifest, blocks);
 
-    let log_dir = folder.log_dir();
-    let (log, replayed_spans) = replay(&engine, &*disk, &log_dir)?;
+    let log = replay(&engine)?;
     settle_blocks_dir(&engine, log.position.next_seq)?;
     log.segments
         .into_iter()
@@ -67,22 +49,23 @@ pub(crate) fn recover(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Reco
     engine.segments.free(&*engine.disk, durable_seq);
     if engine.segments.size().0 == 0 {
         // Numbering begins anew once no segment is left. None that was removed may come back then.
-        disk.sync_dir(&log_dir)
+        let log_dir = engine.folder.log_dir();
+        engine
+            .disk
+            .sync_dir(&log_dir)
             .map_err(io_error("sync", &log_dir))?;
     }
     Ok(Recovered {
         engine,
-        lock,
-        log_dir,
         position: log.position,
-        replayed_spans,
+        replayed_records: log.replayed_records,
         torn_tail: log.torn_tail,
     })
 }
 
 /// Removes what unfinished flushes and merges have left, once it is sure that it is that.
-fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
-    let dir = &engine.blocks_dir;
+fn settle_blocks_dir<S: Signal>(engine: &Engine<S>, next_seq: u64) -> Result<(), OpenError> {
+    let dir = &engine.folder.blocks_dir();
     let mut manifest = engine.manifest.lock();
     let mut strays = Vec::new();
     for path in list(dir)? {
@@ -92,11 +75,11 @@ fn settle_blocks_dir(engine: &Engine, next_seq: u64) -> Result<(), OpenError> {
         if extension == "tmp" {
             remove_if_present(&*engine.disk, &path).map_err(io_error("remove", &path))?;
         } else if !known && let Some(id) = id {
-            // A block is written from spans in the synced log, so the log or other blocks reach as
+            // A block is written from records in the synced log, so the log or other blocks reach as
             // far. If they do not, this block counted, and the record that said so is lost.
             if id.end_seq > next_seq {
                 let reason = format!(
-                    "no record names block {id}, which holds spans that the log no longer has: \
+                    "no record names block {id}, which holds what the log no longer has: \
                      the end of the manifest is missing"
                 );
                 return Err(manifest.missing_records(reason).into());

@@ -8,13 +8,18 @@ mod apply;
 mod plan;
 mod rescue;
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::check::{CheckProgress, Watch};
+use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError};
-use crate::folder::Folder;
+use crate::folder::{Folder, ShelfFolder};
+use crate::shelf::ShelfName;
+use crate::signal::Signal;
+use crate::spans::Spans;
 use plan::Plan;
 
 /// What a repair has done, or would do.
@@ -26,40 +31,50 @@ pub struct Repair {
     pub set_aside: Vec<PathBuf>,
     /// The folder that they are in now, if there are any.
     pub aside_dir: Option<PathBuf>,
-    /// Why the manifest was made anew from the blocks, if it was.
-    pub manifest_rebuilt: Option<String>,
-    /// The end of the log, where it looks like a write that a crash interrupted: it is left to the
-    /// next opening of the store, which cuts it off.
-    pub unfinished: Option<Corruption>,
-    /// Spans that were read out of damaged files and stored anew.
-    pub rescued_spans: u64,
-    /// Whether it was ended before anything was changed.
+    /// Why manifests were made anew from the blocks, if they were.
+    pub manifests_rebuilt: Vec<String>,
+    /// Ends of logs that look like a write that a crash interrupted: they are left to the next
+    /// opening of the store, which cuts them off.
+    pub unfinished: Vec<Corruption>,
+    /// Records that were read out of damaged files and stored anew.
+    pub rescued_records: u64,
+    /// Whether it was ended before everything was looked at. Shelves that were repaired by then stay
+    /// so.
     pub stopped: bool,
 }
 
 impl Repair {
     /// Whether there was anything to repair.
     pub fn is_needed(&self) -> bool {
-        !self.set_aside.is_empty() || self.manifest_rebuilt.is_some() || !self.losses.is_empty()
+        !self.set_aside.is_empty() || !self.manifests_rebuilt.is_empty() || !self.losses.is_empty()
+    }
+
+    /// Adds what is true of another shelf.
+    fn add(&mut self, other: Self) {
+        self.losses.extend(other.losses);
+        self.set_aside.extend(other.set_aside);
+        self.manifests_rebuilt.extend(other.manifests_rebuilt);
+        self.unfinished.extend(other.unfinished);
+        self.rescued_records += other.rescued_records;
     }
 }
 
-/// Spans that are lost, as exactly as can be said.
+/// Records that are lost, as exactly as can be said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// The damaged file; none where spans are missing without a file that should have them.
+    /// The damaged file; none where records are missing without a file that should have them.
     pub file: Option<PathBuf>,
     /// What happened.
     pub reason: String,
-    /// How many spans at most; none where nobody knows.
-    pub spans: Option<u64>,
-    /// The lost spans are among those with sequence numbers from here on ...
+    /// How many records at most; none where nobody knows.
+    pub records: Option<u64>,
+    /// The lost records are among those with sequence numbers from here on ...
     pub first_seq: u64,
     /// ... up to, without, this one; none where nobody knows.
     pub end_seq: Option<u64>,
-    /// The lost spans started then or later, in nanoseconds since the Unix epoch, if known.
+    /// The lost records started then or later, in nanoseconds since the Unix epoch, if known.
     pub first_start_unix_nano: Option<u64>,
-    /// The lost spans started then or earlier, in nanoseconds since the Unix epoch, if known.
+    /// The lost records started then or earlier, in nanoseconds since the Unix epoch, if known.
     pub last_start_unix_nano: Option<u64>,
 }
 
@@ -90,25 +105,58 @@ pub fn repair(
         // A lost folder of blocks or of the log is damage too.
         let folder = Folder::create(dir)?;
         let lock = folder.lock()?;
+        let present: Vec<ShelfFolder> = existing.shelves().collect();
+        for shelf in present.iter().chain([&folder.shelf(ShelfName::Spans)]) {
+            shelf.create(&RealDisk)?;
+        }
         (folder, Some(lock))
     };
-    let mut watch = Watch::new(plan::bytes(&folder)?, watch);
-    let plan = Plan::make(&folder, &mut watch)?;
-    if watch.is_stopped() {
-        return Ok(Repair {
-            stopped: true,
-            ..Repair::default()
-        });
+    let shelves: Vec<ShelfFolder> = folder.shelves().collect();
+    let mut bytes = 0;
+    for shelf in &shelves {
+        bytes += plan::bytes(shelf)?;
     }
+    let mut watch = Watch::new(bytes, watch);
     let aside_dir = folder.damaged_dir().join(name_of(SystemTime::now()));
-    let mut repair = plan.report(&folder);
+    let mut repair = Repair::default();
+    for shelf in &shelves {
+        // Files of two shelves may have the same names.
+        let aside_dir = match shelf.name() {
+            ShelfName::Spans => aside_dir.clone(),
+            other => aside_dir.join(other.as_str()),
+        };
+        let of_shelf = match shelf.name() {
+            ShelfName::Spans | ShelfName::Archive => repair_shelf::<Spans>,
+        };
+        let done = of_shelf(shelf, dry_run, &aside_dir, &mut watch)?;
+        if watch.is_stopped() {
+            repair.stopped = true;
+            break;
+        }
+        repair.add(done);
+    }
     if !repair.set_aside.is_empty() {
         repair.aside_dir = Some(aside_dir.clone());
     }
-    if !dry_run && plan.is_needed() {
-        apply::apply(&plan, &folder, &aside_dir)?;
-    }
+    // Where nothing was set aside, no folder is left for it. One that is not empty stays.
+    let _ = fs::remove_dir(&aside_dir);
+    let _ = fs::remove_dir(folder.damaged_dir());
     Ok(repair)
+}
+
+fn repair_shelf<S: Signal>(
+    folder: &ShelfFolder,
+    dry_run: bool,
+    aside_dir: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<Repair, OpenError> {
+    let plan = Plan::make::<S>(folder, watch)?;
+    // Before files are moved.
+    let report = plan.report(folder);
+    if !watch.is_stopped() && !dry_run && plan.is_needed() {
+        apply::apply::<S>(&plan, folder, aside_dir)?;
+    }
+    Ok(report)
 }
 
 /// A name for a folder of what is set aside now: seconds since 1970, so that names sort.

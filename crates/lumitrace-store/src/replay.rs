@@ -2,48 +2,43 @@
 //! neither waits for the other and memory stays bounded however long the log is.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::error::{OpenError, io_error};
 use crate::flush::{FlushProblem, write_frozen};
 use crate::log::recovery::{self, RecoveredLog};
+use crate::signal::Signal;
 
-/// Replays what blocks do not hold yet. Returns how the log was left, and how many spans were
-/// replayed. Nothing is being written when this returns.
-pub(crate) fn replay(
-    engine: &Engine,
-    disk: &dyn Disk,
-    log_dir: &Path,
-) -> Result<(RecoveredLog, u64), OpenError> {
+/// Replays what blocks do not hold yet. Returns how the log was left. Nothing is being written when
+/// this returns.
+pub(crate) fn replay<S: Signal>(engine: &Engine<S>) -> Result<RecoveredLog, OpenError> {
     let durable_seq = engine.manifest.lock().durable_seq();
-    let mut spans = 0;
+    let (log_dir, disk) = (engine.folder.log_dir(), &*engine.disk);
     let shared = Shared::default();
-    let log = thread::scope(|scope| {
+    thread::scope(|scope| {
         let writing = thread::Builder::new()
             .name("lumitrace-replay".to_owned())
             .spawn_scoped(scope, || shared.write_blocks(engine))
-            .map_err(io_error("start a thread for", log_dir))?;
+            .map_err(io_error("start a thread for", &log_dir))?;
         // Also when replaying panics, or the scope would wait for ever.
         let end = EndOnDrop(&shared);
-        let log = recovery::recover(disk, log_dir, durable_seq, &mut |batch| {
-            spans += batch.len() as u64;
+        let log = recovery::recover::<S::Batch>(disk, &log_dir, durable_seq, &mut |batch| {
             engine.insert(&batch);
             shared.wake_and_wait_for_room(engine)
         });
         drop(end);
         if writing.join().is_err() {
             let source = io::Error::other("the thread that writes blocks has panicked");
-            return Err(io_error("write a block to", &engine.blocks_dir)(source));
+            return Err(io_error("write a block to", &engine.folder.blocks_dir())(
+                source,
+            ));
         }
         log
-    })?;
-    Ok((log, spans))
+    })
 }
 
 /// What the two threads tell each other.
@@ -58,13 +53,13 @@ struct State {
     /// There may be something to write.
     woken: bool,
     ended: bool,
-    /// Why the latest attempt failed; on a full disk spans stay in memory while there is room.
+    /// Why the latest attempt failed; on a full disk records stay in memory while there is room.
     problem: Option<FlushProblem>,
 }
 
 impl Shared {
     /// Writes full memtables out until replaying has ended and none is left, or cannot be written.
-    fn write_blocks(&self, engine: &Engine) {
+    fn write_blocks<S: Signal>(&self, engine: &Engine<S>) {
         // Also when this panics, or the other thread would wait for room for ever.
         let _end = EndOnDrop(self);
         loop {
@@ -87,7 +82,7 @@ impl Shared {
         }
     }
 
-    fn wake_and_wait_for_room(&self, engine: &Engine) -> Result<(), OpenError> {
+    fn wake_and_wait_for_room<S: Signal>(&self, engine: &Engine<S>) -> Result<(), OpenError> {
         if engine.snapshot().frozen.is_empty() {
             return Ok(());
         }
@@ -101,11 +96,15 @@ impl Shared {
                 && let Some(problem) = &state.problem
             {
                 let source = io::Error::other(problem.to_string());
-                return Err(io_error("write a block to", &engine.blocks_dir)(source));
+                return Err(io_error("write a block to", &engine.folder.blocks_dir())(
+                    source,
+                ));
             }
             if state.ended {
                 let source = io::Error::other("the thread that writes blocks has ended");
-                return Err(io_error("write a block to", &engine.blocks_dir)(source));
+                return Err(io_error("write a block to", &engine.folder.blocks_dir())(
+                    source,
+                ));
             }
             // Blocks take their room away one by one, each with a notification.
             self.changed.wait(&mut state);

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
+use crate::shelf::unix_nano_now;
+use crate::signal::Signal;
 use crate::stats::count;
-use crate::store::unix_nano_now;
 
-/// How long spans are kept. The default is for ever.
+/// How long records are kept. The default is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Spans that ended longer ago than this may go.
+    /// Records that ended longer ago than this may go.
     pub max_age: Option<Duration>,
     /// While blocks take more than this, in bytes, the oldest go.
     pub max_bytes: Option<u64>,
@@ -28,7 +29,7 @@ impl Retention {
 }
 
 /// Removes the blocks that were kept long enough. What cannot be removed now is tried again.
-pub(crate) fn enforce(engine: &Engine) {
+pub(crate) fn enforce<S: Signal>(engine: &Engine<S>) {
     let retention = engine.options.retention;
     if retention.is_for_ever() || engine.failure().is_some() {
         return;
@@ -78,7 +79,7 @@ fn expired(
     expired
 }
 
-pub(crate) fn remove(engine: &Engine, ids: Vec<BlockId>) {
+pub(crate) fn remove<S: Signal>(engine: &Engine<S>, ids: Vec<BlockId>) {
     match engine.manifest.lock().remove_blocks(ids.clone()) {
         Ok(()) => {}
         Err(ManifestFailure::NoSpace(error)) => {
@@ -97,16 +98,16 @@ pub(crate) fn remove(engine: &Engine, ids: Vec<BlockId>) {
             !is_expired
         });
     });
-    let spans = removed.iter().map(|block| block.record().rows).sum();
+    let records = removed.iter().map(|block| block.record().rows).sum();
     let bytes: u64 = removed.iter().map(|block| block.record().bytes()).sum();
     tracing::info!(
         blocks = removed.len(),
-        spans,
+        records,
         bytes,
         "removed expired blocks"
     );
     count(&engine.counters.expired_blocks, removed.len() as u64);
-    count(&engine.counters.expired_spans, spans);
+    count(&engine.counters.expired_records, records);
     // The files go with their last reader.
     removed.iter().for_each(|block| block.mark_replaced());
 }

@@ -56,11 +56,11 @@ pub struct RefusedAppends {
     pub failed: u64,
 }
 
-/// The store in numbers. Counters begin at zero when it is opened.
+/// A shelf of the store in numbers. Counters begin at zero when it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoreStats {
-    /// Spans stored, in memory and in blocks.
-    pub spans: u64,
+pub struct ShelfStats {
+    /// Records stored, in memory and in blocks.
+    pub records: u64,
     /// Blocks.
     pub blocks: u64,
     /// Size of all blocks with their indexes, in bytes.
@@ -69,18 +69,18 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// Log segments.
     pub log_segments: u64,
-    /// Size of the folder's files, in bytes.
+    /// Size of its files, in bytes.
     pub disk_bytes: u64,
-    /// Spans in memory that no block holds yet.
-    pub memtable_spans: u64,
+    /// Records in memory that no block holds yet.
+    pub memtable_records: u64,
     /// Their size in memory, in bytes.
     pub memtable_bytes: u64,
     /// Payload bytes waiting for the log.
     pub queue_bytes: u64,
     /// Batches acknowledged.
     pub appended_batches: u64,
-    /// Spans acknowledged.
-    pub appended_spans: u64,
+    /// Records acknowledged.
+    pub appended_records: u64,
     /// Batches refused, by reason.
     pub refused: RefusedAppends,
     /// Why the latest refused batch was refused, if the disk was full or read-only and no batch has
@@ -100,10 +100,10 @@ pub struct StoreStats {
     pub compactions: u64,
     /// Blocks removed because they were kept long enough.
     pub expired_blocks: u64,
-    /// Spans in them.
-    pub expired_spans: u64,
-    /// Spans replayed from the log when the store was opened.
-    pub replayed_spans: u64,
+    /// Records in them.
+    pub expired_records: u64,
+    /// Records replayed from the log when the store was opened.
+    pub replayed_records: u64,
     /// The unfinished write at the end of the log that was cut off when the store was opened: a
     /// crash in the middle of a write that nobody had been told was done.
     pub torn_tail: Option<Corruption>,
@@ -117,7 +117,7 @@ pub struct StoreStats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     appended_batches: AtomicU64,
-    appended_spans: AtomicU64,
+    appended_records: AtomicU64,
     refused_full: AtomicU64,
     refused_disk_full: AtomicU64,
     refused_read_only: AtomicU64,
@@ -131,7 +131,7 @@ pub(crate) struct Counters {
     pub(crate) flush_failures: AtomicU64,
     pub(crate) compactions: AtomicU64,
     pub(crate) expired_blocks: AtomicU64,
-    pub(crate) expired_spans: AtomicU64,
+    pub(crate) expired_records: AtomicU64,
 }
 
 /// Adds to a counter. The counts order nothing, so no ordering is asked for.
@@ -147,9 +147,9 @@ impl Counters {
         self.sync_max_nano.fetch_max(nano, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_append(&self, spans: u64) {
+    pub(crate) fn count_append(&self, records: u64) {
         count(&self.appended_batches, 1);
-        count(&self.appended_spans, spans);
+        count(&self.appended_records, records);
         *self.refusing.lock() = None;
     }
 
@@ -171,11 +171,11 @@ impl Counters {
     }
 
     /// The counters' part of the store's statistics.
-    pub(crate) fn snapshot(&self) -> StoreStats {
+    pub(crate) fn snapshot(&self) -> ShelfStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        StoreStats {
+        ShelfStats {
             appended_batches: get(&self.appended_batches),
-            appended_spans: get(&self.appended_spans),
+            appended_records: get(&self.appended_records),
             refused: RefusedAppends {
                 full: get(&self.refused_full),
                 disk_full: get(&self.refused_disk_full),
@@ -191,8 +191,8 @@ impl Counters {
             flush_failures: get(&self.flush_failures),
             compactions: get(&self.compactions),
             expired_blocks: get(&self.expired_blocks),
-            expired_spans: get(&self.expired_spans),
-            ..StoreStats::default()
+            expired_records: get(&self.expired_records),
+            ..ShelfStats::default()
         }
     }
 }

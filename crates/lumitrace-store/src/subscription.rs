@@ -12,14 +12,14 @@ use crate::stored::StoredBatch;
 
 /// Receives every batch that is stored after it was made by
 /// [`Store::subscribe`](crate::Store::subscribe).
-pub struct Subscription {
-    subscribers: Arc<Subscribers>,
+pub struct Subscription<B = StoredBatch> {
+    subscribers: Arc<Subscribers<B>>,
     /// Number of the batch that it receives next.
     next: u64,
 }
 
-impl Subscription {
-    pub(crate) fn new(subscribers: &Arc<Subscribers>) -> Self {
+impl<B> Subscription<B> {
+    pub(crate) fn new(subscribers: &Arc<Subscribers<B>>) -> Self {
         let mut kept = subscribers.kept.lock();
         kept.subscribers += 1;
         Self {
@@ -33,7 +33,7 @@ impl Subscription {
     /// # Errors
     /// `Lagged` with the number of batches missed, after which it goes on with the oldest that is
     /// still kept; `Closed` when the store is closed and all was received.
-    pub async fn recv(&mut self) -> Result<Arc<StoredBatch>, RecvError> {
+    pub async fn recv(&mut self) -> Result<Arc<B>, RecvError> {
         loop {
             // Made before looking, so that what comes in between wakes it.
             let published = self.subscribers.published.notified();
@@ -50,7 +50,7 @@ impl Subscription {
     ///
     /// # Errors
     /// `Empty` when all was received; otherwise as for [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<Arc<StoredBatch>, TryRecvError> {
+    pub fn try_recv(&mut self) -> Result<Arc<B>, TryRecvError> {
         self.subscribers.take(&mut self.next)
     }
 
@@ -58,7 +58,7 @@ impl Subscription {
     ///
     /// # Errors
     /// As for [`recv`](Self::recv).
-    pub fn blocking_recv(&mut self) -> Result<Arc<StoredBatch>, RecvError> {
+    pub fn blocking_recv(&mut self) -> Result<Arc<B>, RecvError> {
         let mut kept = self.subscribers.kept.lock();
         loop {
             match kept.take(&mut self.next) {
@@ -71,7 +71,7 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl<B> Drop for Subscription<B> {
     fn drop(&mut self) {
         let mut kept = self.subscribers.kept.lock();
         kept.subscribers -= 1;
@@ -83,7 +83,7 @@ impl Drop for Subscription {
     }
 }
 
-impl fmt::Debug for Subscription {
+impl<B> fmt::Debug for Subscription<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("next", &self.next)
@@ -91,17 +91,17 @@ impl fmt::Debug for Subscription {
     }
 }
 
-struct KeptBatch {
-    batch: Arc<StoredBatch>,
+struct KeptBatch<B> {
+    batch: Arc<B>,
+    bytes: usize,
     /// How many subscribers have yet to receive it. Whoever has not received a batch has not
     /// received those after it either, so the first batch that everyone has is the oldest.
     unread: usize,
 }
 
 /// The batches that some subscriber has not received, oldest first.
-#[derive(Default)]
-struct Kept {
-    batches: VecDeque<KeptBatch>,
+struct Kept<B> {
+    batches: VecDeque<KeptBatch<B>>,
     bytes: usize,
     /// Number of the oldest.
     first: u64,
@@ -109,8 +109,8 @@ struct Kept {
     closed: bool,
 }
 
-impl Kept {
-    fn take(&mut self, next: &mut u64) -> Result<Arc<StoredBatch>, TryRecvError> {
+impl<B> Kept<B> {
+    fn take(&mut self, next: &mut u64) -> Result<Arc<B>, TryRecvError> {
         let Some(index) = next.checked_sub(self.first) else {
             let missed = self.first - *next;
             *next = self.first;
@@ -138,7 +138,7 @@ impl Kept {
 
     fn drop_oldest(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
-            self.bytes -= batch.batch.memory_bytes();
+            self.bytes -= batch.bytes;
             self.first += 1;
         }
     }
@@ -146,8 +146,8 @@ impl Kept {
 
 /// What the store keeps for its subscribers, bounded in bytes: however slow one of them is, it
 /// holds up neither the store nor the others, and never more memory than that.
-pub(crate) struct Subscribers {
-    kept: Mutex<Kept>,
+pub(crate) struct Subscribers<B> {
+    kept: Mutex<Kept<B>>,
     limit_bytes: usize,
     /// For those that wait as a future.
     published: Notify,
@@ -155,25 +155,37 @@ pub(crate) struct Subscribers {
     changed: Condvar,
 }
 
-impl Subscribers {
+impl<B> Subscribers<B> {
     pub(crate) fn new(limit_bytes: usize) -> Self {
+        let kept = Kept {
+            batches: VecDeque::new(),
+            bytes: 0,
+            first: 0,
+            subscribers: 0,
+            closed: false,
+        };
         Self {
-            kept: Mutex::default(),
+            kept: Mutex::new(kept),
             limit_bytes,
             published: Notify::new(),
             changed: Condvar::new(),
         }
     }
 
-    /// Hands a batch to all subscribers. Whoever has fallen behind too far misses older ones.
-    pub(crate) fn publish(&self, batch: Arc<StoredBatch>) {
+    /// Hands a batch of `bytes` to all subscribers. Whoever has fallen behind too far misses older
+    /// ones.
+    pub(crate) fn publish(&self, batch: Arc<B>, bytes: usize) {
         let mut kept = self.kept.lock();
         if kept.subscribers == 0 {
             return;
         }
         let unread = kept.subscribers;
-        kept.bytes += batch.memory_bytes();
-        kept.batches.push_back(KeptBatch { batch, unread });
+        kept.bytes += bytes;
+        kept.batches.push_back(KeptBatch {
+            batch,
+            bytes,
+            unread,
+        });
         while kept.bytes > self.limit_bytes && kept.batches.len() > 1 {
             kept.drop_oldest();
         }
@@ -192,7 +204,7 @@ impl Subscribers {
         self.changed.notify_all();
     }
 
-    fn take(&self, next: &mut u64) -> Result<Arc<StoredBatch>, TryRecvError> {
+    fn take(&self, next: &mut u64) -> Result<Arc<B>, TryRecvError> {
         self.kept.lock().take(next)
     }
 }
@@ -206,6 +218,12 @@ mod tests {
         stored(vec![span(1, number)], number)
     }
 
+    fn publish(subscribers: &Subscribers<StoredBatch>, number: u64) {
+        let batch = batch(number);
+        let bytes = batch.memory_bytes();
+        subscribers.publish(batch, bytes);
+    }
+
     fn number(batch: Result<Arc<StoredBatch>, TryRecvError>) -> Result<u64, TryRecvError> {
         batch.map(|batch| batch.seqs().start)
     }
@@ -216,7 +234,7 @@ mod tests {
         let mut slow = Subscription::new(&subscribers);
         let mut fast = Subscription::new(&subscribers);
         for next in 1..=10 {
-            subscribers.publish(batch(next));
+            publish(&subscribers, next);
             assert_eq!(number(fast.try_recv()), Ok(next));
             assert!(subscribers.kept.lock().bytes <= subscribers.limit_bytes);
         }
@@ -233,11 +251,11 @@ mod tests {
     #[test]
     fn nothing_is_kept_that_every_subscriber_has_received() {
         let subscribers = Arc::new(Subscribers::new(usize::MAX));
-        subscribers.publish(batch(1));
+        publish(&subscribers, 1);
         let mut first = Subscription::new(&subscribers);
-        subscribers.publish(batch(2));
+        publish(&subscribers, 2);
         let second = Subscription::new(&subscribers);
-        subscribers.publish(batch(3));
+        publish(&subscribers, 3);
         let kept = || subscribers.kept.lock().batches.len();
         assert_eq!(kept(), 2);
         first.blocking_recv().unwrap();
@@ -252,7 +270,7 @@ mod tests {
     fn a_batch_beyond_the_limit_is_still_handed_over() {
         let subscribers = Arc::new(Subscribers::new(0));
         let mut live = Subscription::new(&subscribers);
-        subscribers.publish(batch(1));
+        publish(&subscribers, 1);
         assert!(live.try_recv().is_ok());
     }
 }

@@ -71,7 +71,7 @@ fn what_is_acknowledged_is_found_at_once_and_after_every_kind_of_end() {
         let trace = store.trace(TraceId::from_bytes([1; 16])).unwrap();
         assert_eq!(trace.len(), 19);
         assert!(trace.is_sorted_by_key(|record| record.span.start_unix_nano));
-        assert_eq!(store.stats().spans, 19);
+        assert_eq!(store.stats().records, 19);
         assert_eq!(store.trace(TraceId::from_bytes([2; 16])).unwrap(), []);
     }
 }
@@ -119,7 +119,11 @@ fn concurrent_senders_are_all_acknowledged_with_fewer_syncs_than_batches() {
     }
     let stats = store.stats();
     assert_eq!(
-        (stats.appended_batches, stats.appended_spans, stats.spans),
+        (
+            stats.appended_batches,
+            stats.appended_records,
+            stats.records
+        ),
         (499, 499, 499)
     );
     assert!(stats.syncs < 499, "{}", stats.syncs);
@@ -305,6 +309,6 @@ fn an_empty_batch_is_acknowledged_without_touching_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     let receipt = store.append(SpanBatch::default()).wait().unwrap();
-    assert_eq!(receipt.span_count, 0);
+    assert_eq!(receipt.record_count, 0);
     assert_eq!(store.stats().log_bytes, 0);
 }

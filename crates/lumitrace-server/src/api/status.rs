@@ -18,10 +18,10 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
             "version": env!("CARGO_PKG_VERSION"),
             "started_unix_nano": nano(api.started_unix_nano),
             "data_dir": api.data_dir.to_string_lossy(),
-            "spans": stats.spans,
+            "spans": stats.records,
             "blocks": stats.blocks,
             "disk_bytes": stats.disk_bytes,
-            "memtable_spans": stats.memtable_spans,
+            "memtable_spans": stats.memtable_records,
             "endpoints": api.endpoints,
             "otlp": {
                 "requests": totals.requests,

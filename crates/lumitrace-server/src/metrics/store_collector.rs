@@ -2,7 +2,7 @@
 
 use crate::admit::Budget;
 use crate::ops;
-use lumitrace_store::{Store, StoreStats};
+use lumitrace_store::{ShelfStats, Store};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -59,15 +59,15 @@ impl Collector for StoreCollector {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn gauges(stats: &StoreStats) -> [Sample; 9] {
+fn gauges(stats: &ShelfStats) -> [Sample; 9] {
     let healthy = ops::problem(stats).is_none();
     [
-        ("store_spans", "Spans stored, in memory and in blocks", stats.spans),
+        ("store_spans", "Spans stored, in memory and in blocks", stats.records),
         ("store_blocks", "Blocks", stats.blocks),
         ("store_block_bytes", "Size of all blocks", stats.block_bytes),
         ("store_log_bytes", "Size of the write-ahead log", stats.log_bytes),
         ("store_disk_bytes", "Size of the data folder's files", stats.disk_bytes),
-        ("store_memtable_spans", "Spans in memory that no block holds yet", stats.memtable_spans),
+        ("store_memtable_spans", "Spans in memory that no block holds yet", stats.memtable_records),
         ("store_memtable_bytes", "Their size in memory", stats.memtable_bytes),
         ("store_queue_bytes", "Bytes waiting for the log", stats.queue_bytes),
         ("store_healthy", "0 where it refuses spans or cannot write blocks", u64::from(healthy)),
@@ -75,10 +75,10 @@ fn gauges(stats: &StoreStats) -> [Sample; 9] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &StoreStats) -> [Sample; 9] {
+fn work(stats: &ShelfStats) -> [Sample; 9] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.appended_batches),
-        ("store_appended_spans", "Spans acknowledged", stats.appended_spans),
+        ("store_appended_spans", "Spans acknowledged", stats.appended_records),
         ("store_syncs", "Times the log was synced", stats.syncs),
         ("store_flushes", "Memtables written out as blocks", stats.flushes),
         ("store_flush_failures", "Failed attempts to write a block", stats.flush_failures),
@@ -91,14 +91,14 @@ fn work(stats: &StoreStats) -> [Sample; 9] {
         (
             "store_expired_spans",
             "Spans removed because they were kept long enough",
-            stats.expired_spans,
+            stats.expired_records,
         ),
-        ("store_replayed_spans", "Spans replayed from the log at the start", stats.replayed_spans),
+        ("store_replayed_spans", "Spans replayed from the log at the start", stats.replayed_records),
     ]
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn refusals(stats: &StoreStats) -> [Sample; 5] {
+fn refusals(stats: &ShelfStats) -> [Sample; 5] {
     [
         ("store_refused_full", "Batches refused: queue full", stats.refused.full),
         ("store_refused_disk_full", "Batches refused: disk full", stats.refused.disk_full),

@@ -62,9 +62,9 @@ struct Report {
     unfinished: Vec<Place>,
     leftovers: Vec<PathBuf>,
     blocks: u64,
-    block_spans: u64,
+    block_records: u64,
     log_segments: u64,
-    log_spans: u64,
+    log_records: u64,
     bytes: u64,
     seconds: f64,
     /// Whether Ctrl-C ended it before everything was verified.
@@ -102,9 +102,9 @@ impl Report {
             unfinished: check.unfinished.into_iter().map(Place::from).collect(),
             leftovers: check.leftovers,
             blocks: check.blocks,
-            block_spans: check.block_spans,
+            block_records: check.block_records,
             log_segments: check.log_segments,
-            log_spans: check.log_spans,
+            log_records: check.log_records,
             bytes: check.bytes,
             seconds: begun.elapsed().as_secs_f64(),
             stopped: check.stopped,
@@ -133,12 +133,12 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "verified {} in {:.1} s: {} spans in {} blocks, {} in {} log segments",
+            "verified {} in {:.1} s: {} records in {} blocks, {} in {} log segments",
             bytes(self.bytes),
             self.seconds,
-            count(self.block_spans),
+            count(self.block_records),
             count(self.blocks),
-            count(self.log_spans),
+            count(self.log_records),
             count(self.log_segments)
         )?;
         match (self.stopped, self.damages.len()) {

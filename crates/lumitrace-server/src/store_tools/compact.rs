@@ -69,7 +69,7 @@ struct Report {
     blocks_after: u64,
     bytes_before: u64,
     bytes_after: u64,
-    spans: u64,
+    records: u64,
     merges: u64,
     seconds: f64,
     /// Whether Ctrl-C ended it before nothing was left to merge.
@@ -83,7 +83,7 @@ impl Report {
             blocks_after: compacted.blocks_after,
             bytes_before: compacted.bytes_before,
             bytes_after: compacted.bytes_after,
-            spans: compacted.spans,
+            records: compacted.records,
             merges: compacted.merges,
             seconds: begun.elapsed().as_secs_f64(),
             stopped: compacted.stopped,
@@ -95,12 +95,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} blocks became {}, {} became {}: {:.1} bytes per span, in {:.1} s",
+            "{} blocks became {}, {} became {}: {:.1} bytes per record, in {:.1} s",
             count(self.blocks_before),
             count(self.blocks_after),
             bytes(self.bytes_before),
             bytes(self.bytes_after),
-            self.bytes_after as f64 / (self.spans as f64).max(1.0),
+            self.bytes_after as f64 / (self.records as f64).max(1.0),
             self.seconds
         )?;
         if self.stopped {

@@ -149,7 +149,7 @@ fn expected_spans(arguments: &Arguments, store: &Store) -> Option<u64> {
         && arguments.start.is_none()
         && arguments.end.is_none();
     let limit = arguments.limit.unwrap_or(u64::MAX);
-    is_everything.then(|| store.stats().spans.min(limit))
+    is_everything.then(|| store.stats().records.min(limit))
 }
 
 fn export_traces(

@@ -158,7 +158,7 @@ fn store(
 fn append(store: &Store, batch: &SpanBatch, stop: &Stop) -> anyhow::Result<u64> {
     loop {
         match store.append(batch.clone()).wait() {
-            Ok(receipt) => return Ok(receipt.span_count as u64),
+            Ok(receipt) => return Ok(receipt.record_count as u64),
             Err(AppendError::Full { .. }) if !stop.wait(PAUSE) => {}
             Err(AppendError::Full { .. }) => return Ok(0),
             Err(error) => bail!("{error}; the same command goes on where it ended"),

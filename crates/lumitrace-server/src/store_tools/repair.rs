@@ -63,23 +63,23 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
 struct Report {
     dry_run: bool,
     needed: bool,
-    losses: Vec<LostSpans>,
-    rescued_spans: u64,
-    manifest_rebuilt: Option<String>,
-    /// The end of the log that the next start cuts off.
-    unfinished: Option<String>,
+    losses: Vec<LostRecords>,
+    rescued_records: u64,
+    manifests_rebuilt: Vec<String>,
+    /// Ends of logs that the next start cuts off.
+    unfinished: Vec<String>,
     set_aside: Vec<PathBuf>,
     aside_dir: Option<PathBuf>,
-    /// Whether Ctrl-C ended it; nothing was changed then.
+    /// Whether Ctrl-C ended it. What is told here was done by then.
     stopped: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct LostSpans {
+struct LostRecords {
     file: Option<PathBuf>,
     reason: String,
     /// At most; none where nobody knows.
-    spans: Option<u64>,
+    records: Option<u64>,
     first_seq: u64,
     /// The one after the last; none where nobody knows.
     end_seq: Option<u64>,
@@ -87,12 +87,12 @@ struct LostSpans {
     last_start_unix_nano: Option<u64>,
 }
 
-impl From<Loss> for LostSpans {
+impl From<Loss> for LostRecords {
     fn from(loss: Loss) -> Self {
         Self {
             file: loss.file,
             reason: loss.reason,
-            spans: loss.spans,
+            records: loss.records,
             first_seq: loss.first_seq,
             end_seq: loss.end_seq,
             first_start_unix_nano: loss.first_start_unix_nano,
@@ -106,10 +106,10 @@ impl Report {
         Self {
             dry_run,
             needed: repair.is_needed(),
-            losses: repair.losses.into_iter().map(LostSpans::from).collect(),
-            rescued_spans: repair.rescued_spans,
-            manifest_rebuilt: repair.manifest_rebuilt,
-            unfinished: repair.unfinished.map(|place| place.to_string()),
+            losses: repair.losses.into_iter().map(LostRecords::from).collect(),
+            rescued_records: repair.rescued_records,
+            manifests_rebuilt: repair.manifests_rebuilt,
+            unfinished: repair.unfinished.iter().map(ToString::to_string).collect(),
             set_aside: repair.set_aside,
             aside_dir: repair.aside_dir.filter(|_| !dry_run),
             stopped: repair.stopped,
@@ -117,11 +117,11 @@ impl Report {
     }
 }
 
-impl fmt::Display for LostSpans {
+impl fmt::Display for LostRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.spans {
-            Some(spans) => write!(f, "lost: {} spans", count(spans))?,
-            None => write!(f, "lost: an unknown number of spans")?,
+        match self.records {
+            Some(records) => write!(f, "lost: {} records", count(records))?,
+            None => write!(f, "lost: an unknown number of records")?,
         }
         write!(
             f,
@@ -141,25 +141,25 @@ impl fmt::Display for LostSpans {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stopped {
-            return writeln!(f, "interrupted; nothing was changed");
+            writeln!(f, "interrupted; the same command goes on where it ended")?;
         }
-        if let Some(place) = &self.unfinished {
+        for place in &self.unfinished {
             writeln!(
                 f,
                 "unfinished: {place}; that is how a crash leaves a write that nobody was told was \
                  done, and the next start cuts it off"
             )?;
         }
-        if !self.needed {
+        if !self.needed && !self.stopped {
             return writeln!(f, "nothing is damaged");
         }
         self.losses.iter().try_for_each(|loss| loss.fmt(f))?;
-        if let Some(reason) = &self.manifest_rebuilt {
-            writeln!(f, "the manifest is made anew from the blocks: {reason}")?;
+        for reason in &self.manifests_rebuilt {
+            writeln!(f, "a manifest is made anew from the blocks: {reason}")?;
         }
-        if self.rescued_spans > 0 {
-            let rescued = count(self.rescued_spans);
-            writeln!(f, "{rescued} spans of damaged files are stored anew")?;
+        if self.rescued_records > 0 {
+            let rescued = count(self.rescued_records);
+            writeln!(f, "{rescued} records of damaged files are stored anew")?;
         }
         for file in &self.set_aside {
             writeln!(f, "set aside: {}", file.display())?;

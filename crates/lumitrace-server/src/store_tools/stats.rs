@@ -55,6 +55,8 @@ struct Report {
     last_start_unix_nano: Option<u64>,
     blocks: Blocks,
     log: Log,
+    /// What is beside the spans.
+    others: Vec<Shelf>,
     files: Vec<Files>,
     services: Vec<Service>,
     damages: Vec<String>,
@@ -82,6 +84,14 @@ struct Log {
     segments: u64,
     bytes: u64,
     spans: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Shelf {
+    name: &'static str,
+    records: u64,
+    blocks: u64,
+    bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +133,12 @@ impl Report {
             count: total.files,
             bytes: total.bytes,
         });
+        let others = content.others.iter().map(|shelf| Shelf {
+            name: shelf.name.as_str(),
+            records: shelf.records,
+            blocks: shelf.blocks,
+            bytes: shelf.bytes,
+        });
         let services = content.services.iter().map(|service| Service {
             name: service.name.clone(),
             spans: service.span_count,
@@ -151,6 +167,7 @@ impl Report {
                 bytes: content.log.bytes,
                 spans: content.log.spans,
             },
+            others: others.collect(),
             files: files.collect(),
             services: services.collect(),
             damages: content.damages.iter().map(ToString::to_string).collect(),
@@ -222,6 +239,16 @@ impl fmt::Display for Report {
             count(self.blocks.count),
             count(self.log.spans)
         )?;
+        for shelf in &self.others {
+            writeln!(
+                f,
+                "{:<7} {}, in {} blocks and a log of together {}",
+                shelf.name,
+                count(shelf.records),
+                count(shelf.blocks),
+                bytes(shelf.bytes)
+            )?;
+        }
         write!(f, "size    {}", bytes(self.bytes))?;
         match self.bytes_per_span {
             Some(each) => writeln!(f, "; in blocks {each:.1} bytes per span")?,

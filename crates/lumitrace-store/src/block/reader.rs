@@ -195,13 +195,18 @@ impl Block {
         ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums())
     }
 
-    /// Tells a plan for a larger block what it gets from this one.
-    pub(crate) fn add_to(&self, planner: &mut Planner) -> Result<(), ReadError> {
+    /// Tells a plan for another block that it gets these rows of this one.
+    pub(crate) fn add_to(
+        &self,
+        planner: &mut Planner,
+        rows: &[Range<usize>],
+    ) -> Result<(), ReadError> {
         let data = self.open_data()?;
-        let Some(keys) = self.index.keys() else {
-            // Version 1 does not say which keys there are.
-            let all = 0..self.record.rows as usize;
-            let mut records = data.records(std::slice::from_ref(&all), SpanParts::ALL)?;
+        let takes_all = *rows == [0..self.record.rows as usize];
+        let Some(keys) = self.index.keys().filter(|_| takes_all) else {
+            // What the index says is said of all rows, and version 1 does not say which keys there
+            // are.
+            let mut records = data.records(rows, SpanParts::ALL)?;
             while let Some(records) = records.next()? {
                 records
                     .iter()

@@ -24,6 +24,7 @@ use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
 use crate::disk::{Disk, create_anew, remove_if_present};
 use crate::manifest::{BlockId, BlockRecord};
+use crate::signal::BlockTarget;
 
 /// The file of a block's spans.
 pub(crate) fn data_path(dir: &Path, id: BlockId) -> PathBuf {
@@ -33,15 +34,6 @@ pub(crate) fn data_path(dir: &Path, id: BlockId) -> PathBuf {
 /// The file of a block's index.
 pub(crate) fn index_path(dir: &Path, id: BlockId) -> PathBuf {
     dir.join(format!("{id}.idx"))
-}
-
-/// How a block is written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WriteOptions {
-    /// Most rows of a row group.
-    pub(crate) row_group_rows: usize,
-    /// Level of zstd.
-    pub(crate) compression_level: i32,
 }
 
 /// Writes one block. Dropped before it is finished, it leaves no block.
@@ -62,18 +54,12 @@ pub(crate) struct BlockWriter {
 }
 
 impl BlockWriter {
-    pub(crate) fn create(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        id: BlockId,
-        plan: BlockPlan,
-        options: WriteOptions,
-    ) -> io::Result<Self> {
-        let path = data_path(dir, id).with_extension("parquet.tmp");
-        let file = ChecksummedWriter::create(Arc::clone(&disk), path)?;
-        let level = ZstdLevel::try_new(options.compression_level).map_err(io_of_parquet)?;
+    pub(crate) fn create(target: BlockTarget, plan: BlockPlan) -> io::Result<Self> {
+        let path = data_path(&target.dir, target.id).with_extension("parquet.tmp");
+        let file = ChecksummedWriter::create(Arc::clone(&target.disk), path)?;
+        let level = ZstdLevel::try_new(target.compression_level).map_err(io_of_parquet)?;
         let schema = schema::schema_of(&plan.layout);
-        let properties = schema::writer_properties(&plan.layout, options.row_group_rows, level);
+        let properties = schema::writer_properties(&plan.layout, target.row_group_rows, level);
         // Parquet's own types say all that there is to say.
         let arrow_options = ArrowWriterOptions::new()
             .with_properties(properties)
@@ -81,9 +67,9 @@ impl BlockWriter {
         let parquet = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), arrow_options)
             .map_err(io_of_parquet)?;
         Ok(Self {
-            disk,
-            dir: dir.to_owned(),
-            record: empty_record(id),
+            disk: target.disk,
+            dir: target.dir,
+            record: BlockRecord::empty(target.id),
             parquet,
             filters: column_filters(&plan.layout, &schema),
             columns: SpanColumns::new(&plan.layout, schema),
@@ -108,14 +94,8 @@ impl BlockWriter {
             counter.begin_span();
             row.each_attribute(|key, value| counter.add(key, value));
         }
-        let record = &mut self.record;
-        let (start, end) = (row.start_unix_nano, row.end_unix_nano);
-        record.rows += 1;
-        record.first_start_unix_nano = record.first_start_unix_nano.min(start);
-        record.last_start_unix_nano = record.last_start_unix_nano.max(start);
-        record.first_end_unix_nano = record.first_end_unix_nano.min(end);
-        record.last_end_unix_nano = record.last_end_unix_nano.max(end);
-
+        self.record.rows += 1;
+        self.record.include(row.start_unix_nano, row.end_unix_nano);
         let (resource_id, scope_id) = self.index.tables.numbers(row);
         self.columns
             .push(row, resource_id, scope_id)
@@ -184,19 +164,6 @@ impl BlockWriter {
         self.disk.rename(&data_tmp, &data_path)?;
         self.disk.sync_dir(&self.dir)?;
         Ok(self.record)
-    }
-}
-
-fn empty_record(id: BlockId) -> BlockRecord {
-    BlockRecord {
-        id,
-        rows: 0,
-        first_start_unix_nano: u64::MAX,
-        last_start_unix_nano: 0,
-        first_end_unix_nano: u64::MAX,
-        last_end_unix_nano: 0,
-        data_bytes: 0,
-        index_bytes: 0,
     }
 }
 

@@ -3,24 +3,22 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use lumitrace_model::TraceId;
 
 use super::Watch;
-use crate::SpanParts;
-use crate::SpanRecord;
 use crate::block::Block;
-use crate::block::row::{Row, SortKey, sort_key};
 use crate::block::writer::{data_path, index_path};
 use crate::error::{Corruption, ReadError, read_error};
 use crate::manifest::BlockRecord;
+use crate::signal::Signal;
 use crate::summary::Summaries;
 
 /// All that is damaged in `block`. Its record is held against what it holds.
-pub(super) fn damages(
+pub(super) fn damages<S: Signal>(
     dir: &Path,
     block: &Block,
     watch: &mut Watch<'_>,
@@ -32,7 +30,9 @@ pub(super) fn damages(
     // Half of the work on the data; decoding it is the other.
     watch.advance(record.data_bytes / 2);
     if damages.is_empty() {
-        match decode(block, watch) {
+        let mut check = RowCheck::new(block, watch);
+        let decoded = S::check_rows(block, &mut check).and_then(|()| check.finish());
+        match decoded {
             Ok(()) => {}
             Err(ReadError::Corrupt(damage)) => damages.push(damage),
             Err(error) => return Err(error),
@@ -77,43 +77,106 @@ fn damaged_chunks(dir: &Path, block: &Block) -> Result<Vec<Corruption>, ReadErro
     Ok(damages)
 }
 
-/// Decodes every span, and compares what is said of them with what they are.
-fn decode(block: &Block, watch: &mut Watch<'_>) -> Result<(), ReadError> {
-    let said = *block.record();
-    let mut found = Found::new(&said);
-    let data = block.open_data()?;
-    let all = 0..said.rows as usize;
-    let mut records = data.records(std::slice::from_ref(&all), SpanParts::ALL)?;
-    while let Some(batch) = records.next()? {
-        for span in &batch {
-            found.add(span).map_err(|reason| block.malformed(&reason))?;
-        }
-        let share = said.data_bytes as f64 / 2.0 * batch.len() as f64;
-        watch.advance((share / said.rows.max(1) as f64) as u64);
-        if watch.is_stopped() {
-            return Ok(());
-        }
-    }
-    let disagreement = |what: &str| Err(block.malformed(&format!("{what} than the spans say")));
-    if found.record.rows != said.rows {
-        return disagreement("the manifest says another number");
-    }
-    if found.record != said {
-        return disagreement("the manifest says other times");
-    }
-    if found.summaries != *block.summaries() {
-        return disagreement("the index says other services and operations");
-    }
-    let in_file = data.metadata().file_metadata().num_rows();
-    if u64::try_from(in_file) != Ok(said.rows) {
-        return disagreement("the file says another number");
-    }
-    check_traces(block, &found)
+/// What the rows of a block add up to, to be compared with what is said of them.
+pub(crate) struct RowCheck<'a, 'w> {
+    block: &'a Block,
+    watch: &'a mut Watch<'w>,
+    found: BlockRecord,
+    pub(crate) summaries: Summaries,
+    /// Rows of one trace that lie side by side.
+    traces: Vec<(TraceId, Range<usize>)>,
+    seqs: HashSet<u64>,
 }
 
-/// The trace table finds every row.
-fn check_traces(block: &Block, found: &Found) -> Result<(), ReadError> {
-    for (trace_id, rows) in &found.traces {
+impl<'a, 'w> RowCheck<'a, 'w> {
+    fn new(block: &'a Block, watch: &'a mut Watch<'w>) -> Self {
+        let said = block.record();
+        Self {
+            block,
+            watch,
+            found: BlockRecord {
+                data_bytes: said.data_bytes,
+                index_bytes: said.index_bytes,
+                ..BlockRecord::empty(said.id)
+            },
+            summaries: Summaries::default(),
+            traces: Vec::new(),
+            seqs: HashSet::new(),
+        }
+    }
+
+    /// Takes in the next row, which may be out of order.
+    pub(crate) fn add_row(&mut self, seq: u64, is_in_order: bool) -> Result<(), ReadError> {
+        let (id, row) = (self.found.id, self.found.rows);
+        let wrong = |reason: &str| Err(self.block.malformed(&format!("row {row} {reason}")));
+        if !(id.first_seq..id.end_seq).contains(&seq) {
+            return wrong(&format!(
+                "has sequence number {seq}, which is none of its own"
+            ));
+        }
+        if !self.seqs.insert(seq) {
+            return wrong(&format!(
+                "has sequence number {seq}, which another row has too"
+            ));
+        }
+        if !is_in_order {
+            return wrong("is not in order");
+        }
+        self.found.rows += 1;
+        Ok(())
+    }
+
+    /// Takes in when the last row begins and ends.
+    pub(crate) fn include(&mut self, start: u64, end: u64) {
+        self.found.include(start, end);
+    }
+
+    /// Takes in of which trace the last row is.
+    pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
+        let row = (self.found.rows as usize).saturating_sub(1);
+        match self.traces.last_mut() {
+            Some((last, rows)) if *last == trace_id && rows.end == row => rows.end += 1,
+            _ => self.traces.push((trace_id, row..row + 1)),
+        }
+    }
+
+    /// Says that so many more rows were decoded; breaks if told to stop.
+    pub(crate) fn advance(&mut self, rows: usize) -> ControlFlow<()> {
+        let said = self.block.record();
+        let share = said.data_bytes as f64 / 2.0 * rows as f64;
+        self.watch.advance((share / said.rows.max(1) as f64) as u64);
+        if self.watch.is_stopped() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Compares what was found with what is said.
+    fn finish(self) -> Result<(), ReadError> {
+        if self.watch.is_stopped() {
+            return Ok(());
+        }
+        let (block, said) = (self.block, self.block.record());
+        let disagreement = |what: &str| Err(block.malformed(&format!("{what} than the rows say")));
+        if self.found.rows != said.rows {
+            return disagreement("the manifest says another number");
+        }
+        if self.found != *said {
+            return disagreement("the manifest says other times");
+        }
+        if self.summaries != *block.summaries() {
+            return disagreement("the index says other services and operations");
+        }
+        let in_file = block.open_data()?.metadata().file_metadata().num_rows();
+        if u64::try_from(in_file) != Ok(said.rows) {
+            return disagreement("the file says another number");
+        }
+        check_traces(block, &self.traces)
+    }
+}
+
+fn check_traces(block: &Block, traces: &[(TraceId, Range<usize>)]) -> Result<(), ReadError> {
+    for (trace_id, rows) in traces {
         let said = block.index().trace_rows(*trace_id)?;
         let is_in = |range: &Range<usize>| range.start <= rows.start && rows.end <= range.end;
         if !said.iter().any(is_in) {
@@ -125,61 +188,4 @@ fn check_traces(block: &Block, found: &Found) -> Result<(), ReadError> {
         }
     }
     Ok(())
-}
-
-/// What the spans of a block add up to.
-struct Found {
-    record: BlockRecord,
-    summaries: Summaries,
-    /// Rows of one trace that lie side by side.
-    traces: Vec<(TraceId, Range<usize>)>,
-    seqs: HashSet<u64>,
-    last_key: Option<SortKey>,
-}
-
-impl Found {
-    fn new(said: &BlockRecord) -> Self {
-        Self {
-            record: BlockRecord {
-                rows: 0,
-                first_start_unix_nano: u64::MAX,
-                last_start_unix_nano: 0,
-                first_end_unix_nano: u64::MAX,
-                last_end_unix_nano: 0,
-                ..*said
-            },
-            summaries: Summaries::default(),
-            traces: Vec::new(),
-            seqs: HashSet::new(),
-            last_key: None,
-        }
-    }
-
-    fn add(&mut self, record: &SpanRecord) -> Result<(), String> {
-        let (id, seq) = (self.record.id, record.seq);
-        let row = self.record.rows as usize;
-        if !(id.first_seq..id.end_seq).contains(&seq) {
-            return Err(format!(
-                "row {row} has sequence number {seq}, which is none of its own"
-            ));
-        }
-        if !self.seqs.insert(seq) {
-            return Err(format!(
-                "row {row} has sequence number {seq}, which another row has too"
-            ));
-        }
-        let key = sort_key(record);
-        if self.last_key.is_some_and(|last| last > key) {
-            return Err(format!("row {row} is not in order"));
-        }
-        self.last_key = Some(key);
-        self.summaries.add_row(&Row::from(record));
-        match self.traces.last_mut() {
-            Some((trace_id, rows)) if *trace_id == record.span.trace_id => rows.end += 1,
-            _ => self.traces.push((record.span.trace_id, row..row + 1)),
-        }
-        self.record.rows += 1;
-        self.record.include(&record.span);
-        Ok(())
-    }
 }

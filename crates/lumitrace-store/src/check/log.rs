@@ -7,14 +7,13 @@ use std::path::PathBuf;
 
 use super::{Check, Watch};
 use crate::error::{Corruption, OpenError, io_error};
-use crate::folder::Folder;
-use crate::inspect::stored;
+use crate::folder::ShelfFolder;
 use crate::log::segment;
 use crate::log::survey::{FoundFrame, survey};
-use crate::stored::Origins;
+use crate::signal::{Batch, Signal};
 
 /// The segments, oldest first.
-pub(crate) fn segments(folder: &Folder) -> Result<Vec<PathBuf>, OpenError> {
+pub(crate) fn segments(folder: &ShelfFolder) -> Result<Vec<PathBuf>, OpenError> {
     let dir = folder.log_dir();
     match segment::list(&dir) {
         Ok(segments) => Ok(segments.into_iter().map(|(_, path)| path).collect()),
@@ -24,7 +23,7 @@ pub(crate) fn segments(folder: &Folder) -> Result<Vec<PathBuf>, OpenError> {
 }
 
 /// Size of the log.
-pub(super) fn bytes(folder: &Folder) -> Result<u64, OpenError> {
+pub(super) fn bytes(folder: &ShelfFolder) -> Result<u64, OpenError> {
     let mut bytes = 0;
     for path in segments(folder)? {
         bytes += fs::metadata(&path).map_err(io_error("read", &path))?.len();
@@ -33,16 +32,15 @@ pub(super) fn bytes(folder: &Folder) -> Result<u64, OpenError> {
 }
 
 /// Verifies the log; blocks hold what is before `durable_seq`, if that is known. Returns the
-/// sequence number after its last span.
-pub(super) fn check(
-    folder: &Folder,
+/// sequence number after its last record.
+pub(super) fn check<S: Signal>(
+    folder: &ShelfFolder,
     durable_seq: Option<u64>,
     check: &mut Check,
     watch: &mut Watch<'_>,
 ) -> Result<Option<u64>, OpenError> {
     let paths = segments(folder)?;
     let mut expected_seq: Option<u64> = None;
-    let mut origins = Origins::default();
     for (index, path) in paths.iter().enumerate() {
         if watch.is_stopped() {
             break;
@@ -50,8 +48,8 @@ pub(super) fn check(
         let is_last = index + 1 == paths.len();
         let mut undecodable = Vec::new();
         let mut visit = |frame: &FoundFrame<'_>| {
-            match stored(frame, &mut origins) {
-                Some(batch) => check.log_spans += batch.len() as u64,
+            match frame.batch::<S::Batch>() {
+                Some(batch) => check.log_records += batch.record_count() as u64,
                 None => undecodable.push(Corruption::new(
                     path,
                     frame.offset,
@@ -83,14 +81,14 @@ pub(super) fn check(
     Ok(expected_seq)
 }
 
-/// What is missing before a segment that begins with span `first`, if something is.
+/// What is missing before a segment that begins with record `first`, if something is.
 fn gap_before(first: u64, expected: Option<u64>, durable_seq: Option<u64>) -> Option<String> {
     match (expected, durable_seq) {
         (Some(expected), _) if expected != first => Some(format!(
-            "it begins with span {first}, but the segment before it ends at {expected}"
+            "it begins with record {first}, but the segment before it ends at {expected}"
         )),
         (None, Some(durable)) if first > durable => Some(format!(
-            "the log begins with span {first}, but blocks hold only those before {durable}: the \
+            "the log begins with record {first}, but blocks hold only those before {durable}: the \
              end of the manifest, or a segment, is missing"
         )),
         _ => None,

@@ -20,9 +20,9 @@ const FLAG_SYNCED_BEFORE: u8 = 1;
 pub(crate) struct FrameHeader {
     pub(crate) payload_bytes: usize,
     pub(crate) synced_before: bool,
-    /// Sequence number of the payload's first span.
+    /// Sequence number of the payload's first record.
     pub(crate) first_seq: u64,
-    pub(crate) span_count: u32,
+    pub(crate) record_count: u32,
     pub(crate) received_unix_nano: u64,
     crc: u32,
 }
@@ -41,7 +41,7 @@ pub(crate) enum BadHeader {
 pub(crate) struct Frame<'a> {
     pub(crate) synced_before: bool,
     pub(crate) first_seq: u64,
-    pub(crate) span_count: u32,
+    pub(crate) record_count: u32,
     pub(crate) received_unix_nano: u64,
     pub(crate) payload: &'a [u8],
 }
@@ -57,7 +57,7 @@ impl Frame<'_> {
             0
         });
         fields.put_u64(self.first_seq);
-        fields.put_u32(self.span_count);
+        fields.put_u32(self.record_count);
         fields.put_u64(self.received_unix_nano);
         let len = self.payload.len() as u32;
         out.put_u32(len);
@@ -84,7 +84,7 @@ impl FrameHeader {
                 fields.u64()?,
             ))
         };
-        let (len, crc, kind, flags, first_seq, span_count, received_unix_nano) =
+        let (len, crc, kind, flags, first_seq, record_count, received_unix_nano) =
             header().ok_or(BadHeader::Short)?;
         let payload_bytes = len as usize;
         if kind != TYPE_TRACES
@@ -98,7 +98,7 @@ impl FrameHeader {
             payload_bytes,
             synced_before,
             first_seq,
-            span_count,
+            record_count,
             received_unix_nano,
             crc,
         })

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::SpanBatch;
 use crate::append::{Answer, AppendError};
+use crate::signal::Batch;
 use crate::stats::Counters;
 
 /// A batch on its way into the log.
 #[derive(Debug)]
-pub(crate) struct WaitingBatch {
-    pub(crate) batch: SpanBatch,
+pub(crate) struct WaitingBatch<B> {
+    pub(crate) batch: B,
     pub(crate) received_unix_nano: u64,
     pub(crate) answer: Answer,
 }
 
-impl WaitingBatch {
+impl<B> WaitingBatch<B> {
     /// Tells the sender that nothing of the batch was stored.
     pub(crate) fn refuse(self, counters: &Counters, error: &AppendError) {
         counters.count_refusal(error);
@@ -35,34 +35,39 @@ pub(crate) enum NotQueued {
 
 /// What the writer is to do next.
 #[derive(Debug)]
-pub(crate) enum NextGroup {
+pub(crate) enum NextGroup<B> {
     /// Write these batches together.
-    Write(Vec<WaitingBatch>),
+    Write(Vec<WaitingBatch<B>>),
     /// Nothing came in time.
     TimedOut,
     /// The queue is closed and empty.
     Ended,
 }
 
-#[derive(Debug, Default)]
-struct QueueState {
-    batches: VecDeque<WaitingBatch>,
+#[derive(Debug)]
+struct QueueState<B> {
+    batches: VecDeque<WaitingBatch<B>>,
     bytes: usize,
     closed: bool,
 }
 
 /// Batches in the order in which they came.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    state: Mutex<QueueState>,
+pub(crate) struct Queue<B> {
+    state: Mutex<QueueState<B>>,
     changed: Condvar,
     limit_bytes: usize,
 }
 
-impl Queue {
+impl<B: Batch> Queue<B> {
     pub(crate) fn new(limit_bytes: usize) -> Self {
+        let state = QueueState {
+            batches: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+        };
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             limit_bytes,
         }
@@ -70,7 +75,10 @@ impl Queue {
 
     /// Adds a batch; hands it back if there is no room. A batch larger than the whole queue is
     /// taken while nothing else waits, since it could never be taken otherwise.
-    pub(crate) fn push(&self, batch: WaitingBatch) -> Result<(), (NotQueued, Box<WaitingBatch>)> {
+    pub(crate) fn push(
+        &self,
+        batch: WaitingBatch<B>,
+    ) -> Result<(), (NotQueued, Box<WaitingBatch<B>>)> {
         let mut state = self.state.lock();
         if state.closed {
             return Err((NotQueued::Closed, Box::new(batch)));
@@ -89,7 +97,7 @@ impl Queue {
     ///
     /// There is no artificial delay: while one group is being synced the next one gathers, so
     /// groups grow with the load by themselves and a lone batch never waits.
-    pub(crate) fn next_group(&self, group_bytes: usize, timeout: Option<Duration>) -> NextGroup {
+    pub(crate) fn next_group(&self, group_bytes: usize, timeout: Option<Duration>) -> NextGroup<B> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut state = self.state.lock();
         while state.batches.is_empty() {
@@ -118,7 +126,7 @@ impl Queue {
     }
 
     /// Takes everything that waits, for when there is nobody left to write it.
-    pub(crate) fn take_all(&self) -> VecDeque<WaitingBatch> {
+    pub(crate) fn take_all(&self) -> VecDeque<WaitingBatch<B>> {
         let mut state = self.state.lock();
         state.bytes = 0;
         std::mem::take(&mut state.batches)

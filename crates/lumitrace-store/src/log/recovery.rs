@@ -5,18 +5,13 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use lumitrace_wire::DecodeLimits;
-
-use crate::SpanBatch;
 use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::log::frame::{self, BadHeader, FrameHeader};
 use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
 use crate::log::writer::LogPosition;
-use crate::stored::{Origins, StoredBatch};
-
-/// What was accepted once is read back whatever the limits were then.
-const REPLAY_LIMITS: DecodeLimits = DecodeLimits::own_data();
+use crate::signal::Batch;
+use crate::stored::Origins;
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
 
@@ -25,6 +20,8 @@ const READ_BUFFER_BYTES: usize = 1 << 20;
 pub(crate) struct RecoveredLog {
     pub(crate) position: LogPosition,
     pub(crate) segments: Vec<ClosedSegment>,
+    /// How many records were handed over.
+    pub(crate) replayed_records: u64,
     /// What was cut off at the end, if anything.
     pub(crate) torn_tail: Option<Corruption>,
 }
@@ -33,11 +30,11 @@ pub(crate) struct RecoveredLog {
 ///
 /// A frame that a crash left half-written at the end of the log is cut off; damage anywhere else
 /// is an error, because what it hit had been acknowledged.
-pub(crate) fn recover(
+pub(crate) fn recover<B: Batch>(
     disk: &dyn Disk,
     dir: &Path,
     durable_seq: u64,
-    apply: &mut dyn FnMut(Arc<StoredBatch>) -> Result<(), OpenError>,
+    apply: &mut dyn FnMut(Arc<B::Stored>) -> Result<(), OpenError>,
 ) -> Result<RecoveredLog, OpenError> {
     let paths = segment::list(dir).map_err(io_error("list", dir))?;
     let mut recovered = RecoveredLog {
@@ -46,6 +43,7 @@ pub(crate) fn recover(
             next_seq: durable_seq,
         },
         segments: Vec::new(),
+        replayed_records: 0,
         torn_tail: None,
     };
     let mut origins = Origins::default();
@@ -61,13 +59,16 @@ pub(crate) fn recover(
         reader.check_first_seq(expected_seq, durable_seq)?;
         if is_last {
             // A process that was killed may have left it to the operating system. It must not get
-            // lost once there are blocks of its spans, or a segment after it.
+            // lost once there are blocks of its records, or a segment after it.
             disk.sync_data(path, reader.file.get_ref())
                 .map_err(io_error("sync", path))?;
         }
         while let Some(frame) = reader.next_frame()? {
             if frame.first_seq >= durable_seq {
-                apply(reader.decode(&frame, &mut origins)?)?;
+                let batch = reader.decode::<B>(&frame)?;
+                recovered.replayed_records += u64::from(frame.record_count);
+                let (first_seq, received) = (frame.first_seq, frame.received_unix_nano);
+                apply(batch.into_stored(first_seq, received, &mut origins))?;
             }
         }
         expected_seq = Some(reader.next_seq);
@@ -147,10 +148,12 @@ impl<'a> SegmentReader<'a> {
         let first = self.next_seq;
         let reason = match expected {
             Some(expected) if first < expected || first > expected.max(durable_seq) => {
-                format!("it begins with span {first}, but the segment before it ends at {expected}")
+                format!(
+                    "it begins with record {first}, but the segment before it ends at {expected}"
+                )
             }
             None if first > durable_seq => format!(
-                "the log begins with span {first}, but blocks hold only those before \
+                "the log begins with record {first}, but blocks hold only those before \
                  {durable_seq}: the end of the manifest, or a segment, is missing"
             ),
             _ => return Ok(()),
@@ -172,12 +175,12 @@ impl<'a> SegmentReader<'a> {
         };
         if frame.first_seq != self.next_seq {
             let reason = format!(
-                "a frame begins with span {}, expected {}",
+                "a frame begins with record {}, expected {}",
                 frame.first_seq, self.next_seq
             );
             return Err(Corruption::new(self.path, self.offset, reason).into());
         }
-        let Some(next_seq) = self.next_seq.checked_add(frame.span_count.into()) else {
+        let Some(next_seq) = self.next_seq.checked_add(frame.record_count.into()) else {
             let reason = "there are no sequence numbers after those of a frame";
             return Err(Corruption::new(self.path, self.offset, reason).into());
         };
@@ -240,23 +243,19 @@ impl<'a> SegmentReader<'a> {
         Ok(())
     }
 
-    fn decode(
-        &mut self,
-        frame: &FrameHeader,
-        origins: &mut Origins,
-    ) -> Result<Arc<StoredBatch>, OpenError> {
+    fn decode<B: Batch>(&mut self, frame: &FrameHeader) -> Result<B, OpenError> {
         let offset = self.offset - frame.frame_bytes() as u64;
         let damage = |reason| OpenError::from(Corruption::new(self.path, offset, reason));
         let payload = std::mem::take(&mut self.payload).into();
-        let batch = SpanBatch::from_payload(payload, &REPLAY_LIMITS)
+        let batch = B::from_logged(payload)
             .map_err(|error| damage(format!("a frame's payload cannot be decoded: {error}")))?;
-        if batch.span_count() != frame.span_count as usize {
-            let (found, expected) = (batch.span_count(), frame.span_count);
+        if batch.record_count() != frame.record_count as usize {
+            let (found, expected) = (batch.record_count(), frame.record_count);
             return Err(damage(format!(
-                "a frame holds {found} spans, its header says {expected}"
+                "a frame holds {found} records, its header says {expected}"
             )));
         }
-        Ok(origins.store(batch, frame.first_seq, frame.received_unix_nano))
+        Ok(batch)
     }
 }
 

@@ -1,5 +1,5 @@
 //! A file of frames: its header, its name, and the list of segments that can be removed once
-//! blocks hold their spans.
+//! blocks hold their records.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,7 +22,7 @@ const MAGIC: &[u8; 8] = b"LUMITLOG";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) id: u64,
-    /// Sequence number of the first span that the segment may hold.
+    /// Sequence number of the first record that the segment may hold.
     pub(crate) first_seq: u64,
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 pub(crate) struct ClosedSegment {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
-    /// Sequence number after the last span in it.
+    /// Sequence number after the last record in it.
     pub(crate) end_seq: u64,
 }
 
@@ -174,7 +174,7 @@ impl Segments {
         (lens.clone().count() as u64, lens.sum())
     }
 
-    /// Removes the closed segments of which every span is before `durable_seq`.
+    /// Removes the closed segments of which every record is before `durable_seq`.
     pub(crate) fn free(&self, disk: &dyn Disk, durable_seq: u64) {
         let mut set = self.0.lock();
         set.closed.retain(|segment| {

@@ -4,10 +4,15 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::error::Corruption;
 use crate::log::frame::{self, BadHeader, FrameHeader};
 use crate::log::segment::{self, BadSegmentHeader, SegmentHeader};
+use crate::signal::Batch;
+use crate::stored::Origins;
 
 /// A whole frame.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +21,25 @@ pub(crate) struct FoundFrame<'a> {
     pub(crate) offset: u64,
     pub(crate) header: FrameHeader,
     pub(crate) payload: &'a [u8],
+}
+
+impl FoundFrame<'_> {
+    /// The batch in it; none if its payload does not hold what the header says.
+    pub(crate) fn batch<B: Batch>(&self) -> Option<B> {
+        let batch = B::from_logged(Bytes::copy_from_slice(self.payload)).ok()?;
+        (batch.record_count() == self.header.record_count as usize).then_some(batch)
+    }
+
+    /// Like [`batch`](Self::batch), as it is kept in memory.
+    pub(crate) fn stored<B: Batch>(&self, origins: &mut Origins) -> Option<Arc<B::Stored>> {
+        let FrameHeader {
+            first_seq,
+            received_unix_nano,
+            ..
+        } = self.header;
+        let batch = self.batch::<B>()?;
+        Some(batch.into_stored(first_seq, received_unix_nano, origins))
+    }
 }
 
 /// What a segment's file holds.
@@ -103,7 +127,7 @@ fn walk(
         let follows = survey.end_seq.is_none_or(|end| end == first_seq);
         if !follows && found.offset == offset as u64 {
             let reason = format!(
-                "a frame begins with span {first_seq}, expected {}",
+                "a frame begins with record {first_seq}, expected {}",
                 survey.end_seq.unwrap_or_default()
             );
             survey
@@ -111,7 +135,7 @@ fn walk(
                 .push(Corruption::new(path, found.offset, reason));
         }
         survey.first_seq.get_or_insert(first_seq);
-        survey.end_seq = Some(first_seq + u64::from(found.header.span_count));
+        survey.end_seq = Some(first_seq + u64::from(found.header.record_count));
         offset = found.offset as usize + found.header.frame_bytes();
         if visit(&found).is_break() {
             return;
@@ -119,7 +143,7 @@ fn walk(
     }
 }
 
-/// The whole frames that begin behind `offset`, with spans from `next_seq` on.
+/// The whole frames that begin behind `offset`, with records from `next_seq` on.
 fn later_frames(
     bytes: &[u8],
     offset: usize,
@@ -154,7 +178,7 @@ mod tests {
     use super::*;
     use crate::log::frame::Frame;
 
-    /// A segment of three frames of two spans each, and where they begin.
+    /// A segment of three frames of two records each, and where they begin.
     fn segment(synced_before: bool) -> (Vec<u8>, Vec<usize>) {
         let header = SegmentHeader {
             id: 1,
@@ -167,7 +191,7 @@ mod tests {
             let frame = Frame {
                 synced_before,
                 first_seq,
-                span_count: 2,
+                record_count: 2,
                 received_unix_nano: 7,
                 payload: b"payload",
             };

@@ -11,6 +11,7 @@ use crate::log::frame::Frame;
 use crate::log::queue::WaitingBatch;
 use crate::log::segment::{ClosedSegment, OpenSegment, SegmentHeader, Segments};
 use crate::options::Durability;
+use crate::signal::{Batch, Signal};
 use crate::stats::Counters;
 
 /// Why a group was not written.
@@ -45,15 +46,10 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        dir: PathBuf,
-        position: LogPosition,
-        engine: &Engine,
-    ) -> Self {
+    pub(crate) fn new<S: Signal>(position: LogPosition, engine: &Engine<S>) -> Self {
         Self {
-            disk,
-            dir,
+            disk: Arc::clone(&engine.disk),
+            dir: engine.folder.log_dir(),
             durability: engine.options.durability,
             segment_bytes: engine.options.log_segment_bytes,
             open: None,
@@ -65,8 +61,11 @@ impl LogWriter {
     }
 
     /// Writes the batches as one group, and syncs it as the durability asks. Returns the sequence
-    /// number of the group's first span.
-    pub(crate) fn write_group(&mut self, group: &[WaitingBatch]) -> Result<u64, LogFailure> {
+    /// number of the group's first record.
+    pub(crate) fn write_group<B: Batch>(
+        &mut self,
+        group: &[WaitingBatch<B>],
+    ) -> Result<u64, LogFailure> {
         let mut segment = self.segment_with_room()?;
         let first_seq = self.position.next_seq;
         let (bytes, end_seq) = encode_group(group, first_seq, self.unsynced_since.is_none());
@@ -145,8 +144,12 @@ impl LogWriter {
     }
 }
 
-/// The frames of a group, and the sequence number after its last span.
-fn encode_group(group: &[WaitingBatch], first_seq: u64, all_synced: bool) -> (Vec<u8>, u64) {
+/// The frames of a group, and the sequence number after its last record.
+fn encode_group<B: Batch>(
+    group: &[WaitingBatch<B>],
+    first_seq: u64,
+    all_synced: bool,
+) -> (Vec<u8>, u64) {
     let mut bytes = Vec::new();
     let mut next_seq = first_seq;
     for (index, waiting) in group.iter().enumerate() {
@@ -154,12 +157,12 @@ fn encode_group(group: &[WaitingBatch], first_seq: u64, all_synced: bool) -> (Ve
         let frame = Frame {
             synced_before: all_synced && index == 0,
             first_seq: next_seq,
-            span_count: batch.span_count() as u32,
+            record_count: batch.record_count() as u32,
             received_unix_nano: waiting.received_unix_nano,
-            payload: &batch.payload,
+            payload: batch.payload(),
         };
         frame.encode(&mut bytes);
-        next_seq += batch.span_count() as u64;
+        next_seq += batch.record_count() as u64;
     }
     (bytes, next_seq)
 }

@@ -10,24 +10,34 @@ use super::rescue;
 use crate::block::writer::{data_path, index_path};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, io_error};
-use crate::folder::Folder;
+use crate::folder::ShelfFolder;
 use crate::manifest::{self, BlockRecord};
+use crate::signal::Signal;
 
 /// Where in the folder of what is set aside rescued blocks wait.
 const RESCUED: &str = "rescued";
 
-pub(super) fn apply(plan: &Plan, folder: &Folder, aside_dir: &Path) -> Result<(), OpenError> {
+pub(super) fn apply<S: Signal>(
+    plan: &Plan,
+    folder: &ShelfFolder,
+    aside_dir: &Path,
+) -> Result<(), OpenError> {
     let blocks_dir = folder.blocks_dir();
     let rescued_dir = aside_dir.join(RESCUED);
     create(&rescued_dir)?;
     let mut written = Vec::new();
     for block in &plan.rescued {
         let (record, rows) = (&block.record, &block.rows);
-        written.push(rescue::write_rows(&blocks_dir, &rescued_dir, record, rows)?);
+        written.push(rescue::write_rows::<S>(
+            &blocks_dir,
+            &rescued_dir,
+            record,
+            rows,
+        )?);
     }
     if plan.replaces_log {
         let (segments, durable_seq) = (plan.aside_segments(), plan.durable_seq);
-        written.extend(rescue::write_log(segments, durable_seq, &rescued_dir)?);
+        written.extend(rescue::write_log::<S>(segments, durable_seq, &rescued_dir)?);
     }
 
     move_into(&plan.aside_blocks(folder), &aside_dir.join("blocks"))?;
@@ -55,7 +65,6 @@ pub(super) fn apply(plan: &Plan, folder: &Folder, aside_dir: &Path) -> Result<()
     move_into(plan.aside_segments(), &aside_dir.join("log"))?;
     // Where nothing was set aside, no folder is left for it. One that is not empty stays.
     let _ = fs::remove_dir(aside_dir);
-    let _ = fs::remove_dir(folder.damaged_dir());
     Ok(())
 }
 
@@ -78,14 +87,15 @@ fn move_into(files: &[PathBuf], dir: &Path) -> Result<(), OpenError> {
     move_all().map_err(io_error("move files to", dir))
 }
 
+/// Creates a folder and those that it is in, durably.
 fn create(dir: &Path) -> Result<(), OpenError> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     let create = || {
         fs::create_dir_all(dir)?;
-        // Up to the store's folder, whose entry is older.
-        for dir in dir.ancestors().skip(1).take(3) {
-            RealDisk.sync_dir(dir)?;
-        }
-        Ok(())
+        let parents = missing.iter().filter_map(|dir| dir.parent());
+        parents
+            .into_iter()
+            .try_for_each(|dir| RealDisk.sync_dir(dir))
     };
     create().map_err(io_error("create", dir))
 }

@@ -8,12 +8,11 @@ use super::{Loss, Repair, rescue};
 use crate::block::writer::{data_path, index_path};
 use crate::check::{BlockFiles, BlockFindings, Watch, block_damages, log_segments};
 use crate::error::{Corruption, OpenError, io_error};
-use crate::folder::Folder;
-use crate::inspect::stored;
+use crate::folder::ShelfFolder;
 use crate::log::segment;
 use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{self, BlockId, BlockRecord, ManifestContent};
-use crate::stored::Origins;
+use crate::signal::Signal;
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -31,7 +30,7 @@ pub(super) struct Plan {
     pub(super) durable_seq: u64,
     /// Of the log, if it is replaced.
     log_end_seq: u64,
-    log_spans: u64,
+    log_records: u64,
     log_segments: Vec<PathBuf>,
     /// Why the manifest is made anew.
     pub(super) manifest_rebuilt: Option<String>,
@@ -47,7 +46,7 @@ pub(super) struct RescuedBlock {
 }
 
 /// How much is to be read.
-pub(super) fn bytes(folder: &Folder) -> Result<u64, OpenError> {
+pub(super) fn bytes(folder: &ShelfFolder) -> Result<u64, OpenError> {
     let mut bytes = BlockFiles::list(folder)?.bytes();
     for path in log_segments(folder)? {
         bytes += fs::metadata(&path).map_err(io_error("read", &path))?.len();
@@ -56,31 +55,34 @@ pub(super) fn bytes(folder: &Folder) -> Result<u64, OpenError> {
 }
 
 impl Plan {
-    pub(super) fn make(folder: &Folder, watch: &mut Watch<'_>) -> Result<Self, OpenError> {
+    pub(super) fn make<S: Signal>(
+        folder: &ShelfFolder,
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, OpenError> {
         let files = BlockFiles::list(folder)?;
         let mut plan = Self::default();
         match readable_manifest(folder, &files)? {
             Ok(manifest) => {
                 plan.durable_seq = manifest.durable_seq;
                 for record in &manifest.blocks {
-                    plan.add_block(folder, record.id, Some(*record), watch)?;
+                    plan.add_block::<S>(folder, record.id, Some(*record), watch)?;
                 }
             }
             Err(reason) => {
                 plan.manifest_rebuilt = Some(reason);
                 plan.durable_seq = 1;
-                plan.find_blocks(folder, &files, watch)?;
+                plan.find_blocks::<S>(folder, &files, watch)?;
             }
         }
-        plan.read_log(folder, watch)?;
+        plan.read_log::<S>(folder, watch)?;
         plan.note_gaps();
         Ok(plan)
     }
 
     /// Decides about one block. A block that cannot be kept is rescued, or lost.
-    fn add_block(
+    fn add_block<S: Signal>(
         &mut self,
-        folder: &Folder,
+        folder: &ShelfFolder,
         id: BlockId,
         record: Option<BlockRecord>,
         watch: &mut Watch<'_>,
@@ -89,7 +91,7 @@ impl Plan {
             return Ok(());
         }
         let dir = folder.blocks_dir();
-        let findings = block_damages(&dir, id, record, watch)?;
+        let findings = block_damages::<S>(&dir, id, record, watch)?;
         self.durable_seq = self.durable_seq.max(id.end_seq);
         match findings {
             BlockFindings {
@@ -101,7 +103,7 @@ impl Plan {
                 damages,
                 record: Some(record),
                 ..
-            } => self.rescue(folder, record, &damages),
+            } => self.rescue::<S>(folder, record, &damages),
             BlockFindings { damages, .. } => {
                 self.lost.push(id);
                 self.losses.push(loss_of_block(id, record, damages.first()));
@@ -110,21 +112,26 @@ impl Plan {
         Ok(())
     }
 
-    fn rescue(&mut self, folder: &Folder, record: BlockRecord, damages: &[Corruption]) {
-        let readable = rescue::readable_rows(&folder.blocks_dir(), &record);
-        let spans: usize = readable.rows.iter().map(ExactSizeIterator::len).sum();
-        if spans == 0 {
+    fn rescue<S: Signal>(
+        &mut self,
+        folder: &ShelfFolder,
+        record: BlockRecord,
+        damages: &[Corruption],
+    ) {
+        let readable = rescue::readable_rows::<S>(&folder.blocks_dir(), &record);
+        let readable_rows: usize = readable.rows.iter().map(ExactSizeIterator::len).sum();
+        if readable_rows == 0 {
             self.lost.push(record.id);
             let damage = damages.first();
             self.losses
                 .push(loss_of_block(record.id, Some(record), damage));
             return;
         }
-        let lost = record.rows - spans as u64;
+        let lost = record.rows - readable_rows as u64;
         if lost > 0 {
             let whole = loss_of_block(record.id, Some(record), damages.first());
             self.losses.push(Loss {
-                spans: Some(lost),
+                records: Some(lost),
                 first_start_unix_nano: Some(readable.lost_starts.start),
                 last_start_unix_nano: Some(readable.lost_starts.end),
                 ..whole
@@ -138,9 +145,9 @@ impl Plan {
 
     /// Decides which of the blocks that are there count, without a manifest that says it: a block
     /// that holds the spans of others replaces them, if it is whole.
-    fn find_blocks(
+    fn find_blocks<S: Signal>(
         &mut self,
-        folder: &Folder,
+        folder: &ShelfFolder,
         files: &BlockFiles,
         watch: &mut Watch<'_>,
     ) -> Result<(), OpenError> {
@@ -154,7 +161,7 @@ impl Plan {
             if self.kept.iter().any(|kept| overlap(kept.id, id)) {
                 continue;
             }
-            let findings = block_damages(&folder.blocks_dir(), id, None, watch)?;
+            let findings = block_damages::<S>(&folder.blocks_dir(), id, None, watch)?;
             match findings.record {
                 Some(record) if findings.damages.is_empty() => self.kept.push(record),
                 _ => damaged.push((id, findings)),
@@ -164,7 +171,7 @@ impl Plan {
             let is_replaced = self.kept.iter().any(|kept| overlap(kept.id, id));
             match findings.record {
                 _ if is_replaced => self.lost.push(id),
-                Some(record) => self.rescue(folder, record, &findings.damages),
+                Some(record) => self.rescue::<S>(folder, record, &findings.damages),
                 None => {
                     self.lost.push(id);
                     let damage = findings.damages.first();
@@ -178,11 +185,15 @@ impl Plan {
     }
 
     /// Reads the log: whether it can stay, and what is missing in it.
-    fn read_log(&mut self, folder: &Folder, watch: &mut Watch<'_>) -> Result<(), OpenError> {
+    fn read_log<S: Signal>(
+        &mut self,
+        folder: &ShelfFolder,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), OpenError> {
         self.log_segments = log_segments(folder)?;
         let paths = self.log_segments.clone();
         let mut expected: Option<u64> = None;
-        let (mut origins, mut spans) = (Origins::default(), 0);
+        let mut records = 0;
         for (index, path) in paths.iter().enumerate() {
             if watch.is_stopped() {
                 return Ok(());
@@ -191,15 +202,15 @@ impl Plan {
             let mut gaps = Vec::new();
             let mut visit = |frame: &FoundFrame<'_>| {
                 let first = frame.header.first_seq;
-                if stored(frame, &mut origins).is_none() {
+                if frame.batch::<S::Batch>().is_none() {
                     return ControlFlow::Continue(());
                 }
                 if expected.is_none_or(|expected| expected < first) {
                     gaps.push(expected.unwrap_or(durable_seq)..first);
                 }
-                expected = Some(first + u64::from(frame.header.span_count));
+                expected = Some(first + u64::from(frame.header.record_count));
                 if first >= durable_seq {
-                    spans += u64::from(frame.header.span_count);
+                    records += u64::from(frame.header.record_count);
                 }
                 ControlFlow::Continue(())
             };
@@ -228,7 +239,7 @@ impl Plan {
             watch.advance(found.len);
         }
         self.log_end_seq = expected.unwrap_or(0).max(self.durable_seq);
-        self.log_spans = spans;
+        self.log_records = records;
         Ok(())
     }
 
@@ -248,7 +259,7 @@ impl Plan {
                     file: None,
                     reason: "no block holds them: they are lost, unless they have expired"
                         .to_owned(),
-                    spans: Some(id.first_seq - next),
+                    records: Some(id.first_seq - next),
                     first_seq: next,
                     end_seq: Some(id.first_seq),
                     first_start_unix_nano: None,
@@ -285,7 +296,7 @@ impl Plan {
     }
 
     /// The blocks' files that are set aside, as far as they are there.
-    pub(super) fn aside_blocks(&self, folder: &Folder) -> Vec<PathBuf> {
+    pub(super) fn aside_blocks(&self, folder: &ShelfFolder) -> Vec<PathBuf> {
         let rescued = self.rescued.iter().map(|block| block.record.id);
         let ids = rescued.chain(self.lost.iter().copied());
         let dir = folder.blocks_dir();
@@ -293,10 +304,14 @@ impl Plan {
         files.filter(|path| path.exists()).collect()
     }
 
-    pub(super) fn report(&self, folder: &Folder) -> Repair {
+    pub(super) fn report(&self, folder: &ShelfFolder) -> Repair {
         let rows = self.rescued.iter().flat_map(|block| &block.rows);
         let rescued_rows: usize = rows.map(ExactSizeIterator::len).sum();
-        let log_spans = if self.replaces_log { self.log_spans } else { 0 };
+        let log_records = if self.replaces_log {
+            self.log_records
+        } else {
+            0
+        };
         let mut set_aside = self.aside_blocks(folder);
         set_aside.extend(self.aside_segments().iter().cloned());
         if self.manifest_rebuilt.is_some() && folder.manifest().exists() {
@@ -306,10 +321,13 @@ impl Plan {
             losses: self.losses.clone(),
             set_aside,
             aside_dir: None,
-            manifest_rebuilt: self.manifest_rebuilt.clone(),
+            manifests_rebuilt: self.manifest_rebuilt.clone().into_iter().collect(),
             // What is set aside is not cut off.
-            unfinished: self.unfinished.clone().filter(|_| !self.replaces_log),
-            rescued_spans: rescued_rows as u64 + log_spans,
+            unfinished: match &self.unfinished {
+                Some(place) if !self.replaces_log => vec![place.clone()],
+                _ => Vec::new(),
+            },
+            rescued_records: rescued_rows as u64 + log_records,
             stopped: false,
         }
     }
@@ -317,7 +335,7 @@ impl Plan {
 
 /// The manifest, or why it cannot be relied on.
 fn readable_manifest(
-    folder: &Folder,
+    folder: &ShelfFolder,
     files: &BlockFiles,
 ) -> Result<Result<ManifestContent, String>, OpenError> {
     let path = folder.manifest();
@@ -343,7 +361,7 @@ fn readable_manifest(
 }
 
 /// The sequence number after the last span in the log.
-fn log_end(folder: &Folder) -> Result<u64, OpenError> {
+fn log_end(folder: &ShelfFolder) -> Result<u64, OpenError> {
     let mut end = 0;
     for path in log_segments(folder)? {
         let mut visit = |_: &FoundFrame<'_>| ControlFlow::Continue(());
@@ -361,7 +379,7 @@ fn loss_of_block(id: BlockId, record: Option<BlockRecord>, damage: Option<&Corru
     Loss {
         file: damage.map(|damage| damage.file.clone()),
         reason: damage.map_or_else(|| "it is damaged".to_owned(), ToString::to_string),
-        spans: record.map(|record| record.rows),
+        records: record.map(|record| record.rows),
         first_seq: id.first_seq,
         end_seq: Some(id.end_seq),
         first_start_unix_nano: record.map(|record| record.first_start_unix_nano),
@@ -381,7 +399,7 @@ fn loss_of_frames(
             || "a segment before it is missing".to_owned(),
             ToString::to_string,
         ),
-        spans: end_seq.map(|end| end - first_seq),
+        records: end_seq.map(|end| end - first_seq),
         first_seq,
         end_seq,
         first_start_unix_nano: None,

@@ -1,25 +1,19 @@
 //! Reading what is readable of damaged files, and storing it anew.
 
-use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::SpanParts;
-use crate::block::layout::Planner;
-use crate::block::reader::BlockData;
-use crate::block::writer::WriteOptions;
-use crate::block::{Block, BlockWriter};
+use crate::block::Block;
 use crate::disk::RealDisk;
 use crate::error::{OpenError, ReadError, io_error};
-use crate::flush::write_memtable;
-use crate::inspect::stored;
 use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{BlockId, BlockRecord};
-use crate::memtable::Memtable;
 use crate::options::StoreOptions;
 use crate::scan::SCAN_WINDOW_NANO;
+use crate::signal::{BlockRows, BlockTarget, Memtable, Signal};
 use crate::stored::Origins;
+use crate::{compaction, flush};
 
 /// Rows that are tried at once.
 const STEP_ROWS: usize = 16_384;
@@ -37,7 +31,7 @@ pub(super) struct Readable {
 }
 
 /// The rows of a block in `dir` that can be read, though it is damaged.
-pub(super) fn readable_rows(dir: &Path, record: &BlockRecord) -> Readable {
+pub(super) fn readable_rows<S: Signal>(dir: &Path, record: &BlockRecord) -> Readable {
     let mut readable = Readable {
         rows: Vec::new(),
         lost_starts: record.first_start_unix_nano..record.last_start_unix_nano,
@@ -45,11 +39,8 @@ pub(super) fn readable_rows(dir: &Path, record: &BlockRecord) -> Readable {
     let Ok(block) = Block::open_alone(dir, *record) else {
         return readable;
     };
-    let Ok(data) = block.open_data() else {
-        return readable;
-    };
     let mut search = Search {
-        data,
+        block: &block,
         rows: Vec::new(),
         last_start: None,
         lost: None,
@@ -58,7 +49,7 @@ pub(super) fn readable_rows(dir: &Path, record: &BlockRecord) -> Readable {
     };
     let all = record.rows as usize;
     for start in (0..all).step_by(STEP_ROWS) {
-        search.read(start..all.min(start + STEP_ROWS));
+        search.read::<S>(start..all.min(start + STEP_ROWS));
     }
     readable.rows = search.rows;
     readable.lost_starts = search.lost.unwrap_or(readable.lost_starts);
@@ -66,7 +57,7 @@ pub(super) fn readable_rows(dir: &Path, record: &BlockRecord) -> Readable {
 }
 
 struct Search<'a> {
-    data: BlockData<'a>,
+    block: &'a Block,
     rows: Vec<Range<usize>>,
     /// Of the last row that could be read.
     last_start: Option<u64>,
@@ -77,8 +68,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Takes the rows that can be read, in halves where not all can.
-    fn read(&mut self, rows: Range<usize>) {
-        match self.starts(&rows) {
+    fn read<S: Signal>(&mut self, rows: Range<usize>) {
+        match self.starts::<S>(&rows) {
             Ok((first, last)) => {
                 if std::mem::take(&mut self.is_losing) {
                     self.note_lost_until(first);
@@ -102,8 +93,8 @@ impl Search<'_> {
             }
             Err(_) => {
                 let middle = rows.start + rows.len() / 2;
-                self.read(rows.start..middle);
-                self.read(middle..rows.end);
+                self.read::<S>(rows.start..middle);
+                self.read::<S>(middle..rows.end);
             }
         }
     }
@@ -118,68 +109,63 @@ impl Search<'_> {
     }
 
     /// The starts of the first and the last of these rows, all of which were decoded.
-    fn starts(&self, rows: &Range<usize>) -> Result<(u64, u64), ReadError> {
-        let mut records = self
-            .data
-            .records(std::slice::from_ref(rows), SpanParts::ALL)?;
+    fn starts<S: Signal>(&self, rows: &Range<usize>) -> Result<(u64, u64), ReadError> {
+        let rows = BlockRows {
+            block: self.block,
+            rows: std::iter::once(rows.clone()).collect(),
+        };
         let (mut first, mut last) = (None, 0);
-        while let Some(batch) = records.next()? {
-            for record in &batch {
-                first.get_or_insert(record.span.start_unix_nano);
-                last = record.span.start_unix_nano;
-            }
-        }
+        S::visit_times(&rows, &mut |start, _| {
+            first.get_or_insert(start);
+            last = start;
+        })?;
         Ok((first.unwrap_or(last), last))
     }
 }
 
-/// When the window of a span began.
+/// When the window of a row began.
 fn window(start_unix_nano: u64) -> u64 {
     start_unix_nano - start_unix_nano % SCAN_WINDOW_NANO
 }
 
 /// Writes these rows of a damaged block in `from` as a block of the same name into `to`.
-pub(super) fn write_rows(
+pub(super) fn write_rows<S: Signal>(
     from: &Path,
     to: &Path,
     record: &BlockRecord,
     rows: &[Range<usize>],
 ) -> Result<BlockRecord, OpenError> {
-    let options = StoreOptions::new(to);
     let block = Block::open_alone(from, *record)?;
-    let data = block.open_data()?;
-    let mut planner = Planner::default();
-    let mut records = data.records(rows, SpanParts::ALL)?;
-    while let Some(batch) = records.next()? {
-        batch.iter().for_each(|record| planner.add(&record.into()));
-    }
-    let failed = |error: io::Error| io_error("write a block to", to)(error);
-    let write_options = WriteOptions {
-        row_group_rows: options.row_group_rows,
-        compression_level: 3,
+    let readable = BlockRows {
+        block: &block,
+        rows: rows.to_vec(),
     };
-    let plan = planner.finish();
-    let disk = Arc::new(RealDisk);
-    let mut writer =
-        BlockWriter::create(disk, to, record.id, plan, write_options).map_err(failed)?;
-    let mut records = data.records(rows, SpanParts::ALL)?;
-    while let Some(batch) = records.next()? {
-        for record in &batch {
-            writer.push(&record.into()).map_err(failed)?;
-        }
-    }
-    writer.finish().map_err(failed)
+    let target = target(to, record.id, compaction::COMPRESSION_LEVEL);
+    let written = S::write_rows(&[readable], target, &|| false);
+    let written = written.map_err(io_error("write a block to", to))?;
+    // Nobody tells it to stop.
+    Ok(written.unwrap_or(BlockRecord::empty(record.id)))
 }
 
-/// Writes the spans of these segments from `durable_seq` on as blocks into `to`: each block only of
+fn target(dir: &Path, id: BlockId, compression_level: i32) -> BlockTarget {
+    BlockTarget {
+        disk: Arc::new(RealDisk),
+        dir: dir.to_owned(),
+        id,
+        row_group_rows: StoreOptions::new(dir).row_group_rows,
+        compression_level,
+    }
+}
+
+/// Writes the records of these segments from `durable_seq` on as blocks into `to`: each block only of
 /// frames that follow each other.
-pub(super) fn write_log(
+pub(super) fn write_log<S: Signal>(
     segments: &[PathBuf],
     durable_seq: u64,
     to: &Path,
 ) -> Result<Vec<BlockRecord>, OpenError> {
     let mut blocks = Vec::new();
-    let (mut memtable, mut next_seq) = (Memtable::default(), None);
+    let (mut memtable, mut next_seq) = (S::Memtable::default(), None);
     let mut origins = Origins::default();
     for path in segments {
         let mut failure = None;
@@ -189,12 +175,12 @@ pub(super) fn write_log(
             if first_seq < next_seq.unwrap_or(durable_seq) {
                 return ControlFlow::Continue(());
             }
-            let Some(batch) = stored(frame, &mut origins) else {
+            let Some(batch) = frame.stored::<S::Batch>(&mut origins) else {
                 return ControlFlow::Continue(());
             };
             let follows = next_seq.is_none_or(|next| next == first_seq);
             if !follows || memtable.size().bytes >= MEMTABLE_BYTES {
-                match write_one(&std::mem::take(&mut memtable), to) {
+                match write_one::<S>(&std::mem::take(&mut memtable), to) {
                     Ok(block) => blocks.extend(block),
                     Err(error) => {
                         failure = Some(error);
@@ -203,7 +189,7 @@ pub(super) fn write_log(
                 }
             }
             memtable.insert(&batch);
-            next_seq = Some(batch.seqs().end);
+            next_seq = Some(first_seq + u64::from(frame.header.record_count));
             ControlFlow::Continue(())
         };
         survey(path, true, &mut visit).map_err(io_error("read", path))?;
@@ -211,15 +197,17 @@ pub(super) fn write_log(
             return Err(error);
         }
     }
-    blocks.extend(write_one(&memtable, to)?);
+    blocks.extend(write_one::<S>(&memtable, to)?);
     Ok(blocks)
 }
 
-fn write_one(memtable: &Memtable, to: &Path) -> Result<Option<BlockRecord>, OpenError> {
-    let Some(id): Option<BlockId> = memtable.block_id() else {
+fn write_one<S: Signal>(
+    memtable: &S::Memtable,
+    to: &Path,
+) -> Result<Option<BlockRecord>, OpenError> {
+    let Some(id) = memtable.block_id() else {
         return Ok(None);
     };
-    let rows = StoreOptions::new(to).row_group_rows;
-    let written = write_memtable(Arc::new(RealDisk), to, rows, id, memtable);
+    let written = S::write_memtable(memtable, target(to, id, flush::COMPRESSION_LEVEL));
     written.map(Some).map_err(io_error("write a block to", to))
 }

@@ -25,7 +25,7 @@ async fn damage_is_found_named_and_repaired_and_the_server_starts_again() {
     let data = dir.path().join("data");
     let spans = fill(&data, &dir.path().join("in.pb"), "100");
     let clean = report(&data, &["check", "--quiet"]);
-    assert_eq!(clean["block_spans"].as_u64(), Some(spans), "{clean}");
+    assert_eq!(clean["block_records"].as_u64(), Some(spans), "{clean}");
     assert_eq!(report(&data, &["repair", "--quiet"])["needed"], false);
 
     let file = block_file(&data);
@@ -46,7 +46,7 @@ async fn damage_is_found_named_and_repaired_and_the_server_starts_again() {
     let repaired = store(&data, &["repair", "--quiet", "--json"]);
     assert_eq!(repaired.status.code(), Some(1), "{repaired:?}");
     let repaired: serde_json::Value = serde_json::from_slice(&repaired.stdout).unwrap();
-    let lost = repaired["losses"][0]["spans"].as_u64().unwrap();
+    let lost = repaired["losses"][0]["records"].as_u64().unwrap();
     assert!(lost > 0 && lost <= spans, "{repaired}");
     let aside = Path::new(repaired["aside_dir"].as_str().unwrap());
     assert!(
@@ -56,7 +56,7 @@ async fn damage_is_found_named_and_repaired_and_the_server_starts_again() {
             .is_file()
     );
     let clean = report(&data, &["check", "--quiet"]);
-    assert_eq!(clean["block_spans"].as_u64(), Some(spans - lost));
+    assert_eq!(clean["block_records"].as_u64(), Some(spans - lost));
     let server = Server::start(dir.path()).await;
     let (_, status) = server.get("/api/lumitrace/v1/status").await;
     assert_eq!(status["spans"].as_u64(), Some(spans - lost), "{status}");
@@ -91,7 +91,7 @@ fn compacting_keeps_every_span() {
     let done = report(&data, &["compact", "--quiet"]);
     assert!(done["blocks_before"].as_u64() > Some(1), "{done}");
     assert_eq!(done["blocks_after"], 1, "{done}");
-    assert_eq!(done["spans"].as_u64(), Some(before.len() as u64));
+    assert_eq!(done["records"].as_u64(), Some(before.len() as u64));
     assert_eq!(spans_in(&data), before);
     let again = report(&data, &["compact", "--quiet"]);
     assert_eq!(again["merges"], 0, "{again}");

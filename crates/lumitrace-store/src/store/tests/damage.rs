@@ -54,7 +54,7 @@ fn a_log_torn_at_any_byte_of_its_last_frame_keeps_every_frame_before() {
             .unwrap();
         let store = Store::open(options(torn.path())).unwrap();
         let stats = store.stats();
-        assert_eq!(stats.replayed_spans, 2, "cut at {cut}");
+        assert_eq!(stats.replayed_records, 2, "cut at {cut}");
         match stats.torn_tail {
             Some(torn) => assert_eq!((torn.file, torn.offset), (log_file.clone(), whole)),
             None => assert_eq!(cut, whole),

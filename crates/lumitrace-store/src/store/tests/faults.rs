@@ -288,7 +288,7 @@ fn a_merge_that_cannot_be_committed_leaves_no_files() {
     }
     let files = || fs::read_dir(dir.path().join("blocks")).unwrap().count();
     assert_eq!(files(), 4);
-    let engine = &store.handle.engine;
+    let engine = &store.handle.spans.engine;
     let blocks = engine.snapshot().blocks.clone();
     disk.set(Fault::Full("MANIFEST"));
     merge(engine, &blocks, &CompactionSignal::default()).unwrap_err();

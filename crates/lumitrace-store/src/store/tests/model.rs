@@ -341,7 +341,7 @@ fn check(store: &Store, model: &Model) {
 }
 
 fn merge_all(store: &Store) {
-    let engine = &store.handle.engine;
+    let engine = &store.handle.spans.engine;
     let blocks = engine.snapshot().blocks.clone();
     if blocks.len() > 1 {
         assert!(compaction::merge(engine, &blocks, &CompactionSignal::default()).unwrap());
@@ -395,7 +395,7 @@ impl Run {
         let batch = SpanBatch::from_resource_spans(&resource_spans).unwrap();
         let receipt = self.store.append(batch).wait().unwrap();
         let records = records_of(resource_spans, receipt.first_seq);
-        assert_eq!(receipt.span_count, records.len());
+        assert_eq!(receipt.record_count, records.len());
         self.model.stored.extend(records);
     }
 }

@@ -77,7 +77,7 @@ fn lazy(dir: &Path, durability: Durability) -> StoreOptions {
 }
 
 fn stored(dir: &Path) -> u64 {
-    Store::open(options(dir)).unwrap().stats().spans
+    Store::open(options(dir)).unwrap().stats().records
 }
 
 const LAZY: [Durability; 2] = [

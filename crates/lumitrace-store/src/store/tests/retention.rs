@@ -11,7 +11,7 @@ use super::{append, copy_of, options};
 use crate::batch::testing::span;
 use crate::disk::RealDisk;
 use crate::retention::{self, Retention};
-use crate::store::unix_nano_now;
+use crate::shelf::unix_nano_now;
 use crate::{Store, StoreOptions};
 
 /// Spans that ended years ago are kept no longer than an hour.
@@ -42,7 +42,7 @@ fn store_after_expiry(dir: &TempDir) -> Store {
     append(&store, vec![fresh(3)]);
     store.flush().unwrap();
     // The thread of the store may have been faster.
-    retention::enforce(&store.handle.engine);
+    retention::enforce(&store.handle.spans.engine);
     store
 }
 
@@ -53,12 +53,12 @@ fn expired_spans_are_gone_also_after_opening_again_and_others_stay() {
     let check = |store: &Store| {
         assert!(store.trace(span(1, 1).trace_id).unwrap().is_empty());
         assert_eq!(store.trace(span(2, 3).trace_id).unwrap().len(), 1);
-        assert_eq!((store.stats().spans, store.stats().blocks), (1, 1));
+        assert_eq!((store.stats().records, store.stats().blocks), (1, 1));
         assert_eq!(store.end_seq(), 4);
     };
     check(&store);
     let stats = store.stats();
-    assert_eq!((stats.expired_blocks, stats.expired_spans), (1, 2));
+    assert_eq!((stats.expired_blocks, stats.expired_records), (1, 2));
     let blocks = fs::read_dir(dir.path().join("blocks")).unwrap().count();
     assert_eq!(blocks, 2, "one data file and one index");
     drop(store);
@@ -73,8 +73,8 @@ fn a_store_of_which_everything_expired_goes_on_counting() {
     let store = Store::open(for_an_hour(&dir)).unwrap();
     append(&store, vec![span(1, 1), span(1, 2)]);
     store.flush().unwrap();
-    retention::enforce(&store.handle.engine);
-    assert_eq!((store.stats().spans, store.end_seq()), (0, 3));
+    retention::enforce(&store.handle.spans.engine);
+    assert_eq!((store.stats().records, store.end_seq()), (0, 3));
     drop(store);
     let store = Store::open(for_an_hour(&dir)).unwrap();
     assert_eq!(append(&store, vec![fresh(3)]).first_seq, 3);
@@ -86,12 +86,18 @@ fn a_crash_before_the_files_are_removed_leaves_no_trace_of_them() {
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, vec![span(1, 1)]);
     store.flush().unwrap();
-    let id = store.handle.engine.snapshot().blocks[0].id();
+    let id = store.handle.spans.engine.snapshot().blocks[0].id();
     // What enforcing does first; then the process dies.
-    let removed = store.handle.engine.manifest.lock().remove_blocks(vec![id]);
+    let removed = store
+        .handle
+        .spans
+        .engine
+        .manifest
+        .lock()
+        .remove_blocks(vec![id]);
     removed.unwrap();
     let copy = copy_of(dir.path());
     let store = Store::open_on(options(copy.path()), Arc::new(RealDisk)).unwrap();
-    assert_eq!(store.stats().spans, 0);
+    assert_eq!(store.stats().records, 0);
     assert_eq!(fs::read_dir(copy.path().join("blocks")).unwrap().count(), 0);
 }

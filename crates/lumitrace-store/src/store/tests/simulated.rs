@@ -128,7 +128,7 @@ impl Simulation {
     }
 
     fn merge(&mut self, store: &Store) {
-        let blocks = store.handle.engine.snapshot().blocks.clone();
+        let blocks = store.handle.spans.engine.snapshot().blocks.clone();
         if blocks.len() < 2 {
             return;
         }
@@ -136,14 +136,14 @@ impl Simulation {
         let end = self.rng.usize(first + 2..=blocks.len());
         // That it fails where the disk fails is part of the game.
         let _ = merge(
-            &store.handle.engine,
+            &store.handle.spans.engine,
             &blocks[first..end],
             &CompactionSignal::default(),
         );
     }
 
     fn remove_oldest(&mut self, store: &Store) {
-        let engine = &store.handle.engine;
+        let engine = &store.handle.spans.engine;
         let Some(block) = engine.snapshot().blocks.first().cloned() else {
             return;
         };
@@ -177,7 +177,7 @@ impl Simulation {
             .append(batch(vec![span(9, LATER_SPAN)]))
             .wait()
             .unwrap();
-        assert_eq!(receipt.span_count, 1);
+        assert_eq!(receipt.record_count, 1);
         drop(store);
         let store = Store::open(options(copy.path())).unwrap();
         assert_eq!(store.trace(span(9, 0).trace_id).unwrap().len(), 1);

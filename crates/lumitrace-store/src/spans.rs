@@ -1,0 +1,150 @@
+//! Spans as the engine takes them.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lumitrace_wire::{DecodeError, DecodeLimits};
+
+use crate::block::in_order::in_order;
+use crate::block::layout::Planner;
+use crate::block::row::{Row, sort_key, sort_key_of_head};
+use crate::block::{Block, BlockWriter};
+use crate::check::RowCheck;
+use crate::error::ReadError;
+use crate::identity::supersedes;
+use crate::manifest::BlockRecord;
+use crate::memtable::Memtable;
+use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
+use crate::stored::{Origins, StoredBatch};
+use crate::{SpanBatch, SpanParts, SpanRecord};
+
+/// The signal of spans.
+pub(crate) struct Spans;
+
+impl Batch for SpanBatch {
+    type Stored = StoredBatch;
+
+    fn from_logged(payload: Bytes) -> Result<Self, DecodeError> {
+        // What was accepted once is read back whatever the limits were then.
+        Self::from_payload(payload, &DecodeLimits::own_data())
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    fn record_count(&self) -> usize {
+        self.span_count()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        Self::memory_bytes(self)
+    }
+
+    fn into_stored(
+        self,
+        first_seq: u64,
+        received_unix_nano: u64,
+        origins: &mut Origins,
+    ) -> Arc<StoredBatch> {
+        origins.store(self, first_seq, received_unix_nano)
+    }
+}
+
+impl Signal for Spans {
+    type Batch = SpanBatch;
+    type Memtable = Memtable;
+
+    fn write_memtable(memtable: &Memtable, target: BlockTarget) -> io::Result<BlockRecord> {
+        let mut spans = memtable.spans();
+        spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
+        let mut planner = Planner::default();
+        spans.iter().for_each(|span| planner.add(&span.into()));
+        let mut writer = BlockWriter::create(target, planner.finish())?;
+        spans
+            .iter()
+            .try_for_each(|span| writer.push(&span.into()))?;
+        writer.finish()
+    }
+
+    fn write_rows(
+        rows: &[BlockRows<'_>],
+        target: BlockTarget,
+        is_stopping: &dyn Fn() -> bool,
+    ) -> io::Result<Option<BlockRecord>> {
+        let mut planner = Planner::default();
+        for part in rows {
+            part.block
+                .add_to(&mut planner, &part.rows)
+                .map_err(io::Error::other)?;
+        }
+        let mut writer = BlockWriter::create(target, planner.finish())?;
+        let mut held: Option<SpanRecord> = None;
+        let inputs = rows.iter().map(records).collect::<Result<Vec<_>, _>>();
+        let inputs = inputs.map_err(io::Error::other)?;
+        let written = in_order(inputs, sort_key, is_stopping, |record| {
+            match &mut held {
+                // Records of one span are neighbours.
+                Some(current) if sort_key(current) == sort_key(&record) => {
+                    if supersedes(&record, current) {
+                        *current = record;
+                    }
+                }
+                _ => {
+                    if let Some(done) = held.replace(record) {
+                        writer.push(&(&done).into())?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if written.is_break() {
+            return Ok(None);
+        }
+        held.iter().try_for_each(|last| writer.push(&last.into()))?;
+        writer.finish().map(Some)
+    }
+
+    fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
+        let mut next = records(rows)?;
+        while let Some(batch) = next()? {
+            for SpanRecord { span, .. } in &batch {
+                visit(span.start_unix_nano, span.end_unix_nano);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
+        let rows = BlockRows::all(block);
+        let mut next = records(&rows)?;
+        let mut last_key = None;
+        while let Some(batch) = next()? {
+            for record in &batch {
+                let key = sort_key(record);
+                check.add_row(record.seq, last_key.is_none_or(|last| last <= key))?;
+                last_key = Some(key);
+                check.add_trace(record.span.trace_id);
+                check.include(record.span.start_unix_nano, record.span.end_unix_nano);
+                check.summaries.add_row(&Row::from(record));
+            }
+            if let ControlFlow::Break(()) = check.advance(batch.len()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads these rows, batch by batch.
+fn records<'a>(
+    rows: &BlockRows<'a>,
+) -> Result<impl FnMut() -> Result<Option<Vec<SpanRecord>>, ReadError> + use<'a>, ReadError> {
+    let mut records = rows
+        .block
+        .open_data()?
+        .records(&rows.rows, SpanParts::ALL)?;
+    Ok(move || records.next())
+}
