@@ -1,5 +1,6 @@
 //! Tests of the whole store that need to look inside, or to make its disk fail.
 
+mod archive;
 mod attributes;
 mod damage;
 mod faults;

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use lumitrace_model::{SpanId, TraceId};
 use tempfile::TempDir;
 
 use self::journal::JournalDisk;
@@ -29,6 +30,8 @@ const SEEDS: u64 = 300;
 /// Power cuts that are tried of each seed's work.
 const CUTS: usize = 8;
 
+/// Traces that spans are of.
+const TRACES: u8 = 5;
 /// The span that is stored after a power cut.
 const LATER_SPAN: u64 = 1_000_000;
 
@@ -52,6 +55,8 @@ struct Ledger {
     acknowledged: BTreeMap<u64, usize>,
     /// Spans that were removed on purpose, and the length of the journal before.
     removed: BTreeMap<u64, usize>,
+    /// Spans that were said to be archived, and the length of the journal then.
+    archived: BTreeMap<u64, usize>,
 }
 
 struct Simulation {
@@ -90,12 +95,13 @@ impl Simulation {
     fn work(&mut self) {
         let mut store = self.open();
         for _ in 0..self.rng.usize(5..25) {
-            match self.rng.u8(..20) {
+            match self.rng.u8(..22) {
                 0..10 => self.append(&store),
                 10..14 => drop(store.flush()),
                 14..16 => self.merge(&store),
                 16 => self.remove_oldest(&store),
-                17 => {
+                17..19 => self.archive(&store),
+                19 => {
                     let kinds = [ErrorKind::StorageFull, ErrorKind::Other];
                     let kind = kinds[self.rng.usize(..2)];
                     self.disk.fail(self.rng.usize(..8), kind);
@@ -116,7 +122,7 @@ impl Simulation {
         let before = self.disk.len();
         let spans = numbers
             .clone()
-            .map(|number| span(1 + number as u8 % 5, number + 1));
+            .map(|number| span(1 + (number % u64::from(TRACES)) as u8, number + 1));
         let answer = store.append(batch(spans.collect())).wait();
         let after = self.disk.len();
         for number in numbers {
@@ -140,6 +146,17 @@ impl Simulation {
             &blocks[first..end],
             &CompactionSignal::default(),
         );
+    }
+
+    fn archive(&mut self, store: &Store) {
+        let trace_id = span(1 + self.rng.u8(..TRACES), 1).trace_id;
+        let numbers = numbers_of(store, trace_id);
+        if store.archive_trace(trace_id).is_ok() {
+            let after = self.disk.len();
+            for number in numbers {
+                self.ledger.archived.entry(number).or_insert(after);
+            }
+        }
     }
 
     fn remove_oldest(&mut self, store: &Store) {
@@ -200,6 +217,16 @@ impl Simulation {
             })
             .unwrap();
         let ledger = &self.ledger;
+        let traces = (1..=TRACES).flat_map(|trace| numbers_of(store, span(trace, 1).trace_id));
+        let in_traces: Vec<u64> = traces.collect();
+        for (number, archived_at) in &ledger.archived {
+            let times = in_traces.iter().filter(|found| *found == number).count();
+            assert!(
+                times == 1 || times == 0 && *archived_at > len,
+                "span {number} was archived at {archived_at} and is there {times} times at {len}:\n{}",
+                self.disk.describe(len)
+            );
+        }
         for (number, acknowledged_at) in &ledger.acknowledged {
             let may_be_gone = ledger.removed.get(number).is_some_and(|at| *at < len);
             assert!(
@@ -218,8 +245,15 @@ impl Simulation {
     }
 }
 
+/// The numbers of a trace's spans.
+fn numbers_of(store: &Store, trace_id: TraceId) -> Vec<u64> {
+    let spans = store.trace(trace_id).unwrap();
+    let numbers = spans.iter().map(|record| number_of(record.span.span_id));
+    numbers.collect()
+}
+
 /// The number of a span in the ledger. Ids begin at one.
-fn number_of(span_id: lumitrace_model::SpanId) -> u64 {
+fn number_of(span_id: SpanId) -> u64 {
     u64::from_be_bytes(span_id.to_bytes()) - 1
 }
 

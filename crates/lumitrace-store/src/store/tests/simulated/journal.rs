@@ -22,6 +22,7 @@ type Inode = usize;
 /// A change that a power cut may undo until it was synced.
 #[derive(Debug, Clone)]
 enum Operation {
+    CreateDir(PathBuf),
     Create(PathBuf, Inode),
     Write(Inode, Vec<u8>),
     SetLen(Inode, u64),
@@ -111,6 +112,19 @@ impl State {
 }
 
 impl Disk for JournalDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if dir.exists() {
+            return Ok(());
+        }
+        if let Some(kind) = state.strike() {
+            return Err(kind.into());
+        }
+        fs::create_dir(dir)?;
+        state.journal.push(Operation::CreateDir(dir.to_owned()));
+        Ok(())
+    }
+
     fn create_new(&self, path: &Path) -> io::Result<File> {
         let mut state = self.state.lock();
         if let Some(kind) = state.strike() {
@@ -266,6 +280,7 @@ fn names_after(journal: &[Operation], rng: &mut Rng) -> BTreeMap<PathBuf, Inode>
     let mut has_lost = false;
     let mut present: HashMap<PathBuf, Inode> = HashMap::new();
     let mut on_disk: BTreeMap<PathBuf, Inode> = BTreeMap::new();
+    let mut lost_dirs: Vec<&Path> = Vec::new();
     for (position, operation) in journal.iter().enumerate() {
         let mut reaches_disk = |path: &Path| {
             let dir = path.parent().unwrap();
@@ -276,6 +291,7 @@ fn names_after(journal: &[Operation], rng: &mut Rng) -> BTreeMap<PathBuf, Inode>
             !has_lost && is_ordered || !is_ordered && rng.bool()
         };
         match operation {
+            Operation::CreateDir(dir) if !reaches_disk(dir) => lost_dirs.push(dir),
             Operation::Create(path, inode) => {
                 present.insert(path.clone(), *inode);
                 if reaches_disk(path) {
@@ -299,5 +315,7 @@ fn names_after(journal: &[Operation], rng: &mut Rng) -> BTreeMap<PathBuf, Inode>
             _ => {}
         }
     }
+    // Without its folder nothing finds a file.
+    on_disk.retain(|path, _| !lost_dirs.iter().any(|dir| path.starts_with(dir)));
     on_disk
 }
