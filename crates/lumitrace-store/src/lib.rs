@@ -1,8 +1,9 @@
 //! Durable storage of spans in one folder: nothing acknowledged is lost, everything is searchable
 //! at once.
 //!
-//! **What it is.** A write-ahead log with group commit, a memtable, Parquet blocks with an index
-//! beside each, and a manifest that says which blocks count. Threads of its own, a blocking API.
+//! **What it is.** Shelves in a folder. Each has a write-ahead log with group commit, a memtable,
+//! Parquet blocks with an index beside each, and a manifest that says which blocks count. Threads
+//! of its own, a blocking API.
 //!
 //! **What it is not.** No query language, no trace trees, no network, no async runtime.
 //!
@@ -16,10 +17,14 @@
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
-//! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks.
+//! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks; `trace`: a trace by
+//!    its id.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
-//!    [`store`]: the handle to it; [`stats`] and `summary`: what it tells about itself and its content.
-//! 8. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
+//!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
+//!    `spans` the answer of spans.
+//! 8. [`store`]: the handle to all shelves; `archive` copies traces from one to another; [`stats`]
+//!    and `summary`: what it tells about itself and its content.
+//! 9. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
 //!    damaged, and [`repair`] puts it aside; [`compact`] merges
 //!    blocks into few; [`span_file`] is what is exported
 //!    and imported; `found_block` reads blocks that no manifest names.

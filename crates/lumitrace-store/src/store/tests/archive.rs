@@ -148,11 +148,6 @@ fn the_tools_look_after_the_archive_too() {
     let done = repair(dir.path(), false, &mut go_on).unwrap();
     let aside = done.aside_dir.unwrap().join("archive/blocks");
     assert!(aside.join(data.file_name().unwrap()).is_file());
-    assert!(
-        check(dir.path(), &mut go_on)
-            .unwrap()
-            .damages
-            .is_empty()
-    );
+    assert!(check(dir.path(), &mut go_on).unwrap().damages.is_empty());
     Store::open(options(dir.path())).unwrap();
 }
