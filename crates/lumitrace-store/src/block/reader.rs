@@ -202,7 +202,8 @@ impl Block {
         rows: &[Range<usize>],
     ) -> Result<(), ReadError> {
         let data = self.open_data()?;
-        let takes_all = *rows == [0..self.record.rows as usize];
+        let all = 0..self.record.rows as usize;
+        let takes_all = rows == std::slice::from_ref(&all);
         let Some(keys) = self.index.keys().filter(|_| takes_all) else {
             // What the index says is said of all rows, and version 1 does not say which keys there
             // are.
