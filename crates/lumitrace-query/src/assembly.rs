@@ -66,104 +66,173 @@ pub struct TreeRow {
     pub label: Option<String>,
 }
 
-/// Makes a tree of the spans of one trace; `None` if there are none.
-///
-/// Every span appears exactly once, whatever the parents say: a span whose parent is missing, or
-/// is the span itself, becomes a root, and a ring of spans is cut before its earliest. The store
-/// hands out one record of each span, and so must whoever calls this.
-pub fn assemble(
-    records: &[Arc<SpanRecord>],
-    names: &TrainingNames,
-    run_id: Option<RunId>,
-    now_unix_nano: u64,
-) -> Option<TraceTree> {
-    let records = by_start(records);
-    let first = records.first()?;
-    let links = Links::of(&records);
-    let start_unix_nano = first.span.start_unix_nano;
-    let end_unix_nano = records
-        .iter()
-        .map(|record| record.span.end_unix_nano)
-        .max()?;
-    let mut tree = TraceTree {
-        trace_id: first.span.trace_id,
-        start_unix_nano,
-        duration_nano: end_unix_nano.saturating_sub(start_unix_nano),
-        error_count: 0,
-        state: SpanState::Complete,
-        root_missing: !records.iter().any(|record| is_root(&record.span)),
-        services: Vec::new(),
-        names: Vec::new(),
-        run_id,
-        rows: Vec::with_capacity(records.len()),
-    };
-    let (mut services, mut span_names) = (Interner::default(), Interner::default());
-    for (index, parent, depth) in links.pre_order() {
-        let record = records[index as usize];
-        let span = &record.span;
-        let state = SpanState::of(span, now_unix_nano);
-        tree.error_count += u64::from(span.is_error());
-        tree.state = tree.state.and(state);
-        tree.rows.push(TreeRow {
-            span_id: span.span_id,
-            parent,
-            depth,
-            parent_missing: links.parent_missing[index as usize],
-            name: span_names.index_of(&span.name),
-            service: services.index_of(service_name(&record.resource, span)),
-            kind: span.kind,
-            start_offset_nano: span.start_unix_nano - start_unix_nano,
-            duration_nano: span.duration_nano(),
-            status: span.status.code,
-            state,
-            event_count: span.events.len().try_into().unwrap_or(u32::MAX),
-            label: names.label(span),
-        });
+/// What a waterfall needs of one span: a fraction of the span, so that a trace of a million fits.
+#[derive(Debug)]
+pub(crate) struct TreeNode {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_span_id: Option<SpanId>,
+    kind: SpanKind,
+    status: StatusCode,
+    is_root: bool,
+    pending: bool,
+    start_unix_nano: u64,
+    end_unix_nano: u64,
+    name: u32,
+    /// The service that is shown.
+    service: u32,
+    /// The service that the resource names.
+    resource_service: u32,
+    event_count: u32,
+    label: Option<Box<str>>,
+}
+
+impl TreeNode {
+    /// How much memory it takes until the tree is finished, with its row, in bytes; about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        /// Parents, children, and entries of the maps by span id.
+        const LINKS: usize = 64;
+        let label = self.label.as_ref().map_or(0, |label| 2 * label.len());
+        size_of::<Self>() + size_of::<TreeRow>() + LINKS + label
     }
-    (tree.services, tree.names) = (services.texts(), span_names.texts());
-    Some(tree)
+
+    fn state(&self, now_unix_nano: u64) -> SpanState {
+        let announced = self.pending.then_some(self.end_unix_nano);
+        SpanState::from_announcement(announced, now_unix_nano)
+    }
+
+    fn duration_nano(&self) -> u64 {
+        self.end_unix_nano.saturating_sub(self.start_unix_nano)
+    }
 }
 
-/// The records by start and then by id.
-fn by_start(records: &[Arc<SpanRecord>]) -> Vec<&SpanRecord> {
-    // Records lie all over memory, and there may be a million of them: what is sorted is small
-    // and close together.
-    let place = |record: &SpanRecord| {
+/// Makes nodes of the spans of one trace, and a tree of the nodes.
+pub(crate) struct Assembly<'a> {
+    training_names: &'a TrainingNames,
+    services: Interner,
+    names: Interner,
+    /// The earliest span that may tell the training run.
+    stage: Option<Arc<SpanRecord>>,
+}
+
+impl<'a> Assembly<'a> {
+    pub(crate) fn new(training_names: &'a TrainingNames) -> Self {
+        Self {
+            training_names,
+            services: Interner::default(),
+            names: Interner::default(),
+            stage: None,
+        }
+    }
+
+    /// What the tree needs of a span, which needs its attributes and events.
+    pub(crate) fn node(&mut self, record: SpanRecord) -> TreeNode {
         let span = &record.span;
-        (span.start_unix_nano, span.span_id, span.kind.code())
-    };
-    let mut places: Vec<_> = records
-        .iter()
-        .zip(0_u32..)
-        .map(|(record, index)| (place(record), index))
-        .collect();
-    places.sort_unstable();
-    places
-        .into_iter()
-        .map(|(_, index)| &*records[index as usize])
-        .collect()
+        let node = TreeNode {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            kind: span.kind,
+            status: span.status.code,
+            is_root: is_root(span),
+            pending: span.pending,
+            start_unix_nano: span.start_unix_nano,
+            end_unix_nano: span.end_unix_nano,
+            name: self.names.index_of(&span.name),
+            service: self.services.index_of(service_name(&record.resource, span)),
+            resource_service: self.services.index_of(record.service_name()),
+            event_count: span.events.len().try_into().unwrap_or(u32::MAX),
+            label: self.training_names.label(span).map(String::into_boxed_str),
+        };
+        let is_earlier =
+            |stage: &Arc<SpanRecord>| span.start_unix_nano < stage.span.start_unix_nano;
+        if self.training_names.is_stage(span) && self.stage.as_ref().is_none_or(is_earlier) {
+            self.stage = Some(Arc::new(record));
+        }
+        node
+    }
+
+    /// A span that may tell the training run which the trace belongs to.
+    pub(crate) fn stage(&self) -> Option<&Arc<SpanRecord>> {
+        self.stage.as_ref()
+    }
+
+    /// Makes a tree of the nodes of one trace; `None` if there are none.
+    ///
+    /// Every span appears exactly once, whatever the parents say: a span whose parent is missing,
+    /// or is the span itself, becomes a root, and a ring of spans is cut before its earliest. The
+    /// store hands out one record of each span, and so must whoever calls this.
+    pub(crate) fn tree(
+        self,
+        mut nodes: Vec<TreeNode>,
+        run_id: Option<RunId>,
+        now_unix_nano: u64,
+    ) -> Option<TraceTree> {
+        nodes.sort_unstable_by_key(|node| (node.start_unix_nano, node.span_id, node.kind.code()));
+        let links = Links::of(&nodes);
+        let first = nodes.first()?;
+        let start_unix_nano = first.start_unix_nano;
+        let end_unix_nano = nodes.iter().map(|node| node.end_unix_nano).max()?;
+        let mut tree = TraceTree {
+            trace_id: first.trace_id,
+            start_unix_nano,
+            duration_nano: end_unix_nano.saturating_sub(start_unix_nano),
+            error_count: 0,
+            state: SpanState::Complete,
+            root_missing: !nodes.iter().any(|node| node.is_root),
+            services: Vec::new(),
+            names: Vec::new(),
+            run_id,
+            rows: Vec::with_capacity(nodes.len()),
+        };
+        let mut services = Shown::new(self.services.texts());
+        let mut names = Shown::new(self.names.texts());
+        for (index, parent, depth) in links.pre_order() {
+            let node = &mut nodes[index as usize];
+            let state = node.state(now_unix_nano);
+            tree.error_count += u64::from(node.status == StatusCode::Error);
+            tree.state = tree.state.and(state);
+            tree.rows.push(TreeRow {
+                span_id: node.span_id,
+                parent,
+                depth,
+                parent_missing: links.parent_missing[index as usize],
+                name: names.index_of(node.name),
+                service: services.index_of(node.service),
+                kind: node.kind,
+                start_offset_nano: node.start_unix_nano - start_unix_nano,
+                duration_nano: node.duration_nano(),
+                status: node.status,
+                state,
+                event_count: node.event_count,
+                label: node.label.take().map(String::from),
+            });
+        }
+        (tree.services, tree.names) = (services.shown, names.shown);
+        Some(tree)
+    }
 }
 
-/// Parents and children as indices into the records.
+/// Parents and children as indices into the nodes.
 struct Links {
-    /// The parent of each record.
+    /// The parent of each node.
     parents: Vec<Option<u32>>,
-    /// Which records name a parent that is not there.
+    /// Which nodes name a parent that is not there.
     parent_missing: Vec<bool>,
-    /// Children of all records one after the other, each one's in the order of the records.
+    /// Children of all records one after the other, each one's in the order of the nodes.
     children: Vec<u32>,
-    /// Where in `children` those of each record begin, and one more: where the last end.
+    /// Where in `children` those of each node begin, and one more: where the last end.
     first_child: Vec<u32>,
 }
 
 impl Links {
-    fn of(records: &[&SpanRecord]) -> Self {
-        let by_id = ById::of(records);
-        let mut parents = Vec::with_capacity(records.len());
-        let mut parent_missing = Vec::with_capacity(records.len());
-        for (index, record) in records.iter().enumerate() {
-            let parent = by_id.parent_of(records, index as u32);
-            parent_missing.push(parent.is_none() && !is_root(&record.span));
+    fn of(nodes: &[TreeNode]) -> Self {
+        let by_id = ById::of(nodes);
+        let mut parents = Vec::with_capacity(nodes.len());
+        let mut parent_missing = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let parent = by_id.parent_of(nodes, index as u32);
+            parent_missing.push(parent.is_none() && !node.is_root);
             parents.push(parent);
         }
         cut_rings(&mut parents);
@@ -176,7 +245,7 @@ impl Links {
         }
     }
 
-    /// Every record once, parents before their children, with its parent's row and its depth. Uses
+    /// Every node once, parents before their children, with its parent's row and its depth. Uses
     /// a stack of its own: a chain may be longer than the thread's stack is deep.
     fn pre_order(&self) -> impl Iterator<Item = (u32, Option<u32>, u32)> + '_ {
         let roots = (0..self.parents.len() as u32).rev();
@@ -196,18 +265,18 @@ impl Links {
     }
 }
 
-/// Finds records by span id. Several may share one: Zipkin gives a client and its server the same.
+/// Finds nodes by span id. Several may share one: Zipkin gives a client and its server the same.
 struct ById {
     first: HashMap<SpanId, u32>,
     next_with_same_id: HashMap<u32, u32>,
 }
 
 impl ById {
-    fn of(records: &[&SpanRecord]) -> Self {
-        let mut first = HashMap::with_capacity(records.len());
+    fn of(nodes: &[TreeNode]) -> Self {
+        let mut first = HashMap::with_capacity(nodes.len());
         let mut next_with_same_id = HashMap::new();
-        for (index, record) in records.iter().enumerate().rev() {
-            if let Some(next) = first.insert(record.span.span_id, index as u32) {
+        for (index, node) in nodes.iter().enumerate().rev() {
+            if let Some(next) = first.insert(node.span_id, index as u32) {
                 next_with_same_id.insert(index as u32, next);
             }
         }
@@ -222,32 +291,30 @@ impl ById {
         std::iter::successors(first, |index| self.next_with_same_id.get(index).copied())
     }
 
-    /// The parent of a record: the client that shares its id if it is that client's server, else
+    /// The parent of a node: the client that shares its id if it is that client's server, else
     /// whoever has the id it names. Of two that share that id, the one of its own service has
     /// called it; failing that the server, which does the work.
-    fn parent_of(&self, records: &[&SpanRecord], child: u32) -> Option<u32> {
-        let record = records[child as usize];
-        if record.span.kind == SpanKind::Server {
-            let mut twins = self.all(record.span.span_id);
-            if let Some(client) =
-                twins.find(|&twin| records[twin as usize].span.kind == SpanKind::Client)
+    fn parent_of(&self, nodes: &[TreeNode], child: u32) -> Option<u32> {
+        let node = &nodes[child as usize];
+        if node.kind == SpanKind::Server {
+            let mut twins = self.all(node.span_id);
+            if let Some(client) = twins.find(|&twin| nodes[twin as usize].kind == SpanKind::Client)
             {
                 return Some(client);
             }
         }
-        let service = record.service_name();
-        self.all(record.span.parent_span_id?)
+        self.all(node.parent_span_id?)
             .filter(|&candidate| candidate != child)
             .max_by_key(|&candidate| {
-                let candidate = records[candidate as usize];
-                let is_server = candidate.span.kind == SpanKind::Server;
-                (candidate.service_name() == service, is_server)
+                let candidate = &nodes[candidate as usize];
+                let is_own = candidate.resource_service == node.resource_service;
+                (is_own, candidate.kind == SpanKind::Server)
             })
     }
 }
 
-/// Cuts every ring of parents by making its first record a root; the order of the records decides
-/// which is first.
+/// Cuts every ring of parents by making its first node a root; the order of the nodes decides which
+/// is first.
 fn cut_rings(parents: &mut [Option<u32>]) {
     const UNSEEN: u32 = 0;
     let mut walk_of = vec![UNSEEN; parents.len()];
@@ -274,7 +341,7 @@ fn cut_rings(parents: &mut [Option<u32>]) {
     }
 }
 
-/// Children of every record one after the other, and where those of each begin.
+/// Children of every node one after the other, and where those of each begin.
 fn children_of(parents: &[Option<u32>]) -> (Vec<u32>, Vec<u32>) {
     let mut first_child = vec![0_u32; parents.len() + 1];
     for &parent in parents.iter().flatten() {
@@ -322,6 +389,32 @@ impl Interner {
     }
 }
 
+/// The texts that rows point into, in order of appearance there.
+struct Shown {
+    all: Vec<String>,
+    places: Vec<Option<u32>>,
+    shown: Vec<String>,
+}
+
+impl Shown {
+    fn new(all: Vec<String>) -> Self {
+        Self {
+            places: vec![None; all.len()],
+            all,
+            shown: Vec::new(),
+        }
+    }
+
+    fn index_of(&mut self, number: u32) -> u32 {
+        let place = &mut self.places[number as usize];
+        *place.get_or_insert_with(|| {
+            self.shown
+                .push(std::mem::take(&mut self.all[number as usize]));
+            self.shown.len() as u32 - 1
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,8 +422,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn tree(spans: impl IntoIterator<Item = SpanBuilder>) -> TraceTree {
-        let records: Vec<_> = spans.into_iter().map(SpanBuilder::record).collect();
-        assemble(&records, &TrainingNames::default(), None, T0 + 60 * SECOND).unwrap()
+        let names = TrainingNames::default();
+        let mut assembly = Assembly::new(&names);
+        let records = spans.into_iter().map(SpanBuilder::record);
+        let nodes = records.map(|record| assembly.node(Arc::unwrap_or_clone(record)));
+        let nodes = nodes.collect();
+        assembly.tree(nodes, None, T0 + 60 * SECOND).unwrap()
     }
 
     fn check(spans: impl IntoIterator<Item = SpanBuilder>, expected: &[&str]) {

@@ -4,16 +4,19 @@ mod live;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
-use lumitrace_store::{ReadError, SpanParts, SpanRecord, Store, StoredBatch};
+use lumitrace_store::{
+    Exhausted, LookupError, QueryBudget, QueryLimits, QueryMemory, ReadError, SpanParts,
+    SpanRecord, Store, StoredBatch,
+};
 
-use crate::assembly::{TraceTree, assemble};
+use crate::assembly::{Assembly, TraceTree};
 use crate::facts::{SpanState, service_name};
 use crate::search::cache::DigestCache;
 use crate::search::{
-    SearchLimits, TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
+    TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
 };
 use crate::series::{Series, thin};
 use crate::training::recognition::TrainingNames;
@@ -23,10 +26,10 @@ use live::LiveRuns;
 /// Limits of an engine, and the names by which it knows training spans.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Longest time that one search may take.
-    pub search_time_limit: Duration,
-    /// Most spans that one search may look at.
-    pub search_span_limit: u64,
+    /// What one question may cost.
+    pub query_limits: QueryLimits,
+    /// Most memory that all questions together may keep at one time, in bytes.
+    pub query_memory_bytes: u64,
     /// Most rows (batches, epochs, validations) of opened runs kept in memory, in total.
     pub run_row_limit: usize,
     /// The names by which training spans are recognised.
@@ -36,8 +39,12 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            search_time_limit: Duration::from_secs(10),
-            search_span_limit: 20_000_000,
+            query_limits: QueryLimits {
+                max_time: Duration::from_secs(30),
+                max_spans: 1_000_000_000,
+                max_memory_bytes: 256 << 20,
+            },
+            query_memory_bytes: 512 << 20,
             run_row_limit: 4_000_000,
             training_names: TrainingNames::default(),
         }
@@ -50,6 +57,18 @@ pub enum QueryError {
     /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// It would have cost more than it may.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+}
+
+impl From<LookupError> for QueryError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Read(error) => Self::Read(error),
+            LookupError::Exhausted(error) => Self::Exhausted(error),
+        }
+    }
 }
 
 /// A service of which spans are stored.
@@ -101,6 +120,7 @@ pub struct LiveChanges {
 pub struct QueryEngine {
     store: Store,
     options: Arc<EngineOptions>,
+    memory: Arc<QueryMemory>,
     runs: Arc<LiveRuns>,
     digests: Arc<DigestCache>,
 }
@@ -121,6 +141,7 @@ impl QueryEngine {
         let digests = DigestCache::new(options.training_names.clone());
         Self {
             store,
+            memory: Arc::new(QueryMemory::new(options.query_memory_bytes)),
             options: Arc::new(options),
             runs: Arc::new(runs),
             digests: Arc::new(digests),
@@ -132,27 +153,34 @@ impl QueryEngine {
         &self.store
     }
 
+    /// What a question may cost that is asked now.
+    pub fn budget(&self) -> QueryBudget {
+        QueryBudget::new(self.options.query_limits, &self.memory)
+    }
+
     /// A trace as a tree; `None` if no span of it is stored.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or the budget is exhausted.
     pub fn trace(
         &self,
         trace_id: TraceId,
+        budget: &QueryBudget,
         now_unix_nano: u64,
     ) -> Result<Option<TraceTree>, QueryError> {
         let parts = SpanParts {
             links: false,
             ..SpanParts::ALL
         };
-        let records = self.store.trace_parts(trace_id, parts)?;
-        let run_id = self.runs.run_of(&records);
-        Ok(assemble(
-            &records,
-            &self.options.training_names,
-            run_id,
-            now_unix_nano,
-        ))
+        let mut assembly = Assembly::new(&self.options.training_names);
+        let mut keep = |record| {
+            let node = assembly.node(record);
+            budget.hold(node.memory_bytes())?;
+            Ok(node)
+        };
+        let nodes = self.store.trace_with(trace_id, parts, budget, &mut keep)?;
+        let run_id = self.runs.run_of(assembly.stage());
+        Ok(assembly.tree(nodes, run_id, now_unix_nano))
     }
 
     /// One span; of two that share an id, the client's.
@@ -175,32 +203,35 @@ impl QueryEngine {
         }))
     }
 
-    /// Traces that match `query`, newest first.
+    /// Traces that match `query`, newest first. Where time is over, or too many spans were looked
+    /// at, the page says that it is not certain.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn search(&self, query: &TraceQuery, now_unix_nano: u64) -> Result<TracePage, QueryError> {
-        let limits = SearchLimits {
-            deadline: Instant::now() + self.options.search_time_limit,
-            spans: self.options.search_span_limit,
-        };
-        let mut summarize = |trace_id| self.summary(trace_id, query, now_unix_nano);
-        Ok(search(&self.store, query, &limits, &mut summarize)?)
+    /// When the store cannot be read, nobody waits any more, or memory does not suffice.
+    pub fn search(
+        &self,
+        query: &TraceQuery,
+        budget: &QueryBudget,
+        now_unix_nano: u64,
+    ) -> Result<TracePage, QueryError> {
+        let mut summarize = |trace_id| self.summary(trace_id, query, &budget.part(), now_unix_nano);
+        search(&self.store, query, budget, &mut summarize)
     }
 
     /// Summaries of those of these traces that match `query`, newest first, for live updates.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or the budget is exhausted.
     pub fn summaries(
         &self,
         trace_ids: &[TraceId],
         query: &TraceQuery,
+        budget: &QueryBudget,
         now_unix_nano: u64,
     ) -> Result<Vec<TraceSummary>, QueryError> {
         let mut summaries = Vec::with_capacity(trace_ids.len());
         for trace_id in trace_ids {
-            summaries.extend(self.summary(*trace_id, query, now_unix_nano)?);
+            summaries.extend(self.summary(*trace_id, query, &budget.part(), now_unix_nano)?);
         }
         summaries.sort_by_key(|summary| Reverse(summary.cursor()));
         Ok(summaries)
@@ -210,11 +241,11 @@ impl QueryEngine {
         &self,
         trace_id: TraceId,
         query: &TraceQuery,
+        budget: &QueryBudget,
         now_unix_nano: u64,
-    ) -> Result<Option<TraceSummary>, ReadError> {
-        let digest = self
-            .digests
-            .digest(trace_id, query, || self.read_for_summary(trace_id, query))?;
+    ) -> Result<Option<TraceSummary>, LookupError> {
+        let read = || self.read_for_summary(trace_id, query, budget);
+        let digest = self.digests.digest(trace_id, query, read)?;
         let digest = digest.lock();
         let run_id = self.runs.run_of(digest.stage());
         Ok(digest.summary(run_id, now_unix_nano))
@@ -225,20 +256,21 @@ impl QueryEngine {
         &self,
         trace_id: TraceId,
         query: &TraceQuery,
-    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        budget: &QueryBudget,
+    ) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
         let attributes = SpanParts {
             attributes: true,
             ..SpanParts::NONE
         };
         if query.needs_attributes() {
-            return self.store.trace_parts(trace_id, attributes);
+            return self.store.trace_parts(trace_id, attributes, budget);
         }
-        let records = self.store.trace_parts(trace_id, SpanParts::NONE)?;
+        let records = self.store.trace_parts(trace_id, SpanParts::NONE, budget)?;
         // Such spans may name their service themselves.
         let is_nameless =
             |record: &Arc<SpanRecord>| record.service_name().starts_with(names::UNKNOWN_SERVICE);
         if records.iter().any(is_nameless) {
-            return self.store.trace_parts(trace_id, attributes);
+            return self.store.trace_parts(trace_id, attributes, budget);
         }
         Ok(records)
     }

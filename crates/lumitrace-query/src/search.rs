@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::time::Instant;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, SCAN_WINDOW_NANO, ScanRequest, SpanRef, Store, StoredBatch};
+use lumitrace_store::{
+    Exhausted, LookupError, QueryBudget, SCAN_WINDOW_NANO, ScanRequest, SpanRef, Store, StoredBatch,
+};
 
+use crate::engine::QueryError;
 use crate::facts::SpanState;
 use crate::training::RunId;
 use matching::Matcher;
@@ -173,12 +175,6 @@ pub(crate) fn distinct_traces<'a>(spans: impl Iterator<Item = SpanRef<'a>>) -> V
     trace_ids
 }
 
-/// How far a search may go.
-pub(crate) struct SearchLimits {
-    pub(crate) deadline: Instant,
-    pub(crate) spans: u64,
-}
-
 /// Finds the newest traces that match `query`.
 ///
 /// The store hands out spans by start, newest first, and a trace starts no later than any of its
@@ -190,29 +186,24 @@ pub(crate) struct SearchLimits {
 pub(crate) fn search(
     store: &Store,
     query: &TraceQuery,
-    limits: &SearchLimits,
-    summarize: &mut dyn FnMut(TraceId) -> Result<Option<TraceSummary>, ReadError>,
-) -> Result<TracePage, ReadError> {
+    budget: &QueryBudget,
+    summarize: &mut dyn FnMut(TraceId) -> Result<Option<TraceSummary>, LookupError>,
+) -> Result<TracePage, QueryError> {
     let limit = query.limit_or_default();
     let mut newest = Newest {
         kept: BTreeMap::new(),
         limit,
     };
     let mut seen = HashSet::new();
-    let (mut visited, mut truncated, mut failure) = (0, false, None);
+    let mut failure = None;
     let is_known = |service: &str| store.services().iter().any(|known| known.name == service);
     let request = ScanRequest {
-        deadline: Some(limits.deadline),
+        budget: budget.clone(),
         ..Matcher::new(query).scan_request(is_known)
     };
     let scanned = store.scan(&request, &mut |record| {
-        visited += 1;
         let window = record.span.start_unix_nano / SCAN_WINDOW_NANO;
         if newest.all_start_after((window + 1).saturating_mul(SCAN_WINDOW_NANO)) {
-            return ControlFlow::Break(());
-        }
-        truncated = visited > limits.spans || Instant::now() >= limits.deadline;
-        if truncated {
             return ControlFlow::Break(());
         }
         if !seen.insert(record.span.trace_id) {
@@ -230,9 +221,16 @@ pub(crate) fn search(
         }
         ControlFlow::Continue(())
     })?;
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(newest.page(truncated || scanned.timed_out)),
+    let exhausted = match failure {
+        None => scanned.exhausted,
+        Some(LookupError::Exhausted(exhausted)) => Some(exhausted),
+        Some(LookupError::Read(error)) => return Err(error.into()),
+    };
+    match exhausted {
+        None => Ok(newest.page(false)),
+        // What was found until then is worth showing.
+        Some(Exhausted::Time { .. } | Exhausted::Spans { .. }) => Ok(newest.page(true)),
+        Some(exhausted) => Err(exhausted.into()),
     }
 }
 
@@ -288,22 +286,33 @@ mod tests {
     use super::*;
     use crate::fixture::{SECOND, SpanBuilder, T0, append, span, store, trace_id};
     use crate::training::recognition::TrainingNames;
+    use lumitrace_store::{QueryLimits, QueryMemory, SpanParts};
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     const NOW: u64 = T0 + 1000 * SECOND;
 
-    fn limits() -> SearchLimits {
-        SearchLimits {
-            deadline: Instant::now() + std::time::Duration::from_secs(3600),
-            spans: u64::MAX,
-        }
+    fn search_within(
+        store: &Store,
+        query: &TraceQuery,
+        budget: &QueryBudget,
+    ) -> Result<TracePage, QueryError> {
+        let names = TrainingNames::default();
+        let mut summarize = |id| {
+            let records = store.trace_parts(id, SpanParts::ALL, &budget.part())?;
+            Ok(TraceDigest::of(id, &records, query, &names).summary(None, NOW))
+        };
+        search(store, query, budget, &mut summarize)
     }
 
-    fn search_with(store: &Store, query: &TraceQuery, limits: &SearchLimits) -> TracePage {
-        let names = TrainingNames::default();
-        let mut summarize =
-            |id| Ok(TraceDigest::of(id, &store.trace(id)?, query, &names).summary(None, NOW));
-        search(store, query, limits, &mut summarize).unwrap()
+    fn found_by(store: &Store, query: &TraceQuery) -> TracePage {
+        search_within(store, query, &QueryBudget::unlimited()).unwrap()
+    }
+
+    fn budget(limits: QueryLimits) -> QueryBudget {
+        QueryBudget::new(limits, &Arc::new(QueryMemory::new(u64::MAX)))
     }
 
     /// All pages one after the other, as trace number and count of matching spans.
@@ -311,7 +320,7 @@ mod tests {
         let mut query = query.clone();
         let mut found = Vec::new();
         loop {
-            let page = search_with(store, &query, &limits());
+            let page = found_by(store, &query);
             assert!(page.traces.len() <= query.limit);
             found.extend(
                 page.traces
@@ -510,7 +519,7 @@ mod tests {
             only_errors: true,
             ..TraceQuery::default()
         };
-        let page = search_with(&store, &query, &limits());
+        let page = found_by(&store, &query);
         let trace = &page.traces[0];
         assert_eq!(
             (
@@ -548,7 +557,7 @@ mod tests {
             service: Some("hidden".to_owned()),
             ..TraceQuery::default()
         };
-        assert_eq!(search_with(&store, &query, &limits()).traces.len(), 1);
+        assert_eq!(found_by(&store, &query).traces.len(), 1);
     }
 
     #[test]
@@ -558,13 +567,37 @@ mod tests {
             &store,
             (1..=9).map(|id| span("s", id).trace(id).at(id as f64 * 20.0, 200.0)),
         );
-        let few = SearchLimits {
-            spans: 3,
-            ..limits()
-        };
-        let page = search_with(&store, &TraceQuery::default(), &few);
-        assert_eq!((page.traces.len(), page.truncated), (3, true));
-        assert!(!search_with(&store, &TraceQuery::default(), &limits()).truncated);
+        // Each trace is looked at by the search and again for its summary.
+        let few = budget(QueryLimits {
+            max_spans: 9,
+            ..QueryLimits::NONE
+        });
+        let page = search_within(&store, &TraceQuery::default(), &few).unwrap();
+        assert!(page.truncated);
+        assert!((1..9).contains(&page.traces.len()), "{page:?}");
+        assert!(!found_by(&store, &TraceQuery::default()).truncated);
+    }
+
+    #[test]
+    fn a_search_ends_when_nobody_waits_for_it_or_memory_does_not_suffice() {
+        let (_dir, store) = store();
+        append(&store, (1..=9).map(|id| span("s", id).trace(id)));
+        let cancelled = QueryBudget::unlimited();
+        drop(cancelled.cancel_on_drop());
+        let page = search_within(&store, &TraceQuery::default(), &cancelled);
+        assert!(
+            matches!(page, Err(QueryError::Exhausted(Exhausted::Cancelled))),
+            "{page:?}"
+        );
+        let narrow = budget(QueryLimits {
+            max_memory_bytes: 100,
+            ..QueryLimits::NONE
+        });
+        let page = search_within(&store, &TraceQuery::default(), &narrow);
+        assert!(
+            matches!(page, Err(QueryError::Exhausted(Exhausted::Memory { .. }))),
+            "{page:?}"
+        );
     }
 
     #[test]
@@ -575,14 +608,17 @@ mod tests {
             text: Some("nowhere".to_owned()),
             ..TraceQuery::default()
         };
-        let over = SearchLimits {
-            deadline: Instant::now(),
-            ..limits()
+        let is_truncated_when_time_is_over = || {
+            let over = budget(QueryLimits {
+                max_time: Duration::ZERO,
+                ..QueryLimits::NONE
+            });
+            search_within(&store, &query, &over).unwrap().truncated
         };
-        assert!(search_with(&store, &query, &over).truncated);
+        assert!(is_truncated_when_time_is_over());
         store.flush().unwrap();
-        assert!(search_with(&store, &query, &over).truncated);
-        assert!(!search_with(&store, &query, &limits()).truncated);
+        assert!(is_truncated_when_time_is_over());
+        assert!(!found_by(&store, &query).truncated);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use error::ApiError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use lumitrace_query::QueryEngine;
+use lumitrace_store::QueryBudget;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,17 +127,38 @@ async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     response
 }
 
-/// Computes an answer and writes it as JSON, on a thread that may block.
-async fn answer<T, F>(question: F) -> Result<Response, ApiError>
+/// Computes an answer and writes it as JSON.
+async fn answer<T, F>(api: Arc<Api>, question: F) -> Result<Response, ApiError>
 where
     T: Serialize,
-    F: FnOnce() -> Result<T, ApiError> + Send + 'static,
+    F: FnOnce(&Api, &QueryBudget) -> Result<T, ApiError> + Send + 'static,
 {
-    let bytes = tokio::task::spawn_blocking(move || {
-        serde_json::to_vec(&question()?).map_err(|error| ApiError::internal(&error))
+    let bytes = compute(api, move |api, budget| {
+        serde_json::to_vec(&question(api, budget)?).map_err(|error| ApiError::internal(&error))
     });
-    let bytes = bytes.await.map_err(|error| ApiError::internal(&error))??;
+    let bytes = bytes.await?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// Answers a question on a thread that may block, within a budget of its own. When the client goes
+/// away, this future is dropped, and with it the budget is cancelled.
+async fn compute<T, F>(api: Arc<Api>, question: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Api, &QueryBudget) -> Result<T, ApiError> + Send + 'static,
+{
+    let budget = api.engine.budget();
+    let _cancel = budget.cancel_on_drop();
+    let work = tokio::task::spawn_blocking(move || {
+        let answer = question(&api, &budget);
+        if let Err(error) = &answer
+            && error.is_given_up
+        {
+            api.metrics.query_given_up(error.code);
+        }
+        answer
+    });
+    work.await.map_err(|error| ApiError::internal(&error))?
 }
 
 fn now_unix_nano() -> u64 {
@@ -145,4 +167,89 @@ fn now_unix_nano() -> u64 {
         .unwrap_or_default();
     // 64 bits of nanoseconds reach to the year 2554.
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use lumitrace_store::{Store, StoreOptions};
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::sync::mpsc;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    fn api(store: &Store) -> Arc<Api> {
+        let engine = QueryEngine::new(store.clone());
+        let metrics = Arc::new(Metrics::new(
+            store.clone(),
+            crate::admit::Budget::new(u64::MAX),
+        ));
+        let (live, _task) = Live::start(
+            engine.clone(),
+            Arc::clone(&metrics),
+            CancellationToken::new(),
+        );
+        let address = "127.0.0.1:0".parse().unwrap();
+        let endpoints = Endpoints {
+            otlp_grpc: address,
+            otlp_http: address,
+            ui: address,
+        };
+        Arc::new(Api::new(
+            engine,
+            live,
+            metrics,
+            &Config::default(),
+            &endpoints,
+        ))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_question_is_given_up_when_its_client_goes_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+        let api = api(&store);
+        let (begun, has_begun) = mpsc::sync_channel(1);
+        let ask = {
+            let api = Arc::clone(&api);
+            move || async move {
+                compute(api, move |_, budget| -> Result<(), ApiError> {
+                    begun.send(()).unwrap();
+                    loop {
+                        let waiting = budget.check().map_err(lumitrace_query::QueryError::from);
+                        waiting?;
+                        std::thread::yield_now();
+                    }
+                })
+                .await
+                .map(|()| StatusCode::OK)
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let router = Router::new().route("/", get(ask));
+            axum::serve(listener, router).await
+        });
+        tokio::task::spawn_blocking(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            client
+                .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .unwrap();
+            has_begun.recv().unwrap();
+        })
+        .await
+        .unwrap();
+        let given_up = "lumitrace_queries_given_up_total{reason=\"cancelled\"} 1";
+        let is_counted = async {
+            while !api.metrics.encode().unwrap().contains(given_up) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), is_counted);
+        in_time.await.unwrap();
+        server.abort();
+    }
 }

@@ -12,6 +12,7 @@ pub use layers::{ConfigError, FILE_NAME, Layers};
 pub use settings::{Setting, settings};
 pub use units::{Address, Period, Size};
 
+use lumitrace_query::EngineOptions;
 use lumitrace_wire::DecodeLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// How spans are kept.
     pub store: Store,
+    /// What one question may cost, and all of them together.
+    pub query: Query,
     /// The web interface.
     pub ui: Ui,
     /// The server's own log, on standard error.
@@ -90,6 +93,20 @@ pub struct Store {
     pub retention_min_free_bytes: Size,
 }
 
+/// What one question may cost, and all of them together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Longest time that a question may take; a search then shows what it has found.
+    pub max_time: Period,
+    /// Most spans that a question may look at; a search then shows what it has found.
+    pub max_spans: u64,
+    /// Most memory that a question may keep; a trace of a million spans needs about 220 MiB.
+    pub max_memory_bytes: Size,
+    /// Most memory that all questions together may keep.
+    pub max_total_memory_bytes: Size,
+}
+
 /// When an acknowledgement is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +151,7 @@ impl Default for Config {
     fn default() -> Self {
         const MIB: u64 = 1 << 20;
         let decoding = DecodeLimits::default();
+        let querying = EngineOptions::default();
         Self {
             data_dir: PathBuf::from("./lumitrace-data"),
             listen: Listen {
@@ -158,6 +176,12 @@ impl Default for Config {
                 retention_max_age: Period::from_secs(0),
                 retention_max_bytes: Size(0),
                 retention_min_free_bytes: Size(0),
+            },
+            query: Query {
+                max_time: Period(querying.query_limits.max_time),
+                max_spans: querying.query_limits.max_spans,
+                max_memory_bytes: Size(querying.query_limits.max_memory_bytes),
+                max_total_memory_bytes: Size(querying.query_memory_bytes),
             },
             ui: Ui {
                 frame_ancestors: "'none'".to_owned(),

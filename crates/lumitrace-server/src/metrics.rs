@@ -91,6 +91,7 @@ pub struct Metrics {
     connection_errors: Family<ListenerLabels, Counter>,
     api_requests: Family<RouteLabels, Counter>,
     api_seconds: Histogram,
+    queries_given_up: Family<ReasonLabels, Counter>,
     live_streams: Gauge,
     live_lagged: Counter,
 }
@@ -113,6 +114,7 @@ impl Metrics {
             connection_errors: Family::default(),
             api_requests: Family::default(),
             api_seconds: seconds(),
+            queries_given_up: Family::default(),
             live_streams: Gauge::default(),
             live_lagged: Counter::default(),
         };
@@ -181,6 +183,11 @@ impl Metrics {
             self.api_seconds.clone(),
         );
         registry.register(
+            "queries_given_up",
+            "Questions given up because nobody waited or they cost too much, by reason",
+            self.queries_given_up.clone(),
+        );
+        registry.register(
             "live_streams",
             "Open live streams",
             self.live_streams.clone(),
@@ -216,6 +223,14 @@ impl Metrics {
     /// A request was refused.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A question was given up, because nobody waited or because of its cost.
+    pub(crate) fn query_given_up(&self, reason: &'static str) {
+        let given_up = self
+            .queries_given_up
+            .get_or_create(&ReasonLabels { reason });
+        given_up.inc();
     }
 
     /// Spans were left out of an accepted request.

@@ -9,8 +9,8 @@ use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::receive::{self, Receiver};
 use anyhow::Context;
-use lumitrace_query::QueryEngine;
-use lumitrace_store::{Durability, Retention, Store, StoreOptions};
+use lumitrace_query::{EngineOptions, QueryEngine};
+use lumitrace_store::{Durability, QueryLimits, Retention, Store, StoreOptions};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Server {
         let budget = Budget::new(config.limits.max_in_flight_bytes.0);
         let metrics = Arc::new(Metrics::new(store.clone(), budget.clone()));
         let closing = CancellationToken::new();
-        let engine = QueryEngine::new(store.clone());
+        let engine = QueryEngine::with_options(store.clone(), engine_options(&config.query));
         let (live, live_task) = Live::start(engine.clone(), Arc::clone(&metrics), closing.clone());
 
         let ui_url = format!("http://{}", endpoints.ui);
@@ -201,6 +201,18 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
                 config.data_dir.display()
             )
         })
+}
+
+fn engine_options(settings: &config::Query) -> EngineOptions {
+    EngineOptions {
+        query_limits: QueryLimits {
+            max_time: settings.max_time.0,
+            max_spans: settings.max_spans,
+            max_memory_bytes: settings.max_memory_bytes.0,
+        },
+        query_memory_bytes: settings.max_total_memory_bytes.0,
+        ..EngineOptions::default()
+    }
 }
 
 /// In the settings zero stands for no limit.

@@ -6,11 +6,10 @@ use lumitrace_model::{ResourceSpans, ScopeSpans, TraceId};
 use lumitrace_wire::DecodeError;
 
 use crate::append::AppendError;
-use crate::error::ReadError;
 use crate::shelf::{LateShelf, Shelf};
 use crate::spans::Spans;
-use crate::trace::SpansThatCount;
-use crate::{SpanBatch, SpanParts, SpanRecord};
+use crate::trace::{SpansThatCount, TraceLookup};
+use crate::{LookupError, QueryBudget, SpanBatch, SpanParts, SpanRecord};
 
 /// Spans that are copied together, ...
 const BATCH_SPANS: usize = 4096;
@@ -22,7 +21,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub enum ArchiveError {
     /// Its spans cannot be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] LookupError),
     /// Its spans cannot be encoded.
     #[error("could not encode spans for the archive: {0}")]
     Encode(#[from] DecodeError),
@@ -37,12 +36,18 @@ pub(crate) fn archive_trace(
     archive: &LateShelf<Spans>,
     trace_id: TraceId,
 ) -> Result<usize, ArchiveError> {
-    let known = match archive.get() {
-        Some(archive) => SpansThatCount::of_trace(archive, trace_id, SpanParts::NONE)?,
-        None => SpansThatCount::default(),
-    };
-    let spans = SpansThatCount::of_trace(spans, trace_id, SpanParts::ALL)?;
-    let missing = spans.not_final_in(&known);
+    let budget = QueryBudget::unlimited();
+    let lookup = |parts| TraceLookup { trace_id, parts };
+    let mut spans =
+        SpansThatCount::of_trace(spans, lookup(SpanParts::ALL), &budget, &mut |record| {
+            Ok(Arc::new(record))
+        })?;
+    if let Some(archive) = archive.get() {
+        let ids = lookup(SpanParts::NONE);
+        let known = SpansThatCount::of_trace(archive, ids, &budget, &mut |_| Ok(()))?;
+        spans.retain_not_final_in(&known);
+    }
+    let missing = spans.by_start();
     let mut rest = missing.as_slice();
     while !rest.is_empty() {
         let (batch, after) = rest.split_at(batch_len(rest));

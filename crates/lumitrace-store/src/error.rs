@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::Exhausted;
+
 /// Damage in a file of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is damaged at byte {offset}: {reason}", file.display())]
@@ -89,6 +91,17 @@ pub enum ReadError {
         /// What it answered.
         source: io::Error,
     },
+}
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It would have cost more than it may.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
 }
 
 /// For `map_err`: the error of having tried to `action` the file at `path`.

@@ -28,7 +28,7 @@ use crate::block::trace_table::{decode_filter, decode_page, rows_in_page_v1};
 use crate::block::value_filters::FilterDirectory;
 use crate::block::writer::{data_path, index_path};
 use crate::disk::Disk;
-use crate::error::OpenError;
+use crate::error::{OpenError, ReadError};
 use crate::log::frame::{self, Frame, FrameHeader};
 use crate::log::recovery::recover;
 use crate::log::segment::{self, SegmentHeader};
@@ -36,6 +36,7 @@ use crate::manifest::{BlockId, BlockRecord, check_header, read_records};
 use crate::scan::walk;
 use crate::signal::BlockRows;
 use crate::summary::Summaries;
+use crate::trace::TraceLookup;
 use crate::{ScanRequest, SpanBatch, SpanParts};
 
 pub mod checksums;
@@ -258,7 +259,12 @@ fn read_traces(block: &Block, traces: impl IntoIterator<Item = TraceId>) -> Resu
     let traces: HashSet<TraceId> = traces.into_iter().collect();
     for trace_id in traces {
         for parts in [SpanParts::ALL, SpanParts::NONE] {
-            let records = block.trace(trace_id, parts)?;
+            let mut records = Vec::new();
+            let lookup = TraceLookup { trace_id, parts };
+            block.visit_trace::<ReadError>(lookup, &mut |some| {
+                records.extend(some);
+                Ok(())
+            })?;
             assert!(records.iter().all(|it| it.span.trace_id == trace_id));
         }
         block.span(trace_id, SpanId::from_bytes([2; 8]))?;

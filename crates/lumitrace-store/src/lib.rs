@@ -17,8 +17,8 @@
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
-//! 6. [`scan`]: what a search asks for, and how it walks memtables and blocks; `trace`: a trace by
-//!    its id.
+//! 6. `trace`: a trace by its id; [`scan`]: what a search asks for, and how it walks memtables and
+//!    blocks; [`query_budget`]: what either may cost.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
 //!    `spans` the answer of spans.
@@ -65,6 +65,7 @@ mod log;
 mod manifest;
 mod memtable;
 pub mod options;
+pub mod query_budget;
 mod recovery;
 pub mod repair;
 mod replay;
@@ -84,8 +85,9 @@ mod trace;
 pub use append::{Append, AppendError, AppendReceipt};
 pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
-pub use error::{Corruption, FlushError, OpenError, ReadError};
+pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use options::{Durability, StoreOptions};
+pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
 pub use retention::Retention;
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use shelf::ShelfName;

@@ -14,11 +14,11 @@ use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
 use crate::spans::Spans;
 use crate::summary::Summaries;
-use crate::trace::SpansThatCount;
+use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
-    Append, ArchiveError, FlushError, OpenError, OperationSummary, ReadError, ScanRequest,
-    ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanParts, SpanRecord, StoreOptions,
-    Subscription, archive,
+    Append, ArchiveError, Exhausted, FlushError, LookupError, OpenError, OperationSummary,
+    QueryBudget, ReadError, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch,
+    SpanParts, SpanRecord, StoreOptions, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -68,29 +68,54 @@ impl Store {
         self.handle.spans.append(batch)
     }
 
-    /// All spans of a trace, whatever their age, each once, by start; those included that only the
-    /// archive has.
+    /// All spans of a trace, whatever their age and at whatever cost, each once, by start; those
+    /// included that only the archive has.
     ///
     /// A final span replaces announcements of it; of two announcements the later counts, of two
     /// final spans the first.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
-    pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        self.trace_parts(trace_id, SpanParts::ALL)
+    pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
+        self.trace_parts(trace_id, SpanParts::ALL, &QueryBudget::unlimited())
     }
 
-    /// Like [`trace`](Self::trace), but only these parts of each span: what a list of traces needs
-    /// of a trace of a million spans.
+    /// Like [`trace`](Self::trace), but only these parts of each span, which are held by `budget`.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read or is damaged, or the budget is exhausted.
     pub fn trace_parts(
         &self,
         trace_id: TraceId,
         parts: SpanParts,
-    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        self.spans_that_count(|shelf| SpansThatCount::of_trace(shelf, trace_id, parts))
+        budget: &QueryBudget,
+    ) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
+        self.trace_with(trace_id, parts, budget, &mut |record| {
+            budget.hold(record.memory_bytes())?;
+            Ok(Arc::new(record))
+        })
+    }
+
+    /// Like [`trace_parts`](Self::trace_parts), but of each span only what `keep` makes of it, which
+    /// `keep` has the budget hold: a trace of a million spans is read in little memory so. A span
+    /// of which a record comes that does not count is handed over more than once.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged, or the budget is exhausted.
+    pub fn trace_with<T>(
+        &self,
+        trace_id: TraceId,
+        parts: SpanParts,
+        budget: &QueryBudget,
+        keep: &mut dyn FnMut(SpanRecord) -> Result<T, Exhausted>,
+    ) -> Result<Vec<T>, LookupError> {
+        let lookup = TraceLookup { trace_id, parts };
+        let mut spans = SpansThatCount::of_trace(&self.handle.spans, lookup, budget, keep)?;
+        if let Some(archive) = self.handle.archive.get() {
+            let keep = &mut |record| keep(trace::archived(record));
+            spans.add_archived(SpansThatCount::of_trace(archive, lookup, budget, keep)?);
+        }
+        Ok(spans.by_start())
     }
 
     /// The spans of a trace that have this id: one for each kind, as Zipkin lets a client and a
@@ -103,17 +128,9 @@ impl Store {
         trace_id: TraceId,
         span_id: SpanId,
     ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        self.spans_that_count(|shelf| SpansThatCount::of_span(shelf, trace_id, span_id))
-    }
-
-    /// What `read` finds on the spans' shelf and in the archive, by start.
-    fn spans_that_count(
-        &self,
-        read: impl Fn(&Shelf<Spans>) -> Result<SpansThatCount, ReadError>,
-    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        let mut spans = read(&self.handle.spans)?;
+        let mut spans = SpansThatCount::of_span(&self.handle.spans, trace_id, span_id)?;
         if let Some(archive) = self.handle.archive.get() {
-            spans.add_archived(read(archive)?);
+            spans.add_archived(SpansThatCount::of_span(archive, trace_id, span_id)?);
         }
         Ok(spans.by_start())
     }
@@ -137,6 +154,8 @@ impl Store {
     /// senders keep to. An announcement may still be visited after its final span has come if both
     /// are in blocks and only the announcement is what `request` asks for;
     /// [`trace`](Self::trace) knows it exactly.
+    ///
+    /// A scan whose budget is exhausted ends early and says so in its statistics.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.

@@ -1,119 +1,178 @@
 //! A trace by its id: its spans out of memtables and blocks, each once.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use lumitrace_model::{SpanId, TraceId};
 
-use crate::block::Block;
 use crate::error::ReadError;
-use crate::identity::{Identity, supersedes};
-use crate::memtable::Memtable;
+use crate::identity::{Identity, Version};
 use crate::shelf::Shelf;
 use crate::spans::Spans;
-use crate::{SpanParts, SpanRecord, SpanRef};
+use crate::{Exhausted, LookupError, QueryBudget, SpanParts, SpanRecord};
 
-/// Of the records of some spans, those that count.
-#[derive(Debug, Default)]
-pub(crate) struct SpansThatCount(HashMap<Identity, Arc<SpanRecord>>);
+/// Which trace is wanted, and how much of its spans.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TraceLookup {
+    pub(crate) trace_id: TraceId,
+    pub(crate) parts: SpanParts,
+}
 
-impl SpansThatCount {
-    /// These parts of the spans of a trace.
+/// Makes of a record what is kept of it, which it has a budget hold.
+pub(crate) type Keep<'a, T> = dyn FnMut(SpanRecord) -> Result<T, Exhausted> + 'a;
+
+/// Of the records of some spans, those that count, or what is kept of them.
+pub(crate) struct SpansThatCount<T> {
+    places: HashMap<Identity, usize>,
+    kept: Vec<Kept<T>>,
+}
+
+struct Kept<T> {
+    identity: Identity,
+    version: Version,
+    start_unix_nano: u64,
+    value: T,
+}
+
+impl<T> Default for SpansThatCount<T> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::new(),
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl<T> SpansThatCount<T> {
+    /// The spans of a trace on this shelf.
     pub(crate) fn of_trace(
         shelf: &Shelf<Spans>,
-        trace_id: TraceId,
-        parts: SpanParts,
-    ) -> Result<Self, ReadError> {
-        Self::read(
-            shelf,
-            |memtable| records_of(memtable, trace_id, parts, |_| true),
-            |block| block.trace(trace_id, parts),
-        )
+        lookup: TraceLookup,
+        budget: &QueryBudget,
+        keep: &mut Keep<'_, T>,
+    ) -> Result<Self, LookupError> {
+        let sources = shelf.snapshot();
+        let mut spans = Self::default();
+        let mut add = |record: SpanRecord| {
+            budget.hold(size_of::<(Identity, usize)>() + size_of::<Kept<()>>())?;
+            spans.add(record, keep)
+        };
+        for memtable in sources.memtables() {
+            let records = memtable.trace(lookup.trace_id);
+            budget.look_at(records.len() as u64)?;
+            for span in records.iter() {
+                add(span.record(lookup.parts))?;
+            }
+        }
+        for block in &sources.blocks {
+            budget.check()?;
+            block.visit_trace::<LookupError>(lookup, &mut |records| {
+                budget.look_at(records.len() as u64)?;
+                Ok(records.into_iter().try_for_each(&mut add)?)
+            })?;
+        }
+        Ok(spans)
     }
 
-    /// The spans of a trace that have this id.
+    fn add(&mut self, record: SpanRecord, keep: &mut Keep<'_, T>) -> Result<(), Exhausted> {
+        let identity = Identity::of(&record.span);
+        let version = Version::of(&record);
+        let place = match self.places.entry(identity) {
+            Entry::Occupied(known) => {
+                let place = *known.get();
+                if !version.supersedes(self.kept[place].version) {
+                    return Ok(());
+                }
+                Some(place)
+            }
+            Entry::Vacant(new) => {
+                new.insert(self.kept.len());
+                None
+            }
+        };
+        let kept = Kept {
+            identity,
+            version,
+            start_unix_nano: record.span.start_unix_nano,
+            value: keep(record)?,
+        };
+        match place {
+            Some(place) => self.kept[place] = kept,
+            None => self.kept.push(kept),
+        }
+        Ok(())
+    }
+
+    /// Adds what only the archive has: spans that are not there, and the ends of announced ones.
+    pub(crate) fn add_archived(&mut self, archived: Self) {
+        for mut kept in archived.kept {
+            // As in the records themselves; see `archived`.
+            kept.version.seq = 0;
+            match self.places.entry(kept.identity) {
+                Entry::Occupied(known) => {
+                    let known = &mut self.kept[*known.get()];
+                    if known.version.pending && !kept.version.pending {
+                        *known = kept;
+                    }
+                }
+                Entry::Vacant(new) => {
+                    new.insert(self.kept.len());
+                    self.kept.push(kept);
+                }
+            }
+        }
+    }
+
+    /// Those of which `others` have no final record.
+    pub(crate) fn retain_not_final_in<U>(&mut self, others: &SpansThatCount<U>) {
+        let is_final = |identity: &Identity| {
+            let other = others.places.get(identity);
+            other.is_some_and(|other| !others.kept[*other].version.pending)
+        };
+        self.kept.retain(|kept| !is_final(&kept.identity));
+        self.places.clear();
+        let places = self.kept.iter().enumerate();
+        self.places
+            .extend(places.map(|(place, kept)| (kept.identity, place)));
+    }
+
+    /// All of them, by start.
+    pub(crate) fn by_start(mut self) -> Vec<T> {
+        let place = |kept: &Kept<T>| (kept.start_unix_nano, kept.version.seq);
+        self.kept.sort_unstable_by_key(place);
+        self.kept.into_iter().map(|kept| kept.value).collect()
+    }
+}
+
+impl SpansThatCount<Arc<SpanRecord>> {
+    /// The spans of a trace on this shelf that have this id.
     pub(crate) fn of_span(
         shelf: &Shelf<Spans>,
         trace_id: TraceId,
         span_id: SpanId,
     ) -> Result<Self, ReadError> {
-        let is_it = |span: SpanRef<'_>| span.span_id() == span_id;
-        let in_memory = |memtable: &_| records_of(memtable, trace_id, SpanParts::ALL, is_it);
-        Self::read(shelf, in_memory, |block| block.span(trace_id, span_id))
-    }
-
-    fn read(
-        shelf: &Shelf<Spans>,
-        in_memory: impl Fn(&Memtable) -> Vec<SpanRecord>,
-        in_block: impl Fn(&Block) -> Result<Vec<SpanRecord>, ReadError>,
-    ) -> Result<Self, ReadError> {
         let sources = shelf.snapshot();
         let mut spans = Self::default();
+        let mut add = |record| {
+            // Nothing is held, so nothing can be exhausted.
+            let _ = spans.add(record, &mut |record| Ok(Arc::new(record)));
+        };
         for memtable in sources.memtables() {
-            in_memory(&memtable)
-                .into_iter()
-                .for_each(|it| spans.add(it));
+            let records = memtable.trace(trace_id);
+            let wanted = records.iter().filter(|span| span.span_id() == span_id);
+            wanted.for_each(|span| add(span.record(SpanParts::ALL)));
         }
         for block in &sources.blocks {
-            in_block(block)?.into_iter().for_each(|it| spans.add(it));
+            let records = block.span(trace_id, span_id)?;
+            records.into_iter().for_each(&mut add);
         }
         Ok(spans)
     }
-
-    fn add(&mut self, record: SpanRecord) {
-        match self.0.entry(Identity::of(&record.span)) {
-            Entry::Occupied(mut known) => {
-                if supersedes(&record, known.get()) {
-                    known.insert(Arc::new(record));
-                }
-            }
-            Entry::Vacant(new) => {
-                new.insert(Arc::new(record));
-            }
-        }
-    }
-
-    /// Adds what only the archive has: spans that are not there, and the ends of announced ones.
-    ///
-    /// The archive numbers its copies by itself. Here they get number 0, since they are older than
-    /// whatever comes.
-    pub(crate) fn add_archived(&mut self, archived: Self) {
-        for (identity, record) in archived.0 {
-            let known = self.0.get(&identity);
-            if known.is_none_or(|known| known.span.pending && !record.span.pending) {
-                let mut record = Arc::unwrap_or_clone(record);
-                record.seq = 0;
-                self.0.insert(identity, Arc::new(record));
-            }
-        }
-    }
-
-    /// Those of which `others` have no final record, by start.
-    pub(crate) fn not_final_in(self, others: &Self) -> Vec<Arc<SpanRecord>> {
-        let mut spans = self.0;
-        spans.retain(|identity, _| {
-            let other = others.0.get(identity);
-            other.is_none_or(|other| other.span.pending)
-        });
-        Self(spans).by_start()
-    }
-
-    pub(crate) fn by_start(self) -> Vec<Arc<SpanRecord>> {
-        let mut spans: Vec<_> = self.0.into_values().collect();
-        spans.sort_unstable_by_key(|record| (record.span.start_unix_nano, record.seq));
-        spans
-    }
 }
 
-/// These parts of the spans of a trace for which `is_wanted` says yes.
-fn records_of(
-    memtable: &Memtable,
-    trace_id: TraceId,
-    parts: SpanParts,
-    is_wanted: impl Fn(SpanRef<'_>) -> bool,
-) -> Vec<SpanRecord> {
-    let spans = memtable.trace(trace_id);
-    let wanted = spans.iter().filter(|span| is_wanted(*span));
-    wanted.map(|span| span.record(parts)).collect()
+/// A record of the archive, as it is shown among those of the spans' shelf. The archive numbers its
+/// copies by itself: here they get number 0, since they are older than whatever comes.
+pub(crate) fn archived(record: SpanRecord) -> SpanRecord {
+    SpanRecord { seq: 0, ..record }
 }

@@ -7,12 +7,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lumitrace_model::{
     KeyValue, Resource, ResourceSpans, ScopeSpans, Span, SpanId, SpanKind, Status, StatusCode,
     TraceId,
 };
-use lumitrace_store::{Durability, ScanRequest, SpanBatch, SpanParts, Store, StoreOptions};
+use lumitrace_store::{
+    Durability, Exhausted, QueryBudget, QueryLimits, QueryMemory, ScanRequest, SpanBatch,
+    SpanParts, Store, StoreOptions,
+};
 
 fn span(trace: u8, number: u64, name: &'static str) -> Span {
     Span {
@@ -102,7 +106,9 @@ fn one_span_is_found_among_many_and_a_trace_without_what_nobody_asks_for() {
     assert_eq!(names(7), ["step", "twin"]);
     assert_eq!(names(1000), ["step"]);
     assert!(names(1001).is_empty());
-    let trace = store.trace_parts(trace_id, SpanParts::NONE).unwrap();
+    let trace = store
+        .trace_parts(trace_id, SpanParts::NONE, &QueryBudget::unlimited())
+        .unwrap();
     assert_eq!(trace.len(), 1001);
     assert!(trace[0].span.attributes.is_empty(), "it is in a block");
 }
@@ -264,20 +270,26 @@ fn a_scan_by_sequence_number_finds_exactly_what_was_stored_between() {
 }
 
 #[test]
-fn a_scan_gives_up_at_its_deadline_whether_or_not_it_finds_anything() {
+fn a_scan_gives_up_when_its_time_is_over_whether_or_not_it_finds_anything() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     let stored = store.append(batch("trainer", vec![span(1, 1, "step")]));
     stored.wait().unwrap();
+    let over = QueryLimits {
+        max_time: Duration::ZERO,
+        ..QueryLimits::NONE
+    };
     let request = ScanRequest {
         text: Some("nowhere".to_owned()),
-        deadline: Some(std::time::Instant::now()),
+        budget: QueryBudget::new(over, &Arc::new(QueryMemory::new(0))),
         ..ScanRequest::default()
     };
     let stats = store
         .scan(&request, &mut |_| ControlFlow::Continue(()))
         .unwrap();
-    assert!(stats.timed_out && stats.stopped);
+    let limit = Duration::ZERO;
+    assert_eq!(stats.exhausted, Some(Exhausted::Time { limit }));
+    assert!(stats.stopped);
     assert_eq!(stats.examined_spans, 0);
 }
 

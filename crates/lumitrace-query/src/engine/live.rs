@@ -170,15 +170,8 @@ impl LiveRuns {
     }
 
     /// The run that the spans of one trace belong to, as far as the catalog was read.
-    pub(super) fn run_of<'a>(
-        &self,
-        records: impl IntoIterator<Item = &'a Arc<SpanRecord>>,
-    ) -> Option<RunId> {
-        let record = records.into_iter().find(|record| {
-            let role = self.names.role(&record.span.name);
-            matches!(role, Role::Epoch | Role::Step | Role::Validation)
-        })?;
-        self.state.lock().catalog.as_mut()?.run_of(record)
+    pub(super) fn run_of(&self, stage: Option<&Arc<SpanRecord>>) -> Option<RunId> {
+        self.state.lock().catalog.as_mut()?.run_of(stage?)
     }
 
     /// Takes in new spans, and names the runs that they changed, each once.

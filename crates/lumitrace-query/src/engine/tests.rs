@@ -255,7 +255,10 @@ fn ask_everything(engine: &QueryEngine, now: u64) {
         }
     }
     for trace in 1..4 {
-        let tree = engine.trace(trace_id(trace), now).unwrap().unwrap();
+        let tree = engine
+            .trace(trace_id(trace), &engine.budget(), now)
+            .unwrap()
+            .unwrap();
         for row in tree.rows {
             engine.span(trace_id(trace), row.span_id, now).unwrap();
         }
@@ -271,7 +274,7 @@ fn ask_everything(engine: &QueryEngine, now: u64) {
             min_duration_nano: bound,
             ..TraceQuery::default()
         };
-        let page = engine.search(&query, now).unwrap();
+        let page = engine.search(&query, &engine.budget(), now).unwrap();
         assert!(!page.truncated);
         let query = TraceQuery {
             before: page.next,
@@ -279,7 +282,7 @@ fn ask_everything(engine: &QueryEngine, now: u64) {
             max_duration_nano: bound,
             ..query
         };
-        engine.search(&query, now).unwrap();
+        engine.search(&query, &engine.budget(), now).unwrap();
     }
 }
 
@@ -334,7 +337,10 @@ fn a_program_without_any_resource_has_a_run_too() {
     let view = engine.run(runs[0].run_id, NOW).unwrap().unwrap();
     assert_eq!(view.series[0].point_count, 2);
     assert_eq!(view.epochs[0].batch_count, 2);
-    let trace = engine.trace(trace_id(1), NOW).unwrap().unwrap();
+    let trace = engine
+        .trace(trace_id(1), &engine.budget(), NOW)
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (trace.run_id, trace.services),
         (Some(runs[0].run_id), vec!["hidden".to_owned()])
@@ -360,7 +366,12 @@ fn a_span_is_shown_with_its_state_and_label() {
         (SpanState::Running, Some("(37)"))
     );
     assert!(engine.span(trace_id(1), span_id(6), NOW).unwrap().is_none());
-    assert!(engine.trace(trace_id(2), NOW).unwrap().is_none());
+    assert!(
+        engine
+            .trace(trace_id(2), &engine.budget(), NOW)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -381,7 +392,7 @@ fn a_live_view_is_told_of_the_traces_that_match() {
     let matching = engine.matching_traces(&query, &stored.blocking_recv().unwrap());
     assert_eq!(matching, [trace_id(2)]);
     let summaries = engine
-        .summaries(&[trace_id(1), trace_id(2)], &query, NOW)
+        .summaries(&[trace_id(1), trace_id(2)], &query, &engine.budget(), NOW)
         .unwrap();
     assert_eq!((summaries.len(), summaries[0].matched_span_count), (1, 2));
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, SpanRecord};
+use lumitrace_store::{LookupError, SpanRecord};
 use parking_lot::Mutex;
 
 use super::TraceQuery;
@@ -92,8 +92,8 @@ impl DigestCache {
         &self,
         trace_id: TraceId,
         query: &TraceQuery,
-        read: impl FnOnce() -> Result<Vec<Arc<SpanRecord>>, ReadError>,
-    ) -> Result<Arc<Mutex<TraceDigest>>, ReadError> {
+        read: impl FnOnce() -> Result<Vec<Arc<SpanRecord>>, LookupError>,
+    ) -> Result<Arc<Mutex<TraceDigest>>, LookupError> {
         let conditions = TraceQuery {
             limit: 0,
             before: None,

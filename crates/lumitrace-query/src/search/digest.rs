@@ -12,7 +12,7 @@ use super::{ServiceCount, TraceQuery, TraceSummary};
 use crate::facts::{SpanState, is_root, service_name};
 use crate::recent::{RecentSpans, SpanKey};
 use crate::training::RunId;
-use crate::training::recognition::{Role, TrainingNames};
+use crate::training::recognition::TrainingNames;
 
 /// How many final spans of a trace are remembered to recognise a repeated delivery.
 const RECENT_SPANS: usize = 8192;
@@ -119,8 +119,7 @@ impl TraceDigest {
         if is_root(span) {
             show_if_earlier(&mut self.root, span, service);
         }
-        let is_stage = |role| matches!(role, Role::Epoch | Role::Step | Role::Validation);
-        if self.stage.is_none() && is_stage(names.role(&span.name)) {
+        if self.stage.is_none() && names.is_stage(span) {
             self.stage = Some(record.clone());
         }
     }

@@ -126,6 +126,14 @@ impl TrainingNames {
         let role = self.role(&span.name);
         Indices::of(role, span).label(role)
     }
+
+    /// Whether a span is one of those from which the run is known that its trace belongs to.
+    pub(crate) fn is_stage(&self, span: &Span) -> bool {
+        matches!(
+            self.role(&span.name),
+            Role::Epoch | Role::Step | Role::Validation
+        )
+    }
 }
 
 /// Attributes that only training spans have.

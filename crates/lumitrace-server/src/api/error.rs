@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use lumitrace_query::QueryError;
+use lumitrace_store::{Exhausted, LookupError};
 use serde_json::json;
 use std::fmt;
 
@@ -15,6 +16,8 @@ pub(super) struct ApiError {
     pub(super) code: &'static str,
     /// For people: what happened and what to do.
     pub(super) message: String,
+    /// Whether the question would have cost more than it may.
+    pub(super) is_given_up: bool,
 }
 
 impl ApiError {
@@ -25,6 +28,7 @@ impl ApiError {
             status: StatusCode::BAD_REQUEST,
             code: "invalid_parameter",
             message,
+            is_given_up: false,
         }
     }
 
@@ -34,6 +38,7 @@ impl ApiError {
             status: StatusCode::NOT_FOUND,
             code,
             message: message.into(),
+            is_given_up: false,
         }
     }
 
@@ -44,13 +49,61 @@ impl ApiError {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: "internal",
             message: format!("the server could not answer: {error}"),
+            is_given_up: false,
+        }
+    }
+
+    /// The question would have cost more than it may.
+    fn exhausted(exhausted: Exhausted) -> Self {
+        let (status, code, advice) = match exhausted {
+            Exhausted::Cancelled => (
+                // Nobody reads it; nginx's number for that stands in logs.
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+                "cancelled",
+                "ask again",
+            ),
+            Exhausted::Time { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "took_too_long",
+                "ask for a shorter time or fewer spans, or raise query.max_time",
+            ),
+            Exhausted::Spans { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_many_spans",
+                "ask for a shorter time, or raise query.max_spans",
+            ),
+            Exhausted::Memory { .. } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_much_memory",
+                "ask for less at a time, or raise query.max_memory_bytes",
+            ),
+            Exhausted::SharedMemory { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "ask again in a moment, or raise query.max_total_memory_bytes",
+            ),
+        };
+        Self {
+            status,
+            code,
+            message: format!("the question was given up: {exhausted}; {advice}"),
+            is_given_up: true,
         }
     }
 }
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        Self::internal(&error)
+        match error {
+            QueryError::Read(error) => Self::internal(&error),
+            QueryError::Exhausted(exhausted) => Self::exhausted(exhausted),
+        }
+    }
+}
+
+impl From<LookupError> for ApiError {
+    fn from(error: LookupError) -> Self {
+        QueryError::from(error).into()
     }
 }
 

@@ -12,13 +12,14 @@ mod trace_json;
 
 use super::error::ApiError;
 use super::params::Params;
-use super::{Api, now_unix_nano};
+use super::{Api, compute, now_unix_nano};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use lumitrace_model::TraceId;
 use lumitrace_query::{QueryEngine, TraceQuery};
+use lumitrace_store::{QueryBudget, SpanParts};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const MAX_SPANS: usize = 500_000;
 
 /// `GET /api/services`.
 pub(super) async fn services(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
-    answer(query, move |_| {
+    answer(api, query, move |api, _, _| {
         let names = api
             .engine
             .services()
@@ -46,7 +47,7 @@ pub(super) async fn operation_names(
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(query, move |_| {
+    answer(api, query, move |api, _, _| {
         let operations = api.engine.operations(&service);
         let names: BTreeSet<String> = operations.into_iter().map(|each| each.name).collect();
         Ok(names
@@ -60,7 +61,7 @@ pub(super) async fn operation_names(
 
 /// `GET /api/operations`.
 pub(super) async fn operations(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
-    answer(query, move |params| {
+    answer(api, query, move |api, params, _| {
         let service = params::required_service(params)?;
         let kind = params.text("spanKind");
         let operations = api.engine.operations(service);
@@ -76,7 +77,7 @@ pub(super) async fn operations(State(api): State<Arc<Api>>, RawQuery(query): Raw
 
 /// `GET /api/traces`: a search, or with `traceID` several traces by their ids.
 pub(super) async fn search(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Response {
-    answer(query, move |params| {
+    answer(api, query, move |api, params, budget| {
         let now = now_unix_nano();
         let trace_ids: Vec<TraceId> = params
             .all("traceID")
@@ -84,9 +85,9 @@ pub(super) async fn search(State(api): State<Arc<Api>>, RawQuery(query): RawQuer
             .collect::<Result<_, _>>()?;
         if trace_ids.is_empty() {
             let query = params::search(params, now)?;
-            find(&api.engine, &query, now)
+            find(&api.engine, &query, budget, now)
         } else {
-            fetch(&api.engine, &trace_ids, now)
+            fetch(&api.engine, &trace_ids, budget, now)
         }
     })
     .await
@@ -100,9 +101,9 @@ pub(super) async fn trace(
 ) -> Response {
     // The parameters start and end only narrow down where Jaeger has to look: here a trace is found
     // by its id whatever its age.
-    answer(query, move |_| {
+    answer(api, query, move |api, _, budget| {
         let trace_id = params::trace_id(&trace_id)?;
-        let found = fetch(&api.engine, &[trace_id], now_unix_nano())?;
+        let found = fetch(&api.engine, &[trace_id], budget, now_unix_nano())?;
         if found.data.is_empty() {
             return Err(ApiError::not_found("trace_not_found", "trace not found"));
         }
@@ -116,10 +117,10 @@ pub(super) async fn dependencies(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(query, move |params| {
+    answer(api, query, move |api, params, budget| {
         let window = params::dependency_window(params, now_unix_nano())?;
         let mut calls = dependency::Calls::default();
-        let complete = dependency::scan(api.engine.store(), window, &mut calls)?;
+        let complete = dependency::scan(api.engine.store(), window, budget, &mut calls)?;
         let service = params.text("service");
         let edges = calls.edges().into_iter();
         let edges = edges
@@ -146,6 +147,7 @@ pub(super) async fn metrics() -> Response {
         status: StatusCode::NOT_IMPLEMENTED,
         code: "not_implemented",
         message: "metrics by service are not computed here".to_owned(),
+        is_given_up: false,
     })
 }
 
@@ -164,13 +166,23 @@ impl From<Vec<Value>> for Found {
     }
 }
 
-fn find(engine: &QueryEngine, query: &TraceQuery, now: u64) -> Result<Found, ApiError> {
-    let page = engine.search(query, now)?;
+fn find(
+    engine: &QueryEngine,
+    query: &TraceQuery,
+    budget: &QueryBudget,
+    now: u64,
+) -> Result<Found, ApiError> {
+    let page = engine.search(query, budget, now)?;
     let trace_ids: Vec<TraceId> = page.traces.iter().map(|trace| trace.trace_id).collect();
-    fetch(engine, &trace_ids, now)
+    fetch(engine, &trace_ids, budget, now)
 }
 
-fn fetch(engine: &QueryEngine, trace_ids: &[TraceId], now: u64) -> Result<Found, ApiError> {
+fn fetch(
+    engine: &QueryEngine,
+    trace_ids: &[TraceId],
+    budget: &QueryBudget,
+    now: u64,
+) -> Result<Found, ApiError> {
     let mut found = Found::from(Vec::new());
     let mut span_count = 0;
     for trace_id in trace_ids {
@@ -180,10 +192,8 @@ fn fetch(engine: &QueryEngine, trace_ids: &[TraceId], now: u64) -> Result<Found,
             found.errors.push(error(413, message));
             continue;
         }
-        let records = engine
-            .store()
-            .trace(*trace_id)
-            .map_err(|error| ApiError::internal(&error))?;
+        let store = engine.store();
+        let records = store.trace_parts(*trace_id, SpanParts::ALL, budget)?;
         if records.is_empty() {
             found.errors.push(error(404, "trace not found"));
             continue;
@@ -196,14 +206,14 @@ fn fetch(engine: &QueryEngine, trace_ids: &[TraceId], now: u64) -> Result<Found,
     Ok(found)
 }
 
-/// Computes an answer on a thread that may block, and puts it into Jaeger's envelope.
-async fn answer<F>(query: Option<String>, question: F) -> Response
+/// Computes an answer and puts it into Jaeger's envelope.
+async fn answer<F>(api: Arc<Api>, query: Option<String>, question: F) -> Response
 where
-    F: FnOnce(&Params) -> Result<Found, ApiError> + Send + 'static,
+    F: FnOnce(&Api, &Params, &QueryBudget) -> Result<Found, ApiError> + Send + 'static,
 {
-    let work = tokio::task::spawn_blocking(move || {
+    let answer = compute(api, move |api, budget| {
         let params = Params::new(query.as_deref());
-        let found = question(&params)?;
+        let found = question(api, &params, budget)?;
         let errors = if found.errors.is_empty() {
             Value::Null
         } else {
@@ -222,10 +232,7 @@ where
             envelope.to_string()
         })
     });
-    let answer = work
-        .await
-        .unwrap_or_else(|error| Err(ApiError::internal(&error)));
-    match answer {
+    match answer.await {
         Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => refuse(&error),
     }

@@ -230,7 +230,7 @@ async fn changed_traces(
         if trace_ids.is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
-        let traces = engine.summaries(&trace_ids, &query, now_unix_nano())?;
+        let traces = engine.summaries(&trace_ids, &query, &engine.budget(), now_unix_nano())?;
         Ok(traces.iter().map(trace_json::summary).collect())
     });
     let traces = traces.await.filter(|traces| *traces != json!([]))?;

@@ -30,7 +30,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = run_query(query.as_deref())?;
-    answer(move || {
+    answer(api, move |api, _| {
         let runs = api.engine.runs(&query, now_unix_nano())?;
         Ok(json!({"runs": runs.iter().map(summary).collect::<Value>()}))
     })
@@ -52,7 +52,7 @@ pub(super) async fn run(
     Path(run_id): Path<String>,
 ) -> Result<Response, ApiError> {
     let run_id: RunId = parse("run_id", &run_id)?;
-    answer(move || {
+    answer(api, move |api, _| {
         let run = api.engine.run(run_id, now_unix_nano())?;
         run.as_ref().map(view).ok_or_else(|| run_not_found(run_id))
     })
@@ -69,7 +69,7 @@ pub(super) async fn series(
     let params = Params::only(query.as_deref(), &["name", "max_points"])?;
     let names: Vec<String> = params.all("name").map(str::to_owned).collect();
     let max_points = params.limit("max_points", DEFAULT_POINTS, MAX_POINTS)?;
-    answer(move || {
+    answer(api, move |api, _| {
         let series = api.engine.run_series(run_id, &names, max_points)?;
         let series = series.ok_or_else(|| run_not_found(run_id))?;
         Ok(json!({"series": series.iter().map(curve).collect::<Value>()}))
@@ -88,7 +88,7 @@ pub(super) async fn batches(
     let params = Params::only(query.as_deref(), &["offset", "limit"])?;
     let offset = params.parsed("offset")?.unwrap_or(0);
     let limit = params.limit("limit", DEFAULT_BATCHES, MAX_BATCHES)?;
-    answer(move || {
+    answer(api, move |api, _| {
         let page = api
             .engine
             .run_batches(run_id, span_id, offset, limit, now_unix_nano())?;

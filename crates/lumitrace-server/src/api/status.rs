@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// `GET /status`.
 pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
-    answer(move || {
+    answer(api, move |api, _| {
         let stats = api.engine.store().stats();
         let totals = api.metrics.ingest_totals();
         let problem = ops::problem(&stats);

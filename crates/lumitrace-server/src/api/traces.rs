@@ -30,7 +30,7 @@ const MAX_TRACES: usize = 1000;
 
 /// `GET /services`.
 pub(super) async fn services(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
-    answer(move || {
+    answer(api, move |api, _| {
         let services = api.engine.services();
         let services = services.iter().map(|service| {
             json!({
@@ -48,7 +48,7 @@ pub(super) async fn operations(
     State(api): State<Arc<Api>>,
     Path(service): Path<String>,
 ) -> Result<Response, ApiError> {
-    answer(move || {
+    answer(api, move |api, _| {
         let operations = api.engine.operations(&service);
         let operations = operations
             .iter()
@@ -64,8 +64,8 @@ pub(super) async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = search_query(query.as_deref())?;
-    answer(move || {
-        let page = api.engine.search(&query, now_unix_nano())?;
+    answer(api, move |api, budget| {
+        let page = api.engine.search(&query, budget, now_unix_nano())?;
         Ok(json!({
             "traces": page.traces.iter().map(summary).collect::<Value>(),
             "next": page.next.map(|cursor| cursor.to_string()),
@@ -159,8 +159,8 @@ pub(super) async fn trace(
     Path(trace_id): Path<String>,
 ) -> Result<Response, ApiError> {
     let trace_id: TraceId = parse("trace_id", &trace_id)?;
-    answer(move || {
-        let tree = api.engine.trace(trace_id, now_unix_nano())?;
+    answer(api, move |api, budget| {
+        let tree = api.engine.trace(trace_id, budget, now_unix_nano())?;
         Ok(TraceColumns::new(
             tree.ok_or_else(|| trace_not_found(trace_id))?,
         ))
@@ -252,8 +252,8 @@ pub(super) async fn span(
 ) -> Result<Response, ApiError> {
     let trace_id: TraceId = parse("trace_id", &trace_id)?;
     let span_id: SpanId = parse("span_id", &span_id)?;
-    answer(
-        move || match api.engine.span(trace_id, span_id, now_unix_nano())? {
+    answer(api, move |api, _| {
+        match api.engine.span(trace_id, span_id, now_unix_nano())? {
             Some(detail) => Ok(span_detail(&detail)),
             None => Err(ApiError::not_found(
                 "span_not_found",
@@ -261,8 +261,8 @@ pub(super) async fn span(
                     "no span {span_id} of trace {trace_id} is stored; it may not have arrived yet"
                 ),
             )),
-        },
-    )
+        }
+    })
     .await
 }
 

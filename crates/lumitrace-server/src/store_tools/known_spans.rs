@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use lumitrace_model::{ResourceSpans, Span, SpanId, TraceId};
-use lumitrace_store::{ReadError, SpanParts, Store};
+use lumitrace_store::{LookupError, QueryBudget, SpanParts, Store};
 
 /// Spans that are remembered before all are forgotten, and asked for anew: some 64 MiB.
 const MAX_REMEMBERED: usize = 1_000_000;
@@ -31,7 +31,7 @@ impl KnownSpans {
         &mut self,
         batch: &mut Vec<ResourceSpans>,
         store: &Store,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<u64, LookupError> {
         let mut removed = 0;
         let mut failure = None;
         for scope in batch.iter_mut().flat_map(|group| &mut group.scope_spans) {
@@ -52,12 +52,13 @@ impl KnownSpans {
     }
 
     /// Whether `span` adds to what is known; it is known from then on.
-    fn add(&mut self, span: &Span, store: &Store) -> Result<bool, ReadError> {
+    fn add(&mut self, span: &Span, store: &Store) -> Result<bool, LookupError> {
         if self.remembered >= MAX_REMEMBERED {
             *self = Self::default();
         }
         if !self.traces.contains_key(&span.trace_id) {
-            let stored = store.trace_parts(span.trace_id, SpanParts::NONE)?;
+            let stored =
+                store.trace_parts(span.trace_id, SpanParts::NONE, &QueryBudget::unlimited())?;
             self.remembered += stored.len();
             let known = stored.iter().map(|record| key_and_known(&record.span));
             self.traces.insert(span.trace_id, known.collect());

@@ -17,7 +17,9 @@ fn another_value(key: &str) -> &'static str {
         "store.memtable_bytes" | "store.queue_bytes" => "3MiB",
         "store.retention_max_bytes" | "store.retention_min_free_bytes" => "3MiB",
         "store.retention_max_age" => "3s",
-        "limits.max_value_depth" | "limits.max_expansion" => "3",
+        "query.max_memory_bytes" | "query.max_total_memory_bytes" => "3MiB",
+        "query.max_time" => "3s",
+        "limits.max_value_depth" | "limits.max_expansion" | "query.max_spans" => "3",
         "limits.body_timeout" | "store.durability_interval" => "3s",
         "store.flush_after" | "shutdown_timeout" => "3s",
         "store.durability" => "none",
@@ -133,6 +135,36 @@ async fn t13_spans_are_kept_as_long_as_the_settings_say() {
         .await;
         let (_, status) = server.get("/api/lumitrace/v1/status").await;
         assert_eq!(status["spans"], 0, "{flag}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn t13_a_question_costs_no_more_than_the_settings_say() {
+    for (flag, value, status, code) in [
+        ("--query-max-time", "0s", 503, "took_too_long"),
+        ("--query-max-spans", "1", 422, "too_many_spans"),
+        ("--query-max-memory-bytes", "100", 422, "too_much_memory"),
+        ("--query-max-total-memory-bytes", "100", 503, "busy"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start_with(dir.path(), &[flag, value]).await;
+        let spans = vec![span(1, 1, None, "root"), span(1, 2, Some(1), "leaf")];
+        let url = format!("http://{}/v1/traces", server.otlp_http);
+        let answer = post(&url, PROTOBUF, protobuf("web", spans)).await;
+        assert_eq!(answer.status, 200);
+        let path = format!("/api/lumitrace/v1/traces/{:032x}", 1);
+        let (found, body) = server.get(&path).await;
+        assert_eq!(
+            (found, &body["error"]["code"]),
+            (status, &code.into()),
+            "{body}"
+        );
+        let metric = format!("lumitrace_queries_given_up_total{{reason=\"{code}\"}}");
+        assert_eq!(server.metric(&metric).await, 1.0);
+        if flag == "--query-max-time" {
+            let (_, page) = server.get("/api/lumitrace/v1/traces?text=nothing").await;
+            assert_eq!(page["truncated"], true, "{page}");
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::error::{Corruption, OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::scan::SpanParts;
 use crate::summary::Summaries;
+use crate::trace::TraceLookup;
 
 /// Rows that are made spans at once, ...
 const MAX_BATCH_ROWS: usize = 4096;
@@ -103,19 +104,24 @@ impl Block {
         self.replaced.store(true, Ordering::Release);
     }
 
-    /// These parts of all records of a trace, in the order of the block.
-    pub(crate) fn trace(
+    /// Hands these parts of all records of a trace to `visit`, some at a time, in the order of the
+    /// block.
+    pub(crate) fn visit_trace<E: From<ReadError>>(
         &self,
-        trace_id: TraceId,
-        parts: SpanParts,
-    ) -> Result<Vec<SpanRecord>, ReadError> {
-        let rows = self.trace_rows(trace_id)?;
+        lookup: TraceLookup,
+        visit: &mut dyn FnMut(Vec<SpanRecord>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let rows = self.trace_rows(lookup.trace_id)?;
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut spans = self.open_data()?.records(&rows, parts)?.collect_all()?;
-        spans.retain(|record| record.span.trace_id == trace_id);
-        Ok(spans)
+        let mut records = self.open_data()?.records(&rows, lookup.parts)?;
+        while let Some(mut spans) = records.next()? {
+            // Its rows may be those of another trace whose id has the same checksum.
+            spans.retain(|record| record.span.trace_id == lookup.trace_id);
+            visit(spans)?;
+        }
+        Ok(())
     }
 
     /// All records of one span of a trace. Of the others only the ids are read.

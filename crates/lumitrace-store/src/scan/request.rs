@@ -1,7 +1,8 @@
 //! What a search asks for, and what it cost.
 
 use std::ops::Range;
-use std::time::Instant;
+
+use crate::{Exhausted, QueryBudget};
 
 /// Length of the windows in which a scan goes through time, in nanoseconds: ten seconds.
 ///
@@ -47,7 +48,7 @@ impl SpanParts {
 /// };
 /// # assert!(slow_batches.newest_first);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ScanRequest {
     /// Earliest start of a span, inclusive, in nanoseconds since the Unix epoch.
     pub start_unix_nano: u64,
@@ -72,8 +73,8 @@ pub struct ScanRequest {
     /// The span was stored with a sequence number in this range: see
     /// [`Store::end_seq`](crate::Store::end_seq).
     pub seqs: Range<u64>,
-    /// When to give up, however much there is still to be looked at.
-    pub deadline: Option<Instant>,
+    /// What it may cost: unlimited by default. A scan that has exhausted it ends early.
+    pub budget: QueryBudget,
     /// Whether newest windows come first, or oldest.
     pub newest_first: bool,
     /// What of each span the caller needs.
@@ -93,7 +94,7 @@ impl Default for ScanRequest {
             attributes: Vec::new(),
             text: None,
             seqs: 0..u64::MAX,
-            deadline: None,
+            budget: QueryBudget::unlimited(),
             newest_first: true,
             parts: SpanParts::ALL,
         }
@@ -115,8 +116,8 @@ pub struct ScanStats {
     pub row_groups_read: u64,
     /// Row groups that their statistics ruled out.
     pub row_groups_pruned: u64,
-    /// Whether the caller, or the deadline, stopped the scan.
+    /// Whether the caller, or the budget, stopped the scan.
     pub stopped: bool,
-    /// Whether it was the deadline.
-    pub timed_out: bool,
+    /// What the budget lacked, if it was that.
+    pub exhausted: Option<Exhausted>,
 }

@@ -11,7 +11,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::block_cursor::BlockCursor;
 use super::cursor::Cursor;
@@ -89,7 +88,6 @@ fn merge(
             !window
         }
     };
-    let is_late = || request.deadline.is_some_and(|at| Instant::now() >= at);
     let mut heap: BinaryHeap<(u64, Reverse<usize>)> = cursors
         .iter()
         .enumerate()
@@ -100,11 +98,13 @@ fn merge(
         visited: HashSet::new(),
         announced: HashMap::new(),
     };
-    let mut current = None;
+    let (mut current, mut spent) = (None, 0);
     while let Some((rank_of_window, Reverse(source))) = heap.pop() {
         // Here also searches come by that find nothing.
-        if is_late() {
-            stats.timed_out = true;
+        let examined = stats.examined_spans - spent;
+        spent = stats.examined_spans;
+        if let Err(exhausted) = request.budget.look_at(examined) {
+            stats.exhausted = Some(exhausted);
             return Ok(ControlFlow::Break(()));
         }
         if current != Some(rank_of_window) {

@@ -4,12 +4,12 @@ use super::super::error::ApiError;
 use super::params::Window;
 use lumitrace_model::{Span, SpanId, TraceId};
 use lumitrace_query::facts::service_name;
-use lumitrace_store::{ScanRequest, SpanParts, Store};
+use lumitrace_store::{QueryBudget, ScanRequest, SpanParts, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
-/// Spans that are looked at, the newest: about 100 MB of ids.
-const MAX_SPANS: usize = 1_000_000;
+/// About what is kept in memory of a span.
+const SPAN_BYTES: usize = 100;
 
 /// Collects spans, and counts calls once all are there: a parent may come after its child.
 #[derive(Default)]
@@ -29,24 +29,28 @@ pub(super) struct Edge {
 }
 
 /// Collects the spans of `window`; tells whether it saw all of them.
-pub(super) fn scan(store: &Store, window: Window, calls: &mut Calls) -> Result<bool, ApiError> {
+pub(super) fn scan(
+    store: &Store,
+    window: Window,
+    budget: &QueryBudget,
+    calls: &mut Calls,
+) -> Result<bool, ApiError> {
     let request = ScanRequest {
         start_unix_nano: window.start_unix_nano,
         end_unix_nano: window.end_unix_nano,
         parts: SpanParts::NONE,
+        budget: budget.clone(),
         ..ScanRequest::default()
     };
-    let mut complete = true;
     let scanned = store.scan(&request, &mut |record| {
-        if calls.service_of_span.len() >= MAX_SPANS {
-            complete = false;
+        if budget.hold(SPAN_BYTES).is_err() {
             return ControlFlow::Break(());
         }
         calls.add(&record.span, service_name(&record.resource, &record.span));
         ControlFlow::Continue(())
     });
-    scanned.map_err(|error| ApiError::internal(&error))?;
-    Ok(complete)
+    let scanned = scanned.map_err(|error| ApiError::internal(&error))?;
+    Ok(!scanned.stopped)
 }
 
 impl Calls {

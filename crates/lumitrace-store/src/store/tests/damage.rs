@@ -17,7 +17,10 @@ fn read_all(dir: &Path) -> Result<u64, String> {
     let text = |error: ReadError| error.to_string();
     let mut by_trace = 0;
     for trace in 1..4 {
-        by_trace += store.trace(span(trace, 1).trace_id).map_err(text)?.len() as u64;
+        by_trace += store
+            .trace(span(trace, 1).trace_id)
+            .map_err(|error| error.to_string())?
+            .len() as u64;
     }
     let all = ScanRequest::default();
     let stats = store
