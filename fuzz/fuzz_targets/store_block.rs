@@ -16,12 +16,15 @@ static SCRATCH: LazyLock<TempDir> = LazyLock::new(|| {
     panic::set_hook(Box::new(|_| {}));
     tempfile::tempdir().expect("a folder")
 });
-const INDEXES: [&[u8]; 2] = [
+const INDEXES: [&[u8]; 3] = [
     include_bytes!(
         "../../crates/lumitrace-store/tests/golden/v1/blocks/0000000000000001-0000000000000004.idx"
     ),
     include_bytes!(
         "../../crates/lumitrace-store/tests/golden/v2/blocks/0000000000000001-0000000000000004.idx"
+    ),
+    include_bytes!(
+        "../../crates/lumitrace-store/tests/golden/v3/blocks/0000000000000001-0000000000000004.idx"
     ),
 ];
 

@@ -10,22 +10,25 @@ use lumitrace_store::fuzzing::{checksums, read_block, read_sections};
 use tempfile::TempDir;
 
 static SCRATCH: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
-const DATA: [&[u8]; 2] = [
+const DATA: [&[u8]; 3] = [
     include_bytes!(
         "../../crates/lumitrace-store/tests/golden/v1/blocks/0000000000000001-0000000000000004.parquet"
     ),
     include_bytes!(
         "../../crates/lumitrace-store/tests/golden/v2/blocks/0000000000000001-0000000000000004.parquet"
     ),
+    include_bytes!(
+        "../../crates/lumitrace-store/tests/golden/v3/blocks/0000000000000001-0000000000000004.parquet"
+    ),
 ];
 
 fuzz_target!(|bytes: &[u8]| {
     read_sections(bytes);
     // The version of the sidecar, as far as it says one.
-    let data = if bytes.get(8) == Some(&1) {
-        DATA[0]
-    } else {
-        DATA[1]
+    let data = match bytes.get(8) {
+        Some(1) => DATA[0],
+        Some(2) => DATA[1],
+        _ => DATA[2],
     };
     let _ = read_block(SCRATCH.path(), bytes, data, 3);
     let mut fitted = bytes.to_vec();

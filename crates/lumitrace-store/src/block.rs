@@ -5,12 +5,12 @@
 //! [`value`]s, become [`attribute_columns`] or go
 //! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
-//! traces and values are. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`]
-//! reads and writes with checksums, and [`writer`] makes a block. To read one: [`footer`],
-//! [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single [`page_values`], kept
-//! [`dictionaries`]), [`rows`] back into spans, [`reader`], [`records`]; [`in_order`] merges several.
-//! The bytes are described in
-//! `docs/formats/store.md`.
+//! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
+//! how many there are and how long they took. [`index`] is the sidecar of all that, with its
+//! [`index_header`]; [`file`] reads and writes with checksums, and [`writer`] makes a block. To read
+//! one: [`footer`], [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single
+//! [`page_values`], kept [`dictionaries`]), [`rows`] back into spans, [`reader`], [`records`];
+//! [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
 
 pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
@@ -30,11 +30,14 @@ pub(crate) mod page_values;
 pub(crate) mod reader;
 pub(crate) mod received;
 pub(crate) mod records;
+pub(crate) mod rollup;
+pub(crate) mod rollup_keys;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod tables;
 pub(crate) mod text;
+pub(crate) mod time_ranges;
 pub(crate) mod trace_table;
 pub(crate) mod value;
 pub(crate) mod value_filters;

@@ -3,6 +3,7 @@
 
 mod block;
 mod log;
+mod sums;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use block::RowCheck;
 pub(crate) use log::segments as log_segments;
+pub(crate) use sums::SpanSums;
 
 use crate::block::Block;
 use crate::error::{Corruption, OpenError, io_error};

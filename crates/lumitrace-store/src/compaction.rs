@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::flush::commit_block;
 use crate::manifest::BlockId;
 use crate::retention;
+use crate::shelf::unix_nano_now;
 use crate::signal::{BlockRows, Signal};
 use crate::stats::count;
 
@@ -74,7 +75,7 @@ pub(crate) fn run<S: Signal>(engine: &Engine<S>, signal: &CompactionSignal) {
     // A merge that failed would fail again: its blocks are left alone until the next start.
     let mut failed = HashSet::new();
     while signal.wait() {
-        retention::enforce(engine);
+        retention::enforce(engine, unix_nano_now());
         while !signal.is_stopping()
             && engine.failure().is_none()
             && let Some(blocks) = next_merge(engine, &failed)

@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,11 +24,14 @@ use crate::block::index_header::Header;
 use crate::block::keys::Keys;
 use crate::block::layout::Planner;
 use crate::block::received::ReceivedTable;
+use crate::block::rollup::BlockRollup;
 use crate::block::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
+use crate::block::time_ranges;
 use crate::block::trace_table::{decode_filter, decode_page, rows_in_page_v1};
 use crate::block::value_filters::FilterDirectory;
 use crate::block::writer::{data_path, index_path};
 use crate::disk::Disk;
+use crate::engine::Sources;
 use crate::error::{OpenError, ReadError};
 use crate::log::frame::{self, Frame, FrameHeader};
 use crate::log::recovery::recover;
@@ -37,7 +41,7 @@ use crate::scan::walk;
 use crate::signal::BlockRows;
 use crate::summary::Summaries;
 use crate::trace::TraceLookup;
-use crate::{ScanRequest, SpanBatch, SpanParts};
+use crate::{RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
 
 pub mod checksums;
 
@@ -147,6 +151,17 @@ pub fn read_sections(bytes: &[u8]) {
         let again = FilterDirectory::decode(&directory.encode());
         assert_eq!(again, Some(directory));
     }
+    if let Some(ranges) = time_ranges::decode(bytes) {
+        let again = time_ranges::decode(&time_ranges::encode(&ranges));
+        assert_eq!(again, Some(ranges));
+    }
+    let rollup = BlockRollup::decode(bytes, 3).flatten();
+    for step in rollup.iter().flat_map(BlockRollup::steps) {
+        step.each_entry(|_, durations| {
+            let p95 = durations.quantile_nano(0.95);
+            assert!(p95.is_none_or(|p95| p95 <= durations.max_nano()));
+        });
+    }
     if let (Some(resources), Some(scopes)) = (decode_resources(bytes), decode_scopes(bytes)) {
         read_tables(&Tables::new(resources, scopes, ReceivedTable::default()));
     } else if let Some(resources) = decode_resources(bytes) {
@@ -216,6 +231,7 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
         search(&block, &ScanRequest::default()).map(drop),
         search(&block, &demanding_request()).map(drop),
         add_to(&block, &mut Planner::default()),
+        roll_up(&block),
     ];
     // One that fails must not hide the others.
     read.iter()
@@ -268,6 +284,19 @@ fn read_traces(block: &Block, traces: impl IntoIterator<Item = TraceId>) -> Resu
             assert!(records.iter().all(|it| it.span.trace_id == trace_id));
         }
         block.span(trace_id, SpanId::from_bytes([2; 8]))?;
+    }
+    Ok(())
+}
+
+fn roll_up(block: &Arc<Block>) -> Result<(), OpenError> {
+    let sources = Sources::of_blocks(vec![Arc::clone(block)]);
+    // All at once, as the rollup says it, and in steps for which spans must be read.
+    for step_nano in [None, NonZeroU64::new(1)] {
+        let request = RollupRequest {
+            step_nano,
+            ..RollupRequest::default()
+        };
+        rollup::roll_up(&sources, &request)?;
     }
     Ok(())
 }

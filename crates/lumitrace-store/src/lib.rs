@@ -18,7 +18,8 @@
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
 //! 6. `trace`: a trace by its id; [`scan`]: what a search asks for, and how it walks memtables and
-//!    blocks; [`query_budget`]: what either may cost.
+//!    blocks; [`rollup`]: how many spans there are and how long they took, in [`duration_sketch`]es;
+//!    [`query_budget`]: what any of it may cost.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
 //!    `spans` the answer of spans.
@@ -50,6 +51,7 @@ pub mod check;
 pub mod compact;
 mod compaction;
 mod disk;
+pub mod duration_sketch;
 mod engine;
 pub mod error;
 mod flush;
@@ -70,6 +72,7 @@ mod recovery;
 pub mod repair;
 mod replay;
 pub mod retention;
+pub mod rollup;
 pub mod scan;
 pub mod shelf;
 mod signal;
@@ -85,10 +88,12 @@ mod trace;
 pub use append::{Append, AppendError, AppendReceipt};
 pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
+pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
 pub use retention::Retention;
+pub use rollup::{RollupRequest, RollupRow, RollupStats, SpanRollup};
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use shelf::ShelfName;
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, ShelfStats};

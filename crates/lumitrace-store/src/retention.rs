@@ -1,20 +1,26 @@
 //! Which blocks were kept long enough, and letting go of them.
 //!
 //! The unit is the block: one goes when all of it is too old, or when it is the oldest of too much.
+//!
+//! **How old a block is.** Senders' clocks may be wrong by years in both directions, and late spans
+//! are old when they come. So a block is as old as its last span's receipt, which our own clock says;
+//! or as the latest end of a span, where that is later, since our clock may have been behind. What is
+//! in the future counts for neither: it is wrong, and would keep a block for ever. Of blocks of
+//! version 1 only the end is known.
 
 use std::path::Path;
 use std::time::Duration;
 
+use crate::block::Block;
 use crate::engine::Engine;
-use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
-use crate::shelf::unix_nano_now;
+use crate::manifest::{BlockId, ManifestFailure};
 use crate::signal::Signal;
 use crate::stats::count;
 
 /// How long records are kept. The default is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Records that ended longer ago than this may go.
+    /// Records that were received longer ago than this may go.
     pub max_age: Option<Duration>,
     /// While blocks take more than this, in bytes, the oldest go.
     pub max_bytes: Option<u64>,
@@ -28,8 +34,44 @@ impl Retention {
     }
 }
 
-/// Removes the blocks that were kept long enough. What cannot be removed now is tried again.
-pub(crate) fn enforce<S: Signal>(engine: &Engine<S>) {
+/// What decides whether a block goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KeptBlock {
+    id: BlockId,
+    bytes: u64,
+    /// When its last span was received, if that is known.
+    last_received_unix_nano: Option<u64>,
+    last_end_unix_nano: u64,
+}
+
+impl KeptBlock {
+    fn of(block: &Block) -> Self {
+        let last_received = block.index().last_received_unix_nano();
+        Self {
+            id: block.id(),
+            bytes: block.record().bytes(),
+            last_received_unix_nano: last_received.unwrap_or_else(|error| {
+                tracing::warn!(block = %block.id(), %error, "could not tell when a block was received");
+                None
+            }),
+            last_end_unix_nano: block.record().last_end_unix_nano,
+        }
+    }
+
+    /// Since when all of it is there. One of which nothing is known counts as new.
+    fn complete_since(&self, now_unix_nano: u64) -> u64 {
+        let times = [self.last_received_unix_nano, Some(self.last_end_unix_nano)];
+        let past = times
+            .into_iter()
+            .flatten()
+            .filter(|time| *time <= now_unix_nano);
+        past.max().unwrap_or(now_unix_nano)
+    }
+}
+
+/// Removes the blocks that were kept long enough as of `now_unix_nano`. What cannot be removed now is
+/// tried again.
+pub(crate) fn enforce<S: Signal>(engine: &Engine<S>, now_unix_nano: u64) {
     let retention = engine.options.retention;
     if retention.is_for_ever() || engine.failure().is_some() {
         return;
@@ -37,8 +79,13 @@ pub(crate) fn enforce<S: Signal>(engine: &Engine<S>) {
     let free_bytes = retention
         .min_free_bytes
         .and_then(|_| free_bytes(&engine.options.dir));
-    let blocks: Vec<_> = engine.manifest.lock().blocks().to_vec();
-    let expired = expired(&blocks, &retention, unix_nano_now(), free_bytes);
+    let sources = engine.snapshot();
+    let blocks: Vec<_> = sources
+        .blocks
+        .iter()
+        .map(|block| KeptBlock::of(block))
+        .collect();
+    let expired = expired(&blocks, &retention, now_unix_nano, free_bytes);
     if !expired.is_empty() {
         remove(engine, expired);
     }
@@ -46,20 +93,21 @@ pub(crate) fn enforce<S: Signal>(engine: &Engine<S>) {
 
 /// The blocks to remove, out of all.
 fn expired(
-    blocks: &[BlockRecord],
+    blocks: &[KeptBlock],
     retention: &Retention,
     now_unix_nano: u64,
     free_bytes: Option<u64>,
 ) -> Vec<BlockId> {
-    let mut by_age: Vec<&BlockRecord> = blocks.iter().collect();
-    by_age.sort_by_key(|block| (block.last_end_unix_nano, block.id));
-    let too_old = |block: &BlockRecord| {
-        let age_nano = now_unix_nano.saturating_sub(block.last_end_unix_nano);
+    let since = |block: &KeptBlock| block.complete_since(now_unix_nano);
+    let mut by_age: Vec<&KeptBlock> = blocks.iter().collect();
+    by_age.sort_by_key(|block| (since(block), block.id));
+    let too_old = |block: &KeptBlock| {
+        let age_nano = now_unix_nano - since(block);
         retention
             .max_age
             .is_some_and(|max| u128::from(age_nano) > max.as_nanos())
     };
-    let total: u64 = blocks.iter().map(BlockRecord::bytes).sum();
+    let total: u64 = blocks.iter().map(|block| block.bytes).sum();
     let beyond_total = retention
         .max_bytes
         .map_or(0, |max| total.saturating_sub(max));
@@ -73,7 +121,7 @@ fn expired(
         if to_free == 0 && !too_old(block) {
             break;
         }
-        to_free = to_free.saturating_sub(block.bytes());
+        to_free = to_free.saturating_sub(block.bytes);
         expired.push(block.id);
     }
     expired
@@ -129,17 +177,13 @@ mod tests {
 
     const HOUR_NANO: u64 = 3_600_000_000_000;
 
-    /// A block of ten bytes that ended so many hours after the epoch.
-    fn block(number: u64, ended_at_hour: u64) -> BlockRecord {
-        BlockRecord {
+    /// A block of ten bytes whose last span was received so many hours after the epoch.
+    fn block(number: u64, received_at_hour: u64) -> KeptBlock {
+        KeptBlock {
             id: id(number),
-            rows: 1,
-            first_start_unix_nano: 0,
-            last_start_unix_nano: 0,
-            first_end_unix_nano: 0,
-            last_end_unix_nano: ended_at_hour * HOUR_NANO,
-            data_bytes: 9,
-            index_bytes: 1,
+            bytes: 10,
+            last_received_unix_nano: Some(received_at_hour * HOUR_NANO),
+            last_end_unix_nano: received_at_hour * HOUR_NANO - 1,
         }
     }
 
@@ -151,8 +195,8 @@ mod tests {
     }
 
     fn at_hour_10(retention: Retention, free_bytes: Option<u64>) -> Vec<BlockId> {
-        // Stored in another order than they ended.
-        let blocks = [block(1, 8), block(2, 4), block(3, 12), block(4, 6)];
+        // Stored in another order than they were received: their clock went back.
+        let blocks = [block(1, 8), block(2, 4), block(3, 9), block(4, 6)];
         expired(&blocks, &retention, 10 * HOUR_NANO, free_bytes)
     }
 
@@ -188,5 +232,24 @@ mod tests {
         assert!(at_hour_10(retention, Some(100)).is_empty());
         assert_eq!(at_hour_10(retention, Some(85)), [id(2), id(4)]);
         assert!(at_hour_10(retention, None).is_empty(), "nobody knows");
+    }
+
+    #[test]
+    fn wrong_clocks_of_senders_neither_keep_a_block_nor_drop_it_early() {
+        let now = 10 * HOUR_NANO;
+        let since = |received: Option<u64>, end: u64| {
+            let block = KeptBlock {
+                last_received_unix_nano: received.map(|hour| hour * HOUR_NANO),
+                last_end_unix_nano: end * HOUR_NANO,
+                ..block(1, 1)
+            };
+            block.complete_since(now) / HOUR_NANO
+        };
+        assert_eq!(since(Some(8), 700_000), 8, "a sender in 2049");
+        assert_eq!(since(Some(8), 0), 8, "a sender in 1970");
+        assert_eq!(since(Some(0), 7), 7, "our own clock was behind");
+        assert_eq!(since(Some(700_000), 7), 7, "our own clock was ahead");
+        assert_eq!(since(Some(700_000), 700_000), 10);
+        assert_eq!((since(None, 7), since(None, 11)), (7, 10), "version 1");
     }
 }

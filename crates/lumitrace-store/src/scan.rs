@@ -9,7 +9,7 @@ mod content;
 mod cursor;
 mod memtable_cursor;
 pub(crate) mod predicate;
-mod pruning;
+pub(crate) mod pruning;
 mod request;
 pub(crate) mod walk;
 

@@ -11,7 +11,7 @@ use crate::block::in_order::in_order;
 use crate::block::layout::Planner;
 use crate::block::row::{Row, sort_key, sort_key_of_head};
 use crate::block::{Block, BlockWriter};
-use crate::check::RowCheck;
+use crate::check::{RowCheck, SpanSums};
 use crate::error::ReadError;
 use crate::identity::supersedes;
 use crate::manifest::BlockRecord;
@@ -120,7 +120,7 @@ impl Signal for Spans {
     fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
         let rows = BlockRows::all(block);
         let mut next = records(&rows)?;
-        let mut last_key = None;
+        let (mut last_key, mut sums) = (None, SpanSums::default());
         while let Some(batch) = next()? {
             for record in &batch {
                 let key = sort_key(record);
@@ -128,13 +128,15 @@ impl Signal for Spans {
                 last_key = Some(key);
                 check.add_trace(record.span.trace_id);
                 check.include(record.span.start_unix_nano, record.span.end_unix_nano);
-                check.summaries.add_row(&Row::from(record));
+                let row = Row::from(record);
+                check.summaries.add_row(&row);
+                sums.add_row(&row);
             }
             if let ControlFlow::Break(()) = check.advance(batch.len()) {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        sums.check(block)
     }
 }
 

@@ -10,6 +10,7 @@ use lumitrace_model::{SpanId, TraceId};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
 use crate::folder::Folder;
+use crate::rollup::roll_up;
 use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
 use crate::spans::Spans;
@@ -17,8 +18,8 @@ use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
     Append, ArchiveError, Exhausted, FlushError, LookupError, OpenError, OperationSummary,
-    QueryBudget, ReadError, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch,
-    SpanParts, SpanRecord, StoreOptions, Subscription, archive,
+    QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats,
+    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -167,6 +168,18 @@ impl Store {
         let sources = self.handle.spans.snapshot();
         let blocks: Vec<_> = sources.blocks.iter().rev().cloned().collect();
         walk::scan(&sources.memtables(), &blocks, request, visit)
+    }
+
+    /// How many spans there are, how many failed and how long they took, by service, operation and
+    /// kind: what `request` asks for.
+    ///
+    /// Announcements are not counted. A span that was received twice counts twice until the two
+    /// blocks, or the block and the memtable, that hold it are merged.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn span_rollup(&self, request: &RollupRequest) -> Result<SpanRollup, ReadError> {
+        roll_up(&self.handle.spans.snapshot(), request)
     }
 
     /// What the threads of the spans' shelf share.

@@ -17,7 +17,7 @@ use lumitrace_model::{
 };
 use lumitrace_store::{SpanBatch, Store, StoreOptions};
 
-const NEWEST: &str = "v2";
+const NEWEST: &str = "v3";
 
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -122,7 +122,7 @@ fn copy_into(from: &Path, to: &Path) {
 
 #[test]
 fn folders_of_all_versions_are_read_whole() {
-    for version in ["v1", NEWEST] {
+    for version in ["v1", "v2", NEWEST] {
         check(&golden(version));
     }
 }

@@ -422,8 +422,8 @@ fn compacting_leaves_few_blocks_and_every_span() {
 }
 
 #[test]
-fn folders_of_earlier_versions_are_checked_too() {
-    for version in ["v1", "v2"] {
+fn folders_of_all_versions_are_checked() {
+    for version in ["v1", "v2", "v3"] {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let dir = tempfile::tempdir().unwrap();
         copy_into(&golden.join(version), dir.path());

@@ -116,7 +116,7 @@ async fn t13_each_limit_decides_what_is_refused() {
 #[tokio::test]
 async fn t13_spans_are_kept_as_long_as_the_settings_say() {
     for (flag, value) in [
-        ("--store-retention-max-age", "1h"),
+        ("--store-retention-max-age", "1ms"),
         ("--store-retention-max-bytes", "1"),
         ("--store-retention-min-free-bytes", "1000000TiB"),
     ] {

@@ -32,6 +32,12 @@ pub(crate) fn stored_duration_nano(start_unix_nano: u64, end_unix_nano: u64) -> 
     end_unix_nano.wrapping_sub(start_unix_nano) as i64
 }
 
+/// How long a span took whose duration is stored like this, for whoever counts or compares: one whose
+/// clock ran backwards took no time.
+pub(crate) fn duration_of_stored(stored_duration_nano: i64) -> u64 {
+    stored_duration_nano.max(0) as u64
+}
+
 /// Collects spans into record batches with the columns of a [`Layout`].
 #[derive(Debug)]
 pub(crate) struct SpanColumns {

@@ -1,9 +1,11 @@
-//! The sidecar of a block: what it holds in short, which attribute keys its spans have, where each
-//! trace's rows are, what its spans share, and the checksums of its data.
+//! The sidecar of a block: what it holds in short and when, which attribute keys its spans have,
+//! where each trace's rows are, what its spans share, how many they are and how long they took, and
+//! the checksums of its data.
 
 mod verification;
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,9 @@ use super::file::{CHUNK_BYTES, CHUNK_BYTES_V1, Checksums};
 use super::index_header::{Header, Section};
 use super::keys::Keys;
 use super::received::ReceivedTable;
+use super::rollup::{BlockRollup, RollupBuilder};
 use super::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
+use super::time_ranges::{self, TimeRange, TimeRangesBuilder};
 use super::trace_table::{self, PAGE_BYTES, TraceRows, trace_hash};
 use super::value_filters::{FilterDirectory, FilterPlace};
 use crate::binary::{Fields, PutFields};
@@ -27,6 +31,7 @@ use crate::summary::Summaries;
 #[derive(Debug, Default)]
 pub(crate) struct IndexContent {
     pub(crate) summaries: Summaries,
+    pub(crate) time_ranges: TimeRangesBuilder,
     pub(crate) checksums: Vec<u32>,
     pub(crate) keys: Keys,
     pub(crate) traces: Vec<TraceRows>,
@@ -34,21 +39,27 @@ pub(crate) struct IndexContent {
     pub(crate) received: ReceivedTable,
     pub(crate) filter_directory: FilterDirectory,
     pub(crate) filters: Vec<u8>,
+    pub(crate) rollup: RollupBuilder,
 }
 
 impl IndexContent {
     /// The bytes of the sidecar.
-    pub(crate) fn encode(self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// A part of it cannot be compressed.
+    pub(crate) fn encode(self) -> io::Result<Vec<u8>> {
         let mut summary = Vec::new();
         self.summaries.encode(&mut summary);
         let mut checksums = Vec::new();
         self.checksums
             .iter()
             .for_each(|crc| checksums.put_u32(*crc));
+        let time_ranges = self.time_ranges.finish();
         let traces = trace_table::encode(self.traces);
         let (resources, scopes) = self.tables.encode();
         let sections = [
             (Section::Summary, summary),
+            (Section::TimeRanges, time_ranges::encode(&time_ranges)),
             (Section::Checksums, checksums),
             (Section::Keys, self.keys.encode()),
             (Section::TraceFilter, traces.filter),
@@ -59,12 +70,13 @@ impl IndexContent {
             (Section::Received, self.received.encode()),
             (Section::FilterDirectory, self.filter_directory.encode()),
             (Section::Filters, self.filters),
+            (Section::Rollup, self.rollup.encode()?),
         ];
         let mut out = Header::lay_out(&sections).encode();
         for (_, section) in &sections {
             out.extend_from_slice(section);
         }
-        out
+        Ok(out)
     }
 }
 
@@ -76,6 +88,8 @@ pub(crate) struct Index {
     path: PathBuf,
     header: Header,
     summaries: Summaries,
+    /// None before version 3, and once they were taken.
+    time_ranges: Option<Vec<TimeRange>>,
     checksums: Checksums,
     /// None in version 1.
     keys: Option<Keys>,
@@ -84,6 +98,7 @@ pub(crate) struct Index {
     fences: Fences,
     tables: OnceLock<Arc<Tables>>,
     filter_directory: OnceLock<FilterDirectory>,
+    last_received: OnceLock<Option<u64>>,
 }
 
 /// What each page of the trace table begins with.
@@ -107,6 +122,12 @@ impl Index {
         let summary = section(Section::Summary)?;
         let summaries = Summaries::decode(&mut Fields::new(summary))
             .ok_or_else(|| malformed(Section::Summary))?;
+        let time_ranges = if header.version() >= 3 {
+            let ranges = time_ranges::decode(section(Section::TimeRanges)?);
+            Some(ranges.ok_or_else(|| malformed(Section::TimeRanges))?)
+        } else {
+            None
+        };
         let chunks = numbers(section(Section::Checksums)?).collect();
         let is_v1 = header.version() == 1;
         let fences = section(Section::Fences)?;
@@ -134,16 +155,28 @@ impl Index {
             path,
             header,
             summaries,
+            time_ranges,
             keys,
             trace_filter,
             fences,
             tables: OnceLock::new(),
             filter_directory: OnceLock::new(),
+            last_received: OnceLock::new(),
         })
+    }
+
+    /// The version of the sidecar and of its block.
+    pub(crate) fn version(&self) -> u32 {
+        self.header.version()
     }
 
     pub(crate) fn summaries(&self) -> &Summaries {
         &self.summaries
+    }
+
+    /// When the block's spans start, and in which rows; none before version 3. The caller keeps it.
+    pub(crate) fn take_time_ranges(&mut self) -> Option<Vec<TimeRange>> {
+        self.time_ranges.take()
     }
 
     pub(crate) fn checksums(&self) -> Checksums {
@@ -194,13 +227,42 @@ impl Index {
             .ok_or_else(|| self.malformed(Section::Resources))?;
         let scopes = decode_scopes(&self.section(Section::Scopes)?)
             .ok_or_else(|| self.malformed(Section::Scopes))?;
-        let received = match self.header.version() {
-            1 => ReceivedTable::default(),
-            _ => ReceivedTable::decode(&self.section(Section::Received)?)
-                .ok_or_else(|| self.malformed(Section::Received))?,
-        };
-        let tables = Arc::new(Tables::new(resources, scopes, received));
+        let tables = Arc::new(Tables::new(resources, scopes, self.received()?));
         Ok(Arc::clone(self.tables.get_or_init(|| tables)))
+    }
+
+    fn received(&self) -> Result<ReceivedTable, ReadError> {
+        if self.header.version() == 1 {
+            return Ok(ReceivedTable::default());
+        }
+        let received = ReceivedTable::decode(&self.section(Section::Received)?);
+        Ok(received.ok_or_else(|| self.malformed(Section::Received))?)
+    }
+
+    /// When the last of the block's spans was received, in nanoseconds since the Unix epoch; none in
+    /// version 1, where only the spans say so.
+    pub(crate) fn last_received_unix_nano(&self) -> Result<Option<u64>, ReadError> {
+        if let Some(known) = self.last_received.get() {
+            return Ok(*known);
+        }
+        let last = self.received()?.last_unix_nano();
+        Ok(*self.last_received.get_or_init(|| last))
+    }
+
+    /// How many spans there are of which operation, and how long they took; none if the block does
+    /// not say. It is read each time, which takes milliseconds, rather than kept in memory. The block
+    /// has `rows` spans.
+    pub(crate) fn rollup(&self, rows: u64) -> Result<Option<BlockRollup>, ReadError> {
+        if self.header.version() < 3 {
+            return Ok(None);
+        }
+        let rollup = BlockRollup::decode(&self.section(Section::Rollup)?, rows as usize);
+        Ok(rollup.ok_or_else(|| self.malformed(Section::Rollup))?)
+    }
+
+    /// The error of a section whose checksum fits, but whose content does not make sense.
+    pub(crate) fn malformed_rollup(&self) -> ReadError {
+        self.malformed(Section::Rollup).into()
     }
 
     /// The filter of the values that attribute `key` has in the rows of a stripe; none if there is

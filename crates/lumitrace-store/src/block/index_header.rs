@@ -10,7 +10,7 @@ use crate::error::{Corruption, OpenError, io_error};
 
 const MAGIC: &[u8] = b"LUMITIDX";
 /// Newest version of sidecars, and with them of blocks, that this release writes and reads.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Magic and version; since version 2 followed by the length of the header.
 const V1_HEAD_BYTES: usize = 12;
@@ -24,6 +24,7 @@ const MAX_HEADER_BYTES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Summary,
+    TimeRanges,
     Checksums,
     Keys,
     TraceFilter,
@@ -34,11 +35,12 @@ pub(crate) enum Section {
     Received,
     FilterDirectory,
     Filters,
+    Rollup,
 }
 
 impl Section {
     /// How many there are.
-    pub(crate) const COUNT: usize = 11;
+    pub(crate) const COUNT: usize = 13;
     /// What there was in version 1.
     const V1: [Self; 6] = [
         Self::Summary,
@@ -48,8 +50,8 @@ impl Section {
         Self::Resources,
         Self::Scopes,
     ];
-    /// All of the newest version.
-    pub(crate) const ALL: [Self; Self::COUNT] = [
+    /// What there was in version 2.
+    const V2: [Self; 11] = [
         Self::Summary,
         Self::Checksums,
         Self::Keys,
@@ -61,6 +63,22 @@ impl Section {
         Self::Received,
         Self::FilterDirectory,
         Self::Filters,
+    ];
+    /// All of the newest version.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Summary,
+        Self::TimeRanges,
+        Self::Checksums,
+        Self::Keys,
+        Self::TraceFilter,
+        Self::Fences,
+        Self::Traces,
+        Self::Resources,
+        Self::Scopes,
+        Self::Received,
+        Self::FilterDirectory,
+        Self::Filters,
+        Self::Rollup,
     ];
 
     /// Whether its parts have checksums of their own, so that one can be read alone.
@@ -147,10 +165,10 @@ impl Header {
         let (Some(MAGIC), Some(version @ 1..)) = (magic, version) else {
             return Err(HeaderError::Damaged);
         };
-        let sections: &[Section] = if version == 1 {
-            &Section::V1
-        } else {
-            &Section::ALL
+        let sections: &[Section] = match version {
+            1 => &Section::V1,
+            2 => &Section::V2,
+            _ => &Section::ALL,
         };
         let len = match version {
             1 => encoded_bytes(V1_HEAD_BYTES, Section::V1.len()),

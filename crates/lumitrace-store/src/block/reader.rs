@@ -25,6 +25,7 @@ use super::footer::{AttributeName, Footer};
 use super::index::Index;
 use super::layout::{OptionalColumns, Planner};
 use super::records::{Records, SpanBatches};
+use super::time_ranges::TimeRange;
 use super::writer::{data_path, index_path, remove_files};
 use super::{rows, schema};
 use crate::SpanRecord;
@@ -49,6 +50,7 @@ pub(crate) struct Block {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     index: Index,
+    time_ranges: Vec<TimeRange>,
     /// Parsed once: it takes longer than reading a trace.
     footer: OnceLock<Footer>,
     dictionaries: BlockDictionaries,
@@ -64,13 +66,23 @@ impl Block {
     ) -> Result<Self, OpenError> {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
-        let index = Index::open(index_path(&dir, record.id))?;
+        let mut index = Index::open(index_path(&dir, record.id))?;
+        let time_ranges = index
+            .take_time_ranges()
+            .unwrap_or_else(|| vec![whole_range(&record)]);
+        let rows = time_ranges.last().map_or(0, |last| last.rows.end);
+        if rows as u64 != record.rows {
+            let path = index_path(&dir, record.id);
+            let reason = "its ranges of time do not have as many rows as the manifest says";
+            return Err(Corruption::new(&path, 0, reason).into());
+        }
         let (footer, replaced) = (OnceLock::new(), AtomicBool::new(false));
         Ok(Self {
             record,
             disk,
             dir,
             index,
+            time_ranges,
             footer,
             dictionaries,
             replaced,
@@ -93,6 +105,11 @@ impl Block {
 
     pub(crate) fn summaries(&self) -> &Summaries {
         self.index.summaries()
+    }
+
+    /// When its spans start, and in which rows: ascending, with the largest gaps left out.
+    pub(crate) fn time_ranges(&self) -> &[TimeRange] {
+        &self.time_ranges
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -228,6 +245,14 @@ impl Block {
             .for_each(|name| optional.insert(name));
         planner.add_block(self.record.rows, optional, keys, &*self.index.tables()?);
         Ok(())
+    }
+}
+
+/// The only range of a block before version 3: of it only the manifest says when spans start.
+fn whole_range(record: &BlockRecord) -> TimeRange {
+    TimeRange {
+        starts: record.first_start_unix_nano..=record.last_start_unix_nano,
+        rows: 0..record.rows as usize,
     }
 }
 

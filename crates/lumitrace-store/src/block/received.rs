@@ -79,6 +79,11 @@ impl ReceivedTable {
         batch.map_or(0, |(_, received_unix_nano)| *received_unix_nano)
     }
 
+    /// When the last span was received; none if the table is empty.
+    pub(crate) fn last_unix_nano(&self) -> Option<u64> {
+        self.batches.iter().map(|(_, received)| *received).max()
+    }
+
     /// Writes the section of the sidecar.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -184,7 +184,10 @@ pub(crate) fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Opti
 }
 
 /// The outer option says whether the column, if it is there, has the expected type.
-fn optional<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Option<Option<&'a T>> {
+pub(crate) fn optional<'a, T: 'static>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Option<Option<&'a T>> {
     part(batch, name, |column| column.as_any().downcast_ref())
 }
 

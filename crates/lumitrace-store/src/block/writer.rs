@@ -89,6 +89,8 @@ impl BlockWriter {
     pub(crate) fn push(&mut self, row: &Row<'_>) -> io::Result<()> {
         self.index_trace(row.trace_id)?;
         self.index.summaries.add_row(row);
+        self.index.time_ranges.add(row.start_unix_nano);
+        self.index.rollup.add(row);
         self.received.add(row.seq, row.received_unix_nano);
         if let Some(counter) = &mut self.counter {
             counter.begin_span();
@@ -147,7 +149,7 @@ impl BlockWriter {
         let filters = self.filters.into_iter();
         let filters = filters.map(|filters| (filters.key, filters.builder));
         (index.filter_directory, index.filters) = FilterDirectory::lay_out(filters);
-        let index = index.encode();
+        let index = index.encode()?;
         self.record.data_bytes = data_bytes;
         self.record.index_bytes = index.len() as u64;
 

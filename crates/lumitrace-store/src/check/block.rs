@@ -24,7 +24,7 @@ pub(super) fn damages<S: Signal>(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<Corruption>, ReadError> {
     let record = block.record();
-    let mut damages = block.index().damages(record.index_bytes)?;
+    let mut damages = block.index().damages(record.index_bytes, record.rows)?;
     watch.advance(record.index_bytes);
     damages.extend(damaged_chunks(dir, block)?);
     // Half of the work on the data; decoding it is the other.

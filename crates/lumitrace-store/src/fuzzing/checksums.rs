@@ -89,13 +89,21 @@ impl SidecarLayout {
                 traces: 3,
                 filters: None,
             },
-            _ => Self {
+            2 => Self {
                 chunk_bytes: CHUNK_BYTES,
                 head_bytes: 16,
                 sections: 11,
                 checksums: 1,
                 traces: 5,
                 filters: Some((9, 10)),
+            },
+            _ => Self {
+                chunk_bytes: CHUNK_BYTES,
+                head_bytes: 16,
+                sections: 13,
+                checksums: 2,
+                traces: 6,
+                filters: Some((10, 11)),
             },
         };
         (bytes.len() >= layout.entry(layout.sections) + CRC_BYTES).then_some(layout)

@@ -1,7 +1,7 @@
 //! Reading a block in windows, in the order of a scan.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, UInt8Array, UInt64Array};
@@ -16,6 +16,7 @@ use crate::block::reader::{Block, BlockData, ranges_of};
 use crate::block::rows::column;
 use crate::block::schema;
 use crate::block::text::TextColumn;
+use crate::block::time_ranges::TimeRange;
 use crate::block::value_filters::STRIPE_ROWS;
 use crate::error::ReadError;
 use crate::scan::{SCAN_WINDOW_NANO, ScanStats};
@@ -27,10 +28,12 @@ struct Candidate {
     window: u64,
 }
 
-/// Rows of a row group, and of one stripe, that are looked at together.
+/// Rows of a row group, of one stripe and of one range of time, that are looked at together.
 #[derive(Debug, Clone)]
 struct Unit {
     group: usize,
+    /// From the earliest to the latest start in the range of time.
+    starts: RangeInclusive<u64>,
     /// Numbers of rows in the block.
     rows: Range<usize>,
 }
@@ -65,10 +68,13 @@ impl<'a> BlockCursor<'a> {
             return Ok(None);
         };
         let group_starts = data.row_group_starts();
+        let starts = predicate.request().starts();
+        let ranges = block.time_ranges().iter();
+        let ranges: Vec<_> = ranges.filter(|range| range.overlaps(&starts)).collect();
         let mut units = VecDeque::new();
         for group in 0..data.metadata().num_row_groups() {
             let rows = group_starts[group]..group_starts[group + 1];
-            let mut found: VecDeque<Unit> = units_of(group, rows)
+            let mut found: VecDeque<Unit> = units_of(group, rows, &ranges)
                 .filter(|unit| !unit_rows(data, unit, &group_starts, predicate).is_empty())
                 .collect();
             stats.row_groups_pruned += u64::from(found.is_empty());
@@ -96,15 +102,14 @@ impl<'a> BlockCursor<'a> {
         let windows = self.predicate.windows();
         let first = self.group_starts[unit.group];
         let rows = unit.rows.start - first..unit.rows.end - first;
-        let bounds = start_bounds(self.data.metadata(), unit.group, rows);
+        let (first, last) =
+            start_bounds(self.data.metadata(), unit.group, rows).unwrap_or((0, u64::MAX));
         if self.predicate.request().newest_first {
-            bounds
-                .map_or(u64::MAX, |(_, last)| last / SCAN_WINDOW_NANO)
-                .min(*windows.end())
+            let last = last.min(*unit.starts.end());
+            (last / SCAN_WINDOW_NANO).min(*windows.end())
         } else {
-            bounds
-                .map_or(0, |(first, _)| first / SCAN_WINDOW_NANO)
-                .max(*windows.start())
+            let first = first.max(*unit.starts.start());
+            (first / SCAN_WINDOW_NANO).max(*windows.start())
         }
     }
 
@@ -240,17 +245,20 @@ fn window_of(record: &Arc<SpanRecord>) -> u64 {
     record.span.start_unix_nano / SCAN_WINDOW_NANO
 }
 
-/// The units of a row group.
-fn units_of(group: usize, rows: Range<usize>) -> impl Iterator<Item = Unit> {
-    let mut start = rows.start;
-    std::iter::from_fn(move || {
-        let end = ((start / STRIPE_ROWS + 1) * STRIPE_ROWS).min(rows.end);
-        let unit = Unit {
-            group,
-            rows: start..end,
-        };
-        start = end;
-        (!unit.rows.is_empty()).then_some(unit)
+/// The units of a row group with these rows, as far as they are in `ranges`.
+fn units_of(group: usize, rows: Range<usize>, ranges: &[&TimeRange]) -> impl Iterator<Item = Unit> {
+    ranges.iter().flat_map(move |range| {
+        let mut start = range.rows.start.max(rows.start);
+        let end = range.rows.end.min(rows.end);
+        std::iter::from_fn(move || {
+            let unit = Unit {
+                group,
+                starts: range.starts.clone(),
+                rows: start..((start / STRIPE_ROWS + 1) * STRIPE_ROWS).min(end),
+            };
+            start = unit.rows.end;
+            (!unit.rows.is_empty()).then_some(unit)
+        })
     })
 }
 

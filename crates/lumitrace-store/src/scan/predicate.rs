@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use lumitrace_model::{KeyValue, StatusCode, Value};
 use lumitrace_wire::otlp::protobuf::view::ValueView;
 
-use crate::block::columns::stored_duration_nano;
+use crate::block::columns::{duration_of_stored, stored_duration_nano};
 use crate::scan::{SCAN_WINDOW_NANO, ScanRequest, SpanParts};
 use crate::{SpanRecord, SpanRef};
 
@@ -232,13 +232,11 @@ impl<'a> Predicate<'a> {
     }
 
     pub(crate) fn start_matches(&self, start_unix_nano: u64) -> bool {
-        let request = self.request;
-        (request.start_unix_nano..=request.end_unix_nano).contains(&start_unix_nano)
+        self.request.starts().contains(&start_unix_nano)
     }
 
-    /// A span whose clock ran backwards took no time.
     pub(crate) fn duration_matches(&self, stored_duration_nano: i64) -> bool {
-        let duration_nano = stored_duration_nano.max(0) as u64;
+        let duration_nano = duration_of_stored(stored_duration_nano);
         self.request
             .min_duration_nano
             .is_none_or(|min| duration_nano >= min)

@@ -1,6 +1,6 @@
 //! What a search asks for, and what it cost.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::{Exhausted, QueryBudget};
 
@@ -98,6 +98,13 @@ impl Default for ScanRequest {
             newest_first: true,
             parts: SpanParts::ALL,
         }
+    }
+}
+
+impl ScanRequest {
+    /// When a span may start.
+    pub(crate) fn starts(&self) -> RangeInclusive<u64> {
+        self.start_unix_nano..=self.end_unix_nano
     }
 }
 

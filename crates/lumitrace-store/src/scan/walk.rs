@@ -60,11 +60,13 @@ pub(crate) fn scan(
 
 fn may_hold(block: &Block, request: &ScanRequest) -> bool {
     let record = block.record();
-    let starts = request.start_unix_nano..=request.end_unix_nano;
+    let starts = request.starts();
     record.id.first_seq < request.seqs.end
         && record.id.end_seq > request.seqs.start
-        && record.first_start_unix_nano <= *starts.end()
-        && record.last_start_unix_nano >= *starts.start()
+        && block
+            .time_ranges()
+            .iter()
+            .any(|range| range.overlaps(&starts))
         && block.summaries().may_hold(
             request.service.as_deref(),
             &request.names,

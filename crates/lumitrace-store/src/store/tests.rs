@@ -9,6 +9,7 @@ mod model;
 mod power;
 mod retention;
 mod simulated;
+mod wrong_clocks;
 
 use std::fs;
 use std::path::Path;

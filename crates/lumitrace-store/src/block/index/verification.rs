@@ -4,17 +4,18 @@ use std::ops::Range;
 
 use super::{Fences, Index};
 use crate::block::index_header::Section;
+use crate::block::rollup::BlockRollup;
 use crate::block::trace_table::{self, PAGE_BYTES};
 use crate::block::value_filters::FilterDirectory;
 use crate::error::{Corruption, ReadError};
 
 impl Index {
-    /// All that is damaged, section by section. Those that stay in memory were checked when the
+    /// All that is damaged, section by section, in the sidecar of a block of `rows` spans. Those that stay in memory were checked when the
     /// sidecar was opened.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn damages(&self, file_bytes: u64) -> Result<Vec<Corruption>, ReadError> {
+    pub(crate) fn damages(&self, file_bytes: u64, rows: u64) -> Result<Vec<Corruption>, ReadError> {
         let mut damages = Vec::new();
         self.check_extent(file_bytes, &mut damages);
         note(self.tables().map(|_| ()), &mut damages)?;
@@ -24,6 +25,7 @@ impl Index {
         if self.header.version() > 1 {
             self.check_filters(&mut damages)?;
         }
+        note(self.check_rollup(rows), &mut damages)?;
         Ok(damages)
     }
 
@@ -66,6 +68,15 @@ impl Index {
             return Ok(());
         }
         Err(Corruption::new(&self.path, start, "a page of the trace table is damaged").into())
+    }
+
+    fn check_rollup(&self, rows: u64) -> Result<(), ReadError> {
+        let rollup = self.rollup(rows)?;
+        for step in rollup.iter().flat_map(BlockRollup::steps) {
+            step.each_entry(|_, _| {})
+                .ok_or_else(|| self.malformed(Section::Rollup))?;
+        }
+        Ok(())
     }
 
     fn check_filters(&self, damages: &mut Vec<Corruption>) -> Result<(), ReadError> {

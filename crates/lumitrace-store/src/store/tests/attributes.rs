@@ -7,6 +7,7 @@ use lumitrace_model::{KeyValue, Span, Value};
 
 use super::{append, only_file, options};
 use crate::batch::testing::span;
+use crate::block::index_header::{Header, Section};
 use crate::block::value_filters::STRIPE_ROWS;
 use crate::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, Store, StoreOptions};
 
@@ -145,8 +146,8 @@ fn only_the_stripe_that_holds_a_rare_value_is_read_and_a_damaged_filter_is_notic
 
     let index = only_file(&dir.path().join("blocks"), "idx");
     let mut bytes = fs::read(&index).unwrap();
-    // Filters are at the end.
-    let last = bytes.len() - 1;
+    let header = Header::decode(&bytes).unwrap();
+    let last = header.bytes(Section::Filters).end as usize - 1;
     bytes[last] ^= 1;
     fs::write(&index, bytes).unwrap();
     let store = Store::open(large).unwrap();

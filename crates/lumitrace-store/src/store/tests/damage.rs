@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{append, copy_of, only_file, options};
 use crate::batch::testing::span;
-use crate::{OpenError, ReadError, ScanRequest, Store};
+use crate::{OpenError, ReadError, RollupRequest, ScanRequest, Store};
 
 /// Reads everything in every way; the number of spans, or the text of the error.
 fn read_all(dir: &Path) -> Result<u64, String> {
@@ -27,6 +27,9 @@ fn read_all(dir: &Path) -> Result<u64, String> {
         .scan(&all, &mut |_| ControlFlow::Continue(()))
         .map_err(text)?;
     assert_eq!(stats.matched_spans, by_trace);
+    let rollup = store.span_rollup(&RollupRequest::default()).map_err(text)?;
+    let counts = rollup.rows.iter().map(|row| row.durations.count());
+    assert_eq!(counts.sum::<u64>(), by_trace);
     Ok(by_trace)
 }
 
@@ -236,7 +239,7 @@ fn files_of_a_newer_release_are_refused_by_name_and_version() {
     for (file, version_at, crc_at) in [
         (dir.path().join("MANIFEST"), 8, 12),
         (only_file(&dir.path().join("log"), "log"), 8, 28),
-        (only_file(&dir.path().join("blocks"), "idx"), 8, 236),
+        (only_file(&dir.path().join("blocks"), "idx"), 8, 276),
     ] {
         let newer = copy_of(dir.path());
         let file = newer.path().join(file.strip_prefix(dir.path()).unwrap());

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::fuzzing::{checksums, read_block, read_log, read_manifest, read_sections};
 
-const VERSIONS: [&str; 2] = ["v1", "v2"];
+const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 /// How many rows the blocks of the golden folders have.
 const ROWS: u64 = 3;
 
@@ -182,7 +182,7 @@ fn damaged_block(change: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) -> String {
     read.unwrap_err().to_string()
 }
 
-/// Where the entry of a section of a sidecar of version 2 is.
+/// Where the entry of a section of a sidecar is, since version 2.
 fn entry(section: usize) -> usize {
     16 + section * 20
 }
@@ -213,11 +213,25 @@ fn a_panic_of_the_parquet_reader_is_damage_of_the_file() {
 #[test]
 fn a_block_with_other_rows_than_the_manifest_says_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
-    let (index, data) = block("v2");
-    for rows in [1, 4, u64::MAX >> 1] {
-        let error = read_block(dir.path(), &index, &data, rows).unwrap_err();
-        assert!(error.to_string().contains("rows"), "{error}");
+    for version in VERSIONS {
+        let (index, data) = block(version);
+        for rows in [0, 1, 4, u64::MAX >> 1] {
+            let error = read_block(dir.path(), &index, &data, rows).unwrap_err();
+            assert!(error.to_string().contains("rows"), "{version}: {error}");
+        }
     }
+}
+
+#[test]
+fn ranges_of_time_without_the_rows_of_the_block_are_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut index, data) = block("v3");
+    // The second section begins with the number of ranges.
+    let offset = index[entry(1)..entry(1) + 8].try_into().unwrap();
+    index[u64::from_le_bytes(offset) as usize] = 0;
+    checksums::fit_sidecar(&mut index, &data);
+    let error = read_block(dir.path(), &index, &data, ROWS).unwrap_err();
+    assert!(error.to_string().contains("ranges of time"), "{error}");
 }
 
 #[test]

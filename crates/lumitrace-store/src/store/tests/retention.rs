@@ -9,16 +9,18 @@ use tempfile::TempDir;
 
 use super::{append, copy_of, options};
 use crate::batch::testing::span;
+use crate::block::Block;
 use crate::disk::RealDisk;
 use crate::retention::{self, Retention};
 use crate::shelf::unix_nano_now;
 use crate::{Store, StoreOptions};
 
-/// Spans that ended years ago are kept no longer than an hour.
+const HOUR: Duration = Duration::from_secs(3600);
+
 fn for_an_hour(dir: &TempDir) -> StoreOptions {
     StoreOptions {
         retention: Retention {
-            max_age: Some(Duration::from_secs(3600)),
+            max_age: Some(HOUR),
             ..Retention::default()
         },
         ..options(dir.path())
@@ -34,15 +36,23 @@ fn fresh(number: u64) -> Span {
     }
 }
 
-/// A store with a block of old spans that have expired, and one of fresh ones.
+/// The moment at which the oldest block has just been kept for longer than an hour.
+fn after_the_hour_of_the_oldest(store: &Store) -> u64 {
+    let blocks = &store.handle.spans.engine.snapshot().blocks;
+    let received = |block: &Arc<Block>| block.index().last_received_unix_nano().unwrap();
+    let oldest = blocks.iter().filter_map(received).min().unwrap();
+    oldest + HOUR.as_nanos() as u64 + 1
+}
+
+/// A store with a block that has expired, and one of spans that came later.
 fn store_after_expiry(dir: &TempDir) -> Store {
     let store = Store::open(for_an_hour(dir)).unwrap();
     append(&store, vec![span(1, 1), span(1, 2)]);
     store.flush().unwrap();
     append(&store, vec![fresh(3)]);
     store.flush().unwrap();
-    // The thread of the store may have been faster.
-    retention::enforce(&store.handle.spans.engine);
+    let now = after_the_hour_of_the_oldest(&store);
+    retention::enforce(&store.handle.spans.engine, now);
     store
 }
 
@@ -73,7 +83,8 @@ fn a_store_of_which_everything_expired_goes_on_counting() {
     let store = Store::open(for_an_hour(&dir)).unwrap();
     append(&store, vec![span(1, 1), span(1, 2)]);
     store.flush().unwrap();
-    retention::enforce(&store.handle.spans.engine);
+    let now = after_the_hour_of_the_oldest(&store);
+    retention::enforce(&store.handle.spans.engine, now);
     assert_eq!((store.stats().records, store.end_seq()), (0, 3));
     drop(store);
     let store = Store::open(for_an_hour(&dir)).unwrap();
@@ -100,4 +111,32 @@ fn a_crash_before_the_files_are_removed_leaves_no_trace_of_them() {
     let store = Store::open_on(options(copy.path()), Arc::new(RealDisk)).unwrap();
     assert_eq!(store.stats().records, 0);
     assert_eq!(fs::read_dir(copy.path().join("blocks")).unwrap().count(), 0);
+}
+
+#[test]
+fn spans_of_a_clock_in_the_future_expire_and_those_of_one_in_the_past_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(for_an_hour(&dir)).unwrap();
+    let of_2100 = Span {
+        start_unix_nano: 4_102_444_800_000_000_000,
+        end_unix_nano: 4_102_444_800_000_000_001,
+        ..span(1, 1)
+    };
+    append(&store, vec![of_2100]);
+    store.flush().unwrap();
+    let of_1970 = Span {
+        start_unix_nano: 1,
+        end_unix_nano: 2,
+        ..span(2, 2)
+    };
+    append(&store, vec![of_1970]);
+    store.flush().unwrap();
+    retention::enforce(&store.handle.spans.engine, unix_nano_now());
+    assert_eq!(store.stats().records, 2);
+    retention::enforce(
+        &store.handle.spans.engine,
+        after_the_hour_of_the_oldest(&store),
+    );
+    assert!(store.trace(span(1, 1).trace_id).unwrap().is_empty());
+    assert_eq!(store.trace(span(2, 2).trace_id).unwrap().len(), 1);
 }
