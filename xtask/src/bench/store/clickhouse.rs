@@ -26,7 +26,7 @@ const QUESTIONS: [(&str, &str, f64); 6] = [
     ("errors_by_service", "failed spans by service", 1.0),
     (
         "p95_by_service_and_operation",
-        "p95 by service and operation over everything, by a scan for want of rollups",
+        "p95 by service and operation over everything, to within 1 %",
         1.0,
     ),
     ("trace_by_id", "trace by id", 10.0),
