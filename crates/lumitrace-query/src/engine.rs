@@ -19,6 +19,7 @@ use crate::search::{
     TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
 };
 use crate::series::{Series, thin};
+use crate::statistics::{OperationQuery, OperationStatistics, operation_statistics};
 use crate::training::recognition::TrainingNames;
 use crate::training::{BatchPage, RunId, RunQuery, RunSummary, RunView};
 use live::LiveRuns;
@@ -60,6 +61,19 @@ pub enum QueryError {
     /// It would have cost more than it may.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// The answer would be too large.
+    #[error(
+        "{operations} operations in {steps} steps are more than the {limit} figures of one answer; \
+         ask for one service or operation, a shorter time or fewer steps"
+    )]
+    TooManySteps {
+        /// Operations that are asked about.
+        operations: usize,
+        /// Steps of each.
+        steps: usize,
+        /// The most that their product may be.
+        limit: usize,
+    },
 }
 
 impl From<LookupError> for QueryError {
@@ -301,6 +315,20 @@ impl QueryEngine {
                 kind: operation.kind,
             })
             .collect()
+    }
+
+    /// How often operations are called and fail, and how long they take. Most of it comes from
+    /// rollups; see [`Store::span_rollup`] for what is exact.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or more steps of more operations are asked for than fit into an
+    /// answer.
+    pub fn operation_statistics(
+        &self,
+        query: &OperationQuery,
+    ) -> Result<OperationStatistics, QueryError> {
+        let deadline = Instant::now() + self.options.search_time_limit;
+        operation_statistics(&self.store, query, deadline)
     }
 
     /// Reads what the first question about training runs would have to read: to be called in the

@@ -8,8 +8,9 @@
 //!
 //! Modules in reading order, along the way of a question: [`engine`] takes it, [`assembly`] makes
 //! a tree of one trace, [`search`] finds traces, [`training`] recognises training runs among all
-//! spans and folds them, [`series`] thins a run's curves for drawing, and [`facts`] holds the few
-//! facts about one span that all of them ask for.
+//! spans and folds them, [`series`] thins a run's curves for drawing, [`statistics`] tells how often
+//! operations are called and how long they take, and [`facts`] holds the few facts about one span that
+//! all of them ask for.
 
 pub mod assembly;
 pub mod engine;
@@ -19,6 +20,7 @@ mod fixture;
 mod recent;
 pub mod search;
 pub mod series;
+pub mod statistics;
 pub mod training;
 
 pub use assembly::{TraceTree, TreeRow};
@@ -28,4 +30,5 @@ pub use engine::{
 pub use facts::SpanState;
 pub use search::{Cursor, ParseCursorError, TagFilter, TracePage, TraceQuery, TraceSummary};
 pub use series::{Series, SeriesPoint};
+pub use statistics::{OperationQuery, OperationRow, OperationStatistics, SpanStatistics};
 pub use training::{RunId, RunState, RunSummary, RunView};

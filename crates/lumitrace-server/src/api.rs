@@ -1,7 +1,7 @@
 //! Answers queries: Lumitrace's own API, Jaeger's, and the web interface, on one port.
 //!
-//! Modules in reading order: `params` reads what was asked, `traces`, `runs`, `live` and
-//! `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
+//! Modules in reading order: `params` reads what was asked, `traces`, `operations`, `runs`, `live`
+//! and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
 //! spells values, `error` says what went wrong.
 
 mod duration_text;
@@ -9,6 +9,7 @@ mod error;
 mod jaeger;
 mod json;
 mod live;
+mod operations;
 mod params;
 mod runs;
 mod status;
@@ -74,6 +75,7 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/status", get(status::status))
         .route("/services", get(traces::services))
         .route("/services/{service}/operations", get(traces::operations))
+        .route("/operations/statistics", get(operations::statistics))
         .route("/traces", get(traces::search))
         .route("/traces/{trace_id}", get(traces::trace))
         .route("/traces/{trace_id}/spans/{span_id}", get(traces::span))

@@ -97,6 +97,7 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::Read(error) => Self::internal(&error),
             QueryError::Exhausted(exhausted) => Self::exhausted(exhausted),
+            QueryError::TooManySteps { .. } => Self::bad_request(error.to_string()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What is sent comes back, over every protocol.
 
 use super::harness::{Server, until};
-use super::spans::{self, JSON, PROTOBUF, grpc_client, post, protobuf, request, span, trace_id};
+use super::spans::{
+    self, JSON, PROTOBUF, failed, grpc_client, post, protobuf, request, span, trace_id,
+};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -318,6 +320,53 @@ async fn a_search_finds_what_matches_newest_first() {
         operations["operations"][0],
         json!({"name": "child", "kind": "internal"})
     );
+}
+
+#[tokio::test]
+async fn operations_are_counted_and_timed_over_all_time_and_in_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    let mut spans: Vec<_> = (1..=10).map(|id| span(1, id, None, "read")).collect();
+    spans[0].status = failed("no rows");
+    let body = protobuf("db", spans);
+    assert_eq!(post(&url, PROTOBUF, body.clone()).await.status, 200);
+    // Sent again, it counts no more.
+    assert_eq!(post(&url, PROTOBUF, body).await.status, 200);
+    let (_, services) = server.get("/api/lumitrace/v1/services").await;
+    let last: u64 = text_number(&services["services"][0]["last_seen_unix_nano"]);
+    let (start, end) = (last - 60_000_000_000, last + 1);
+    let path = "/api/lumitrace/v1/operations/statistics";
+    let query = format!("service=db&start_unix_nano={start}&end_unix_nano={end}&steps=6");
+    let (status, found) = server.get(&format!("{path}?{query}")).await;
+    assert_eq!(status, 200, "{found}");
+    let read = &found["operations"][0];
+    assert_eq!(
+        (&read["service"], &read["operation"]),
+        (&json!("db"), &json!("read"))
+    );
+    let total = &read["total"];
+    assert_eq!((&total["count"], &total["errors"]), (&json!(10), &json!(1)));
+    assert_eq!(total["max_nano"], "5000000");
+    assert!(text_number(&total["p95_nano"]).abs_diff(5_000_000) <= 50_000);
+    let steps = read["steps"].as_array().unwrap();
+    assert_eq!(
+        steps.len(),
+        found["steps_unix_nano"].as_array().unwrap().len()
+    );
+    let counts = steps.iter().filter_map(|step| step["count"].as_u64());
+    assert_eq!(counts.sum::<u64>(), 10);
+    assert_eq!(found["truncated"], false);
+
+    let (_, none) = server.get(&format!("{path}?service=nobody")).await;
+    assert_eq!(none["operations"], json!([]));
+    let (status, _) = server.get(&format!("{path}?stepz=3")).await;
+    assert_eq!(status, 400);
+}
+
+/// A 64-bit number, which the API writes as text.
+fn text_number(value: &Value) -> u64 {
+    value.as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
