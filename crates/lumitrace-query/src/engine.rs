@@ -326,9 +326,9 @@ impl QueryEngine {
     pub fn operation_statistics(
         &self,
         query: &OperationQuery,
+        budget: &QueryBudget,
     ) -> Result<OperationStatistics, QueryError> {
-        let deadline = Instant::now() + self.options.search_time_limit;
-        operation_statistics(&self.store, query, deadline)
+        operation_statistics(&self.store, query, budget)
     }
 
     /// Reads what the first question about training runs would have to read: to be called in the

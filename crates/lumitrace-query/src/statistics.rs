@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
 
-use lumitrace_store::{DurationSketch, ReadError, RollupRequest, RollupRow, Store};
+use lumitrace_store::{DurationSketch, Exhausted, QueryBudget, RollupRequest, RollupRow, Store};
 
 use crate::QueryError;
 
@@ -169,7 +168,7 @@ impl TimeSpan {
 pub(crate) fn operation_statistics(
     store: &Store,
     query: &OperationQuery,
-    deadline: Instant,
+    budget: &QueryBudget,
 ) -> Result<OperationStatistics, QueryError> {
     let time = time_span(store, query);
     let steps = time.steps();
@@ -189,7 +188,7 @@ pub(crate) fn operation_statistics(
             ..OperationStatistics::default()
         });
     }
-    Ok(summed_up(store, query, time, steps, deadline)?)
+    summed_up(store, query, time, steps, budget)
 }
 
 fn summed_up(
@@ -197,16 +196,19 @@ fn summed_up(
     query: &OperationQuery,
     time: TimeSpan,
     steps: Vec<u64>,
-    deadline: Instant,
-) -> Result<OperationStatistics, ReadError> {
+    budget: &QueryBudget,
+) -> Result<OperationStatistics, QueryError> {
     let rollup = store.span_rollup(&RollupRequest {
         start_unix_nano: time.start,
         end_unix_nano: time.end - 1,
         service: query.service.clone(),
         name: query.operation.clone(),
         step_nano: time.step,
-        deadline: Some(deadline),
+        budget: budget.clone(),
     })?;
+    if let Some(exhausted @ Exhausted::Cancelled) = rollup.stats.exhausted {
+        return Err(exhausted.into());
+    }
     let mut sums: BTreeMap<(Arc<str>, Arc<str>), BTreeMap<u64, Sum>> = BTreeMap::new();
     for row in rollup.rows {
         let errors = if row.failed { row.durations.count() } else { 0 };
@@ -233,7 +235,7 @@ fn summed_up(
         end_unix_nano: time.end,
         operations: sums.into_iter().filter_map(operation).collect(),
         steps_unix_nano: steps,
-        truncated: rollup.stats.timed_out,
+        truncated: rollup.stats.exhausted.is_some(),
     })
 }
 
@@ -284,14 +286,12 @@ fn operation_count(store: &Store, query: &OperationQuery) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::fixture::{T0, append, span, store};
 
     fn asked(store: &Store, query: &OperationQuery) -> OperationStatistics {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        operation_statistics(store, query, deadline).unwrap()
+        operation_statistics(store, query, &QueryBudget::unlimited()).unwrap()
     }
 
     /// A hundred reads a second apart, of 1 to 100 ms, every tenth of them failed; and one write.
@@ -399,7 +399,7 @@ mod tests {
             steps: 100_000,
             ..OperationQuery::default()
         };
-        let refused = operation_statistics(&store, &query, Instant::now());
+        let refused = operation_statistics(&store, &query, &QueryBudget::unlimited());
         assert!(matches!(
             refused,
             Err(QueryError::TooManySteps { operations: 2, .. })

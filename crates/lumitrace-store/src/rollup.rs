@@ -16,21 +16,20 @@ mod collector;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Instant;
 
 use lumitrace_model::SpanKind;
 
-use crate::DurationSketch;
 use crate::block::Block;
 use crate::block::rollup::BlockRollup;
 use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::memtable::Memtable;
 use crate::spans::Spans;
+use crate::{DurationSketch, Exhausted, QueryBudget};
 use collector::Collector;
 
 /// Which spans are counted, and in which steps. The default asks for all in one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RollupRequest {
     /// Earliest start of a span, inclusive, in nanoseconds since the Unix epoch.
     pub start_unix_nano: u64,
@@ -44,8 +43,8 @@ pub struct RollupRequest {
     /// the whole range. Multiples of a minute, of an hour or of a day need the fewest spans to be
     /// read.
     pub step_nano: Option<NonZeroU64>,
-    /// When to give up, however much there is still to be counted.
-    pub deadline: Option<Instant>,
+    /// What it may cost: unlimited by default. What was counted when it is exhausted is the answer.
+    pub budget: QueryBudget,
 }
 
 impl Default for RollupRequest {
@@ -56,7 +55,7 @@ impl Default for RollupRequest {
             service: None,
             name: None,
             step_nano: None,
-            deadline: None,
+            budget: QueryBudget::unlimited(),
         }
     }
 }
@@ -74,10 +73,6 @@ impl RollupRequest {
     fn wants(&self, service: &str, name: &str) -> bool {
         self.service.as_ref().is_none_or(|wanted| wanted == service)
             && self.name.as_ref().is_none_or(|wanted| wanted == name)
-    }
-
-    fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|at| Instant::now() >= at)
     }
 }
 
@@ -115,8 +110,8 @@ pub struct RollupStats {
     pub rollups_read: u64,
     /// Spans that were looked at.
     pub examined_spans: u64,
-    /// Whether the deadline ended it before everything was counted.
-    pub timed_out: bool,
+    /// What the budget lacked, if it ended before everything was counted.
+    pub exhausted: Option<Exhausted>,
 }
 
 /// Counts the spans in all sources.
@@ -129,8 +124,7 @@ pub(crate) fn roll_up(
         add_memtable(&memtable, &mut collector);
     }
     for block in &sources.blocks {
-        if request.is_late() {
-            collector.stats.timed_out = true;
+        if collector.look_at(0).is_break() {
             break;
         }
         add_block(block, &mut collector)?;
@@ -140,7 +134,9 @@ pub(crate) fn roll_up(
 
 fn add_memtable(memtable: &Memtable, collector: &mut Collector<'_>) {
     let spans = memtable.spans();
-    collector.stats.examined_spans += spans.len() as u64;
+    if collector.look_at(spans.len() as u64).is_break() {
+        return;
+    }
     spans
         .iter()
         .filter(|span| !span.head().pending)

@@ -30,7 +30,10 @@ pub(super) async fn statistics(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = operation_query(query.as_deref())?;
-    answer(move || Ok(answer_of(&api.engine.operation_statistics(&query)?))).await
+    answer(api, move |api, budget| {
+        Ok(answer_of(&api.engine.operation_statistics(&query, budget)?))
+    })
+    .await
 }
 
 fn operation_query(query: Option<&str>) -> Result<OperationQuery, ApiError> {

@@ -37,11 +37,9 @@ pub(super) fn add(
     let rows = rows_of(block, data, &starts, collector);
     let mut batches = data.batches(&rows, &COLUMNS)?;
     while let Some(batch) = batches.next()? {
-        if collector.request().is_late() {
-            collector.stats.timed_out = true;
+        if collector.look_at(batch.num_rows() as u64).is_break() {
             return Ok(());
         }
-        collector.stats.examined_spans += batch.num_rows() as u64;
         add_batch(&batch, &starts, collector)
             .ok_or_else(|| block.malformed("a column is not of its type"))?;
     }

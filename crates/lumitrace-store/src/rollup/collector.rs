@@ -1,5 +1,7 @@
 //! Sums up what rollups and spans say.
 
+use std::ops::ControlFlow;
+
 use hashbrown::HashMap;
 use lumitrace_model::{SpanKind, StatusCode};
 
@@ -30,6 +32,16 @@ impl<'a> Collector<'a> {
 
     pub(super) fn request(&self) -> &'a RollupRequest {
         self.request
+    }
+
+    /// Counts spans that are looked at; breaks when the budget is exhausted.
+    pub(super) fn look_at(&mut self, spans: u64) -> ControlFlow<()> {
+        if let Err(exhausted) = self.request.budget.look_at(spans) {
+            self.stats.exhausted = Some(exhausted);
+            return ControlFlow::Break(());
+        }
+        self.stats.examined_spans += spans;
+        ControlFlow::Continue(())
     }
 
     /// The numbers here of these keys; none for those that are not asked for.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
 
 use lumitrace_model::{KeyValue, Resource, ResourceSpans, ScopeSpans, Span, SpanKind, Status};
 use lumitrace_model::{SpanId, StatusCode, TraceId};
@@ -9,7 +11,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::compaction::{self, CompactionSignal};
-use crate::{DurationSketch, RollupRequest, SpanBatch, SpanRollup, Store, StoreOptions};
+use crate::{
+    DurationSketch, QueryBudget, QueryLimits, QueryMemory, RollupRequest, SpanBatch, SpanRollup,
+    Store, StoreOptions,
+};
 
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3_600 * SECOND;
@@ -142,7 +147,7 @@ fn request() -> impl Strategy<Value = RollupRequest> {
                 service: service.map(str::to_owned),
                 name: name.map(str::to_owned),
                 step_nano: NonZeroU64::new(step),
-                deadline: None,
+                budget: QueryBudget::unlimited(),
             },
         )
 }
@@ -277,15 +282,19 @@ fn a_repeated_request_counts_once_when_its_blocks_are_merged_and_announcements_n
 }
 
 #[test]
-fn a_deadline_that_has_passed_gives_what_is_known_and_says_so() {
+fn a_budget_that_is_exhausted_gives_what_is_known_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     append(&store, "web", vec![span(1, "read", T0, 5)]);
     store.flush().unwrap();
+    let over = QueryLimits {
+        max_time: Duration::ZERO,
+        ..QueryLimits::NONE
+    };
     let request = RollupRequest {
-        deadline: Some(std::time::Instant::now()),
+        budget: QueryBudget::new(over, &Arc::new(QueryMemory::new(0))),
         ..RollupRequest::default()
     };
     let rollup = store.span_rollup(&request).unwrap();
-    assert!(rollup.stats.timed_out && rollup.rows.is_empty());
+    assert!(rollup.stats.exhausted.is_some() && rollup.rows.is_empty());
 }
