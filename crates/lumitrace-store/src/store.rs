@@ -1,5 +1,6 @@
 //! The handle to an open store.
 
+use std::convert;
 use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -129,9 +130,11 @@ impl Store {
         trace_id: TraceId,
         span_id: SpanId,
     ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        let mut spans = SpansThatCount::of_span(&self.handle.spans, trace_id, span_id)?;
+        let mut spans =
+            SpansThatCount::of_span(&self.handle.spans, trace_id, span_id, convert::identity)?;
         if let Some(archive) = self.handle.archive.get() {
-            spans.add_archived(SpansThatCount::of_span(archive, trace_id, span_id)?);
+            let archived = SpansThatCount::of_span(archive, trace_id, span_id, trace::archived)?;
+            spans.add_archived(archived);
         }
         Ok(spans.by_start())
     }

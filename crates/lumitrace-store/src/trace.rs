@@ -146,17 +146,18 @@ impl<T> SpansThatCount<T> {
 }
 
 impl SpansThatCount<Arc<SpanRecord>> {
-    /// The spans of a trace on this shelf that have this id.
+    /// The spans of a trace on this shelf that have this id, as `keep` makes them.
     pub(crate) fn of_span(
         shelf: &Shelf<Spans>,
         trace_id: TraceId,
         span_id: SpanId,
+        keep: fn(SpanRecord) -> SpanRecord,
     ) -> Result<Self, ReadError> {
         let sources = shelf.snapshot();
         let mut spans = Self::default();
         let mut add = |record| {
             // Nothing is held, so nothing can be exhausted.
-            let _ = spans.add(record, &mut |record| Ok(Arc::new(record)));
+            let _ = spans.add(record, &mut |record| Ok(Arc::new(keep(record))));
         };
         for memtable in sources.memtables() {
             let records = memtable.trace(trace_id);
