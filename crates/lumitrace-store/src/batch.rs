@@ -120,14 +120,16 @@ pub(crate) fn memory_bytes(record: &SpanRecord) -> usize {
         + links.sum::<usize>()
 }
 
-fn attributes_bytes(attributes: &[KeyValue]) -> usize {
+/// About how much memory attributes take, in bytes.
+pub(crate) fn attributes_bytes(attributes: &[KeyValue]) -> usize {
     let attribute_bytes = |attribute: &KeyValue| {
         size_of::<KeyValue>() + attribute.key.len() + value_bytes(&attribute.value)
     };
     attributes.iter().map(attribute_bytes).sum()
 }
 
-fn value_bytes(value: &Value) -> usize {
+/// About how much memory a value takes beside itself, in bytes.
+pub(crate) fn value_bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
         Value::String(text) => text.len(),

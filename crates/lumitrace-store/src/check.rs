@@ -19,6 +19,7 @@ use crate::block::Block;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::{Folder, ShelfFolder};
 use crate::found_block;
+use crate::logs::Logs;
 use crate::manifest::{self, BlockId, BlockRecord, ManifestContent};
 use crate::shelf::ShelfName;
 use crate::signal::Signal;
@@ -115,6 +116,7 @@ pub fn check(
             ShelfName::Spans | ShelfName::Archive => {
                 check_shelf::<Spans>(&shelf, &mut check, &mut watch)?;
             }
+            ShelfName::Logs => check_shelf::<Logs>(&shelf, &mut check, &mut watch)?,
         }
     }
     check.bytes = watch.progress.bytes;

@@ -12,14 +12,14 @@ use crate::block::dictionaries::DictionaryCache;
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
 use crate::folder::ShelfFolder;
-use crate::log::queue::Queue;
-use crate::log::segment::Segments;
 use crate::manifest::{BlockId, Manifest};
 use crate::options::StoreOptions;
 use crate::shelf::ShelfPlace;
 use crate::signal::{Batch, BlockTarget, Memtable, Signal};
 use crate::stats::Counters;
 use crate::subscription::Subscribers;
+use crate::wal::queue::Queue;
+use crate::wal::segment::Segments;
 
 /// Where records are, as of one moment. Each is in one of them.
 pub(crate) struct Sources<S: Signal> {

@@ -43,7 +43,7 @@ impl Folder {
         ShelfFolder {
             dir: match name {
                 ShelfName::Spans => self.dir.clone(),
-                ShelfName::Archive => self.dir.join(name.as_str()),
+                ShelfName::Archive | ShelfName::Logs => self.dir.join(name.as_str()),
             },
             name,
         }

@@ -25,6 +25,7 @@ use crate::block::keys::Keys;
 use crate::block::layout::Planner;
 use crate::block::received::ReceivedTable;
 use crate::block::rollup::BlockRollup;
+use crate::block::schema::SPAN_SCHEMA;
 use crate::block::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
 use crate::block::time_ranges;
 use crate::block::trace_table::{decode_filter, decode_page, rows_in_page_v1};
@@ -33,14 +34,14 @@ use crate::block::writer::{data_path, index_path};
 use crate::disk::Disk;
 use crate::engine::Sources;
 use crate::error::{OpenError, ReadError};
-use crate::log::frame::{self, Frame, FrameHeader};
-use crate::log::recovery::recover;
-use crate::log::segment::{self, SegmentHeader};
 use crate::manifest::{BlockId, BlockRecord, check_header, read_records};
 use crate::scan::walk;
-use crate::signal::BlockRows;
+use crate::signal::{Batch, BlockRows};
 use crate::summary::Summaries;
 use crate::trace::TraceLookup;
+use crate::wal::frame::{self, Frame, FrameHeader};
+use crate::wal::recovery::recover;
+use crate::wal::segment::{self, SegmentHeader};
 use crate::{RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
 
 pub mod checksums;
@@ -104,7 +105,7 @@ pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
 
 /// A frame that can be read is the same bytes once it is written again.
 fn read_frame(bytes: &[u8]) {
-    let Ok(header) = FrameHeader::decode(bytes) else {
+    let Ok(header) = FrameHeader::decode(bytes, SpanBatch::FRAME_TYPE) else {
         return;
     };
     let payload = bytes.get(frame::HEADER_BYTES..header.frame_bytes());
@@ -113,6 +114,7 @@ fn read_frame(bytes: &[u8]) {
     };
     let mut again = Vec::new();
     let frame = Frame {
+        frame_type: SpanBatch::FRAME_TYPE,
         synced_before: header.synced_before,
         first_seq: header.first_seq,
         record_count: header.record_count,
@@ -247,7 +249,9 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
 }
 
 fn add_to(block: &Block, planner: &mut Planner) -> Result<(), OpenError> {
-    Ok(block.add_to(planner, &BlockRows::all(block).rows)?)
+    Ok(block
+        .add_to(planner, &SPAN_SCHEMA, &BlockRows::all(block).rows)
+        .map(drop)?)
 }
 
 fn read_index(block: &Block) -> Result<(), OpenError> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::append::{AppendError, AppendReceipt};
 use crate::engine::Engine;
-use crate::log::queue::{NextGroup, WaitingBatch};
-use crate::log::writer::{LogFailure, LogWriter};
 use crate::signal::{Batch, Signal};
 use crate::stored::Origins;
+use crate::wal::queue::{NextGroup, WaitingBatch};
+use crate::wal::writer::{LogFailure, LogWriter};
 
 /// Batches are written together up to this size; larger groups sync no faster.
 const GROUP_BYTES: usize = 1 << 20;

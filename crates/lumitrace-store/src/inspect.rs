@@ -12,13 +12,13 @@ use crate::block::index::Index;
 use crate::block::writer::index_path;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::{Folder, ShelfFolder};
-use crate::log::segment;
-use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{self, BlockRecord};
 use crate::shelf::ShelfName;
 use crate::stats::ServiceSummary;
 use crate::stored::Origins;
 use crate::summary::Summaries;
+use crate::wal::segment;
+use crate::wal::survey::{FoundFrame, survey};
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -174,6 +174,7 @@ pub fn inspect(dir: &Path) -> Result<FolderContent, OpenError> {
     let mut origins = Origins::default();
     content.log = read_log(
         &spans,
+        spans.name().frame_type(),
         manifest.durable_seq,
         &mut content.damages,
         &mut |frame| {
@@ -238,7 +239,13 @@ fn inspect_shelf(
     damages: &mut Vec<Corruption>,
 ) -> Result<ShelfContent, OpenError> {
     let manifest = manifest::read(&folder.manifest())?;
-    let log = read_log(folder, manifest.durable_seq, damages, &mut |_| {})?;
+    let log = read_log(
+        folder,
+        folder.name().frame_type(),
+        manifest.durable_seq,
+        damages,
+        &mut |_| {},
+    )?;
     let blocks = manifest.blocks.iter();
     Ok(ShelfContent {
         name: folder.name(),
@@ -251,6 +258,7 @@ fn inspect_shelf(
 /// Reads the log of a shelf, and hands the frames to `visit` that no block holds.
 fn read_log(
     folder: &ShelfFolder,
+    frame_type: u8,
     durable_seq: u64,
     damages: &mut Vec<Corruption>,
     visit: &mut dyn FnMut(&FoundFrame<'_>),
@@ -271,7 +279,7 @@ fn read_log(
             }
             ControlFlow::Continue(())
         };
-        let found = match survey(path, is_last, &mut add) {
+        let found = match survey(path, frame_type, is_last, &mut add) {
             Ok(found) => found,
             // A running server has just removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

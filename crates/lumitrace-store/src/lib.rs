@@ -12,7 +12,7 @@
 //! 1. [`options`]: where the folder is and what durable means.
 //! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered; [`stored`]: a
 //!    batch in memory, whose spans are read in place.
-//! 3. `log`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
+//! 3. `wal`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
 //!    thread that does it.
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
@@ -63,7 +63,7 @@ pub mod fuzzing;
 mod identity;
 mod ingest;
 pub mod inspect;
-mod log;
+pub mod logs;
 mod manifest;
 mod memtable;
 pub mod options;
@@ -84,12 +84,14 @@ pub mod stored;
 pub mod subscription;
 mod summary;
 mod trace;
+mod wal;
 
 pub use append::{Append, AppendError, AppendReceipt};
 pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
 pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
+pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
 pub use retention::Retention;
@@ -98,5 +100,5 @@ pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matche
 pub use shelf::ShelfName;
 pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, ShelfStats};
 pub use store::Store;
-pub use stored::{SpanOrigin, SpanRef, StoredBatch};
+pub use stored::{Origin, SpanRef, StoredBatch};
 pub use subscription::Subscription;

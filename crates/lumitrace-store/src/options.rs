@@ -8,6 +8,8 @@ use crate::shelf::ShelfName;
 
 /// The archive takes a few traces now and then: one such part of what memory spans may take.
 const ARCHIVE_SHARE: usize = 8;
+/// The same for log records.
+const LOGS_SHARE: usize = 2;
 
 /// What has happened to a batch when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,8 +37,9 @@ pub struct StoreOptions {
     pub flush_after: Duration,
     /// Most bytes of spans in memory, in memtables that take spans and that are being written out,
     /// before appends are refused. If none, three times `memtable_bytes`; never less than
-    /// `memtable_bytes`, because appends would be refused before anything is written out. The
-    /// archive has an eighth of this for itself, once there is one.
+    /// `memtable_bytes`, because appends would be refused before anything is written out. Log
+    /// records have half of this for themselves, and the archive an eighth, once there are any: so
+    /// that all together take no more than 1 5/8 of it.
     pub memory_limit_bytes: Option<usize>,
     /// Most bytes of payload waiting for the log before appends are refused.
     pub queue_bytes: usize,
@@ -48,6 +51,9 @@ pub struct StoreOptions {
     pub compact_below_bytes: u64,
     /// How long spans are kept.
     pub retention: Retention,
+    /// How long log records are kept. If none, as `retention` says: sizes then hold for each by
+    /// itself.
+    pub log_retention: Option<Retention>,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -67,6 +73,7 @@ impl StoreOptions {
             row_group_rows: 1_048_576,
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),
+            log_retention: None,
             subscriber_bytes: 32 << 20,
         }
     }
@@ -80,6 +87,13 @@ impl StoreOptions {
                 memtable_bytes: self.memtable_bytes / ARCHIVE_SHARE,
                 memory_limit_bytes: self.memory_limit_bytes.map(|it| it / ARCHIVE_SHARE),
                 retention: Retention::default(),
+                ..shelf
+            },
+            ShelfName::Logs => Self {
+                memtable_bytes: self.memtable_bytes / LOGS_SHARE,
+                memory_limit_bytes: self.memory_limit_bytes.map(|it| it / LOGS_SHARE),
+                queue_bytes: self.queue_bytes / LOGS_SHARE,
+                retention: self.log_retention.unwrap_or(self.retention),
                 ..shelf
             },
         }

@@ -10,11 +10,11 @@ use crate::block::writer::remove_files;
 use crate::disk::remove_if_present;
 use crate::engine::Engine;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::log::writer::LogPosition;
 use crate::manifest::{BlockId, Manifest};
 use crate::replay::replay;
 use crate::shelf::ShelfPlace;
 use crate::signal::Signal;
+use crate::wal::writer::LogPosition;
 
 /// A shelf as it was left, ready to go on.
 pub(crate) struct Recovered<S: Signal> {

@@ -17,6 +17,7 @@ use crate::check::{CheckProgress, Watch};
 use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError};
 use crate::folder::{Folder, ShelfFolder};
+use crate::logs::Logs;
 use crate::shelf::ShelfName;
 use crate::signal::Signal;
 use crate::spans::Spans;
@@ -127,6 +128,7 @@ pub fn repair(
         };
         let of_shelf = match shelf.name() {
             ShelfName::Spans | ShelfName::Archive => repair_shelf::<Spans>,
+            ShelfName::Logs => repair_shelf::<Logs>,
         };
         let done = of_shelf(shelf, dry_run, &aside_dir, &mut watch)?;
         if watch.is_stopped() {

@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::engine::Engine;
 use crate::error::{OpenError, io_error};
 use crate::flush::{FlushProblem, write_frozen};
-use crate::log::recovery::{self, RecoveredLog};
 use crate::signal::Signal;
+use crate::wal::recovery::{self, RecoveredLog};
 
 /// Replays what blocks do not hold yet. Returns how the log was left. Nothing is being written when
 /// this returns.

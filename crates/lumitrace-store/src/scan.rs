@@ -5,7 +5,7 @@
 //! `block_cursor`, and `walk` merges them.
 
 mod block_cursor;
-mod content;
+pub(crate) mod content;
 mod cursor;
 mod memtable_cursor;
 pub(crate) mod predicate;

@@ -14,13 +14,14 @@ use crate::disk::{Disk, retryable_refusal};
 use crate::engine::{Engine, Sources};
 use crate::error::{Corruption, io_error};
 use crate::folder::ShelfFolder;
-use crate::log::frame::MAX_PAYLOAD_BYTES;
-use crate::log::queue::{NotQueued, WaitingBatch};
-use crate::log::writer::LogWriter;
 use crate::recovery::{self, Recovered};
 use crate::signal::{Batch, Memtable, Signal};
+use crate::wal::frame::MAX_PAYLOAD_BYTES;
+use crate::wal::queue::{NotQueued, WaitingBatch};
+use crate::wal::writer::LogWriter;
 use crate::{
-    Append, AppendReceipt, FlushError, OpenError, ShelfStats, StoreOptions, flush, ingest,
+    Append, AppendReceipt, FlushError, LogBatch, OpenError, ShelfStats, SpanBatch, StoreOptions,
+    flush, ingest,
 };
 
 /// The parts of a store. Each has its own log, blocks, manifest and sequence numbers, and may be
@@ -31,17 +32,30 @@ pub enum ShelfName {
     Spans,
     /// Spans of chosen traces, which are kept for ever.
     Archive,
+    /// Log records.
+    Logs,
 }
 
 impl ShelfName {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Spans, Self::Archive];
+    pub const ALL: [Self; 3] = [Self::Spans, Self::Archive, Self::Logs];
 
     /// A word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Spans => "spans",
             Self::Archive => "archive",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+impl ShelfName {
+    /// The type of the frames in its log.
+    pub(crate) fn frame_type(self) -> u8 {
+        match self {
+            Self::Spans | Self::Archive => SpanBatch::FRAME_TYPE,
+            Self::Logs => LogBatch::FRAME_TYPE,
         }
     }
 }

@@ -47,6 +47,9 @@ pub(crate) trait Batch: Sized + Send + 'static {
     /// A batch that was logged, as memtables and subscribers share it.
     type Stored: Send + Sync;
 
+    /// Says in the log what the payload is.
+    const FRAME_TYPE: u8;
+
     /// The batch that is logged as `payload`.
     fn from_logged(payload: Bytes) -> Result<Self, DecodeError>;
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
+use crate::block::columns::SpanColumns;
 use crate::block::in_order::in_order;
 use crate::block::layout::Planner;
 use crate::block::row::{Row, sort_key, sort_key_of_head};
+use crate::block::schema::SPAN_SCHEMA;
 use crate::block::{Block, BlockWriter};
 use crate::check::{RowCheck, SpanSums};
 use crate::error::ReadError;
@@ -25,6 +27,8 @@ pub(crate) struct Spans;
 
 impl Batch for SpanBatch {
     type Stored = StoredBatch;
+
+    const FRAME_TYPE: u8 = 1;
 
     fn from_logged(payload: Bytes) -> Result<Self, DecodeError> {
         // What was accepted once is read back whatever the limits were then.
@@ -61,8 +65,8 @@ impl Signal for Spans {
         let mut spans = memtable.spans();
         spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
         let mut planner = Planner::default();
-        spans.iter().for_each(|span| planner.add(&span.into()));
-        let mut writer = BlockWriter::create(target, planner.finish())?;
+        spans.iter().for_each(|span| planner.add(&Row::from(span)));
+        let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
         spans
             .iter()
             .try_for_each(|span| writer.push(&span.into()))?;
@@ -76,11 +80,9 @@ impl Signal for Spans {
     ) -> io::Result<Option<BlockRecord>> {
         let mut planner = Planner::default();
         for part in rows {
-            part.block
-                .add_to(&mut planner, &part.rows)
-                .map_err(io::Error::other)?;
+            plan(part, &mut planner).map_err(io::Error::other)?;
         }
-        let mut writer = BlockWriter::create(target, planner.finish())?;
+        let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
         let mut held: Option<SpanRecord> = None;
         let inputs = rows.iter().map(records).collect::<Result<Vec<_>, _>>();
         let inputs = inputs.map_err(io::Error::other)?;
@@ -138,6 +140,19 @@ impl Signal for Spans {
         }
         sums.check(block)
     }
+}
+
+/// Tells the planner of these rows.
+fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
+    if rows.block.add_to(planner, &SPAN_SCHEMA, &rows.rows)? {
+        return Ok(());
+    }
+    let mut next = records(rows)?;
+    while let Some(batch) = next()? {
+        let rows = batch.iter().map(Row::from);
+        rows.for_each(|row| planner.add(&row));
+    }
+    Ok(())
 }
 
 /// Reads these rows, batch by batch.

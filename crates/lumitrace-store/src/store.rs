@@ -11,6 +11,7 @@ use lumitrace_model::{SpanId, TraceId};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
 use crate::folder::Folder;
+use crate::logs::{self, Logs};
 use crate::rollup::roll_up;
 use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
@@ -18,9 +19,10 @@ use crate::spans::Spans;
 use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
-    Append, ArchiveError, Exhausted, FlushError, LookupError, OpenError, OperationSummary,
-    QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats,
-    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, Subscription, archive,
+    Append, ArchiveError, Exhausted, FlushError, LogBatch, LogEntry, LogScan, LogScanStats,
+    LookupError, OpenError, OperationSummary, QueryBudget, ReadError, RollupRequest, ScanRequest,
+    ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanParts, SpanRecord, SpanRollup,
+    StoreOptions, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -32,6 +34,7 @@ pub struct Store {
 struct Handle {
     spans: Shelf<Spans>,
     archive: LateShelf<Spans>,
+    logs: LateShelf<Logs>,
     /// Held, because closing it lets in the next process: so it is the last to be dropped.
     _lock: File,
 }
@@ -60,6 +63,7 @@ impl Store {
             handle: Arc::new(Handle {
                 spans: Shelf::open(place(ShelfName::Spans))?,
                 archive: LateShelf::open(place(ShelfName::Archive))?,
+                logs: LateShelf::open(place(ShelfName::Logs))?,
                 _lock: lock,
             }),
         })
@@ -185,6 +189,30 @@ impl Store {
         roll_up(&self.handle.spans.snapshot(), request)
     }
 
+    /// Hands over a batch of log records. The answer comes when it is durable and searchable, or
+    /// refused.
+    pub fn append_logs(&self, batch: LogBatch) -> Append {
+        match self.handle.logs.get_or_begin() {
+            Ok(logs) => logs.append(batch),
+            Err(refusal) => Append::answered(Err(refusal)),
+        }
+    }
+
+    /// Hands every log record that `request` asks for to `visit`, newest first, until it breaks.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn scan_logs(
+        &self,
+        request: &LogScan,
+        visit: &mut dyn FnMut(Arc<LogEntry>) -> ControlFlow<()>,
+    ) -> Result<LogScanStats, ReadError> {
+        match self.handle.logs.get() {
+            Some(logs) => logs::scan::scan(&logs.snapshot(), request, visit),
+            None => Ok(LogScanStats::default()),
+        }
+    }
+
     /// What the threads of the spans' shelf share.
     pub(crate) fn engine(&self) -> &Engine<Spans> {
         &self.handle.spans.engine
@@ -193,6 +221,11 @@ impl Store {
     /// What the threads of the archive share, if there is one.
     pub(crate) fn archive_engine(&self) -> Option<&Engine<Spans>> {
         Some(&self.handle.archive.get()?.engine)
+    }
+
+    /// What the threads of the shelf of logs share, if there is one.
+    pub(crate) fn logs_engine(&self) -> Option<&Engine<Logs>> {
+        Some(&self.handle.logs.get()?.engine)
     }
 
     /// The sequence number after the last: every span with a lower one is searchable.
@@ -243,6 +276,7 @@ impl Store {
         match shelf {
             ShelfName::Spans => Some(self.stats()),
             ShelfName::Archive => self.handle.archive.get().map(Shelf::stats),
+            ShelfName::Logs => self.handle.logs.get().map(Shelf::stats),
         }
     }
 
@@ -252,7 +286,8 @@ impl Store {
     /// The reason for which it could not be written. Nothing is lost: the log still has it.
     pub fn flush(&self) -> Result<(), FlushError> {
         self.handle.spans.flush()?;
-        self.handle.archive.get().map_or(Ok(()), Shelf::flush)
+        self.handle.archive.get().map_or(Ok(()), Shelf::flush)?;
+        self.handle.logs.get().map_or(Ok(()), Shelf::flush)
     }
 
     /// Ends the store's threads after they have answered what was handed over. What is in memory
@@ -261,6 +296,7 @@ impl Store {
     pub fn close(&self) {
         self.handle.spans.close();
         self.handle.archive.close();
+        self.handle.logs.close();
     }
 }
 

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, Status, TraceId};
 use lumitrace_wire::otlp::protobuf::view::{AttributeView, SpanView};
-use lumitrace_wire::otlp::protobuf::{self, Origin, SpanHead};
+use lumitrace_wire::otlp::protobuf::{self, SpanHead};
 
+use crate::batch::attributes_bytes;
 use crate::identity::Version;
 use crate::{SpanBatch, SpanParts, SpanRecord};
 
 /// Bytes of origins that are remembered before all are forgotten and learnt anew.
 const REMEMBERED_BYTES: usize = 8 << 20;
 
-/// What a span comes from; shared among all spans that come from the same.
+/// What a span or a log record comes from; shared among all that come from the same.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct SpanOrigin {
+pub struct Origin {
     /// Who produced it.
     pub resource: Arc<Resource>,
     /// Schema of the resource, or empty.
@@ -27,10 +28,23 @@ pub struct SpanOrigin {
     pub scope_schema_url: Arc<str>,
 }
 
-impl SpanOrigin {
-    /// The name of the service that produced the span.
+impl Origin {
+    /// The name of the service that produced it.
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of::<Resource>()
+            + size_of::<Scope>()
+            + attributes_bytes(&self.resource.attributes)
+            + attributes_bytes(&self.scope.attributes)
+            + self.scope.name.len()
+            + self.scope.version.len()
+            + self.resource_schema_url.len()
+            + self.scope_schema_url.len()
     }
 }
 
@@ -40,7 +54,7 @@ impl SpanOrigin {
 pub struct StoredBatch {
     payload: Bytes,
     heads: Vec<SpanHead>,
-    origins: Vec<Arc<SpanOrigin>>,
+    origins: Vec<Arc<Origin>>,
     first_seq: u64,
     received_unix_nano: u64,
 }
@@ -114,7 +128,7 @@ impl<'a> SpanRef<'a> {
     }
 
     /// Where it comes from.
-    pub fn origin(self) -> &'a Arc<SpanOrigin> {
+    pub fn origin(self) -> &'a Arc<Origin> {
         &self.batch.origins[self.head.origin as usize]
     }
 
@@ -212,7 +226,7 @@ fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<Key
 /// builds them once.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    known: HashMap<Box<[u8]>, Arc<SpanOrigin>>,
+    known: HashMap<Box<[u8]>, Arc<Origin>>,
     bytes: usize,
     key: Vec<u8>,
 }
@@ -236,7 +250,7 @@ impl Origins {
         })
     }
 
-    fn get(&mut self, origin: &Origin, payload: &[u8]) -> Arc<SpanOrigin> {
+    fn get(&mut self, origin: &protobuf::Origin, payload: &[u8]) -> Arc<Origin> {
         let parts = [
             origin.resource.bytes(payload),
             origin.resource_schema_url.bytes(payload),
@@ -264,10 +278,10 @@ impl Origins {
     }
 }
 
-fn decode([resource, resource_schema_url, scope, scope_schema_url]: [&[u8]; 4]) -> SpanOrigin {
+fn decode([resource, resource_schema_url, scope, scope_schema_url]: [&[u8]; 4]) -> Origin {
     // The bytes were checked when the request was indexed.
     let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default().into();
-    SpanOrigin {
+    Origin {
         resource: Arc::new(protobuf::decode_resource(resource).unwrap_or_default()),
         resource_schema_url: text(resource_schema_url),
         scope: Arc::new(protobuf::decode_scope(scope).unwrap_or_default()),

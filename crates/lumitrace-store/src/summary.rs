@@ -84,6 +84,19 @@ impl Summaries {
         }
     }
 
+    /// Counts one record of whatever is stored.
+    pub(crate) fn add_one(
+        &mut self,
+        service: &str,
+        name: &str,
+        kind: u8,
+        start_unix_nano: u64,
+        is_error: bool,
+    ) {
+        let tally = Tally::of_one(start_unix_nano, is_error);
+        self.add(service, name, kind, tally);
+    }
+
     fn add(&mut self, service: &str, name: &str, kind: u8, tally: Tally) {
         let operations = self.services.entry_ref(service).or_default();
         let kinds = operations.entry_ref(name).or_insert([Tally::EMPTY; KINDS]);

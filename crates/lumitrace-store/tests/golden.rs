@@ -9,15 +9,18 @@
 )]
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lumitrace_model::{
-    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
-    Status, StatusCode, TraceId, Value,
+    Event, KeyValue, Link, LogRecord, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs,
+    ScopeSpans, Severity, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
 };
-use lumitrace_store::{SpanBatch, Store, StoreOptions};
+use lumitrace_store::{LogBatch, LogEntry, LogScan, SpanBatch, Store, StoreOptions};
 
 const NEWEST: &str = "v3";
+const NEWEST_LOGS: &str = "logs-v3";
 
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -168,6 +171,95 @@ fn write_the_golden_folder_of_the_newest_version() {
         let batch = SpanBatch::from_resource_spans(&resource_spans(trace)).unwrap();
         store.append(batch).wait().unwrap();
         if trace == 1 {
+            store.flush().unwrap();
+        }
+    }
+    drop(store);
+    fs::remove_file(dir.join("LOCK")).unwrap();
+}
+
+/// The log records of part `part`: what a folder of each version holds.
+fn resource_logs(part: u8) -> Vec<ResourceLogs> {
+    let bodies = [
+        Value::from("loss is NaN"),
+        Value::Map(value_of_every_type()),
+        Value::Null,
+        Value::from(-7),
+    ];
+    let log = |(number, body): (u64, Value)| LogRecord {
+        time_unix_nano: if number == 2 {
+            0
+        } else {
+            1_700_000_000_000_000_000 + number
+        },
+        observed_time_unix_nano: 1_700_000_000_000_000_002,
+        severity: Severity::from_number(18),
+        severity_text: "ERR".into(),
+        body,
+        attributes: value_of_every_type(),
+        dropped_attributes_count: 1,
+        flags: 257,
+        trace_id: (number != 1).then(|| TraceId::from_bytes([part; 16])),
+        span_id: (number != 1).then(|| SpanId::from_bytes([part; 8])),
+        event_name: "exception".into(),
+    };
+    let spans = resource_spans(part).remove(0);
+    vec![ResourceLogs {
+        resource: spans.resource,
+        schema_url: spans.schema_url.clone(),
+        scope_logs: vec![ScopeLogs {
+            scope: spans.scope_spans[0].scope.clone(),
+            schema_url: spans.schema_url,
+            log_records: (0..).zip(bodies).map(log).collect(),
+        }],
+    }]
+}
+
+#[test]
+fn logs_of_all_versions_are_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_into(&golden(NEWEST_LOGS), dir.path());
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let mut found: Vec<Arc<LogEntry>> = Vec::new();
+    let mut visit = |entry| {
+        found.push(entry);
+        ControlFlow::Continue(())
+    };
+    store.scan_logs(&LogScan::default(), &mut visit).unwrap();
+    found.sort_by_key(|entry| entry.seq);
+    // Part 1 is in the block, part 2 in the log.
+    let expected = [resource_logs(1).remove(0), resource_logs(2).remove(0)];
+    let logs = expected
+        .iter()
+        .flat_map(|group| &group.scope_logs[0].log_records);
+    assert_eq!(found.len(), logs.clone().count());
+    for (entry, expected_log) in found.iter().zip(logs) {
+        let mut log = entry.log.clone();
+        let mut expected_log = expected_log.clone();
+        for attributes in [&mut log.attributes, &mut expected_log.attributes] {
+            attributes.sort_by(|left, right| left.key.cmp(&right.key));
+        }
+        assert_eq!(log, expected_log);
+        assert_eq!(*entry.origin.resource, expected[0].resource);
+        assert_eq!(*entry.origin.scope, expected[0].scope_logs[0].scope);
+        assert_eq!(*entry.origin.resource_schema_url, *expected[0].schema_url);
+    }
+}
+
+#[test]
+#[ignore = "writes the golden folder of the newest version, once per version"]
+fn write_the_golden_folder_of_the_newest_logs() {
+    let dir = golden(NEWEST_LOGS);
+    assert!(
+        !dir.exists(),
+        "{} is there: a version's folder never changes",
+        dir.display()
+    );
+    let store = Store::open(StoreOptions::new(&dir)).unwrap();
+    for part in [1, 2] {
+        let batch = LogBatch::from_resource_logs(&resource_logs(part)).unwrap();
+        store.append_logs(batch).wait().unwrap();
+        if part == 1 {
             store.flush().unwrap();
         }
     }

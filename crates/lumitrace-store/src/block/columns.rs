@@ -15,13 +15,40 @@ use super::attribute_columns::AttributeColumnsBuilder;
 use super::attributes::AttributesBuilder;
 use super::layout::Layout;
 use super::lists::{EventsBuilder, LinksBuilder};
-use super::row::Row;
-use super::schema;
+use super::row::{BlockRow, Row};
+use super::schema::{self, RowSchema, SPAN_SCHEMA};
+
+/// Collects rows of one kind into record batches with the columns of a [`Layout`].
+pub(crate) trait Columns: Sized {
+    type Row<'a>: BlockRow;
+
+    /// Which columns there may be.
+    fn kind() -> &'static RowSchema;
+
+    /// For a block with this layout, whose schema is `schema`.
+    fn new(layout: &Layout, schema: SchemaRef) -> Self;
+
+    /// Appends a row whose resource and scope the block knows by these numbers.
+    fn push(
+        &mut self,
+        row: &Self::Row<'_>,
+        resource_id: u32,
+        scope_id: u32,
+    ) -> Result<(), ArrowError>;
+
+    /// Whether it is time to [`finish`](Self::finish) a batch.
+    fn is_full(&self) -> bool;
+
+    fn is_empty(&self) -> bool;
+
+    /// The batch of the rows pushed since the last call.
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError>;
+}
 
 /// A batch is closed at this many rows ...
-const BATCH_ROWS: usize = 4096;
+pub(crate) const BATCH_ROWS: usize = 4096;
 /// ... or this many bytes: far below the 2^31 that offsets in a column can count.
-const BATCH_BYTES: usize = 16 << 20;
+pub(crate) const BATCH_BYTES: usize = 16 << 20;
 /// Spans of a trace side by side up to which looking at all of them is the quickest way to a
 /// parent.
 const FEW_SPANS: usize = 32;
@@ -74,9 +101,14 @@ struct SpanIds {
     parent_span_id: Option<SpanId>,
 }
 
-impl SpanColumns {
-    /// For a block with this layout, whose schema is `schema`.
-    pub(crate) fn new(layout: &Layout, schema: SchemaRef) -> Self {
+impl Columns for SpanColumns {
+    type Row<'a> = Row<'a>;
+
+    fn kind() -> &'static RowSchema {
+        &SPAN_SCHEMA
+    }
+
+    fn new(layout: &Layout, schema: SchemaRef) -> Self {
         Self {
             schema,
             ids: Vec::new(),
@@ -104,13 +136,7 @@ impl SpanColumns {
         }
     }
 
-    /// Appends a span whose resource and scope the block knows by these numbers.
-    pub(crate) fn push(
-        &mut self,
-        row: &Row<'_>,
-        resource_id: u32,
-        scope_id: u32,
-    ) -> Result<(), ArrowError> {
+    fn push(&mut self, row: &Row<'_>, resource_id: u32, scope_id: u32) -> Result<(), ArrowError> {
         self.ids.push(SpanIds {
             trace_id: row.trace_id,
             span_id: row.span_id,
@@ -147,21 +173,19 @@ impl SpanColumns {
         Ok(())
     }
 
-    /// Whether it is time to [`finish`](Self::finish) a batch.
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.ids.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The batch of the spans pushed since the last call.
-    pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.bytes = 0;
         let [trace_id, span_id, parent_row, parent_span_id] =
             id_columns(&std::mem::take(&mut self.ids))?;
-        let mut columns: HashMap<&str, ArrayRef> = HashMap::from([
+        let columns: HashMap<&str, ArrayRef> = HashMap::from([
             (schema::TRACE_ID, trace_id),
             (schema::SPAN_ID, span_id),
             (schema::PARENT_ROW, parent_row),
@@ -195,15 +219,8 @@ impl SpanColumns {
             (schema::EVENTS, Arc::new(self.events.finish())),
             (schema::LINKS, Arc::new(self.links.finish())),
         ]);
-        let mut attribute_columns = self.attribute_columns.finish().into_iter();
-        // Of what the layout leaves out every row is like absent.
-        let fields = self.schema.fields().iter();
-        let in_order = fields.filter_map(|field| match columns.remove(field.name().as_str()) {
-            Some(column) => Some(column),
-            None => attribute_columns.next(),
-        });
-        let in_order = in_order.collect();
-        RecordBatch::try_new(Arc::clone(&self.schema), in_order)
+        let attribute_columns = self.attribute_columns.finish();
+        schema::batch_of(&self.schema, columns, attribute_columns)
     }
 }
 

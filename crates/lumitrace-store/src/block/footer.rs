@@ -55,6 +55,9 @@ impl Footer {
     }
 }
 
+/// Columns of texts, beside those of attributes, that mostly repeat.
+const REPEATING: [&str; 4] = [schema::SERVICE, schema::NAME, "severity_text", "event_name"];
+
 /// The schema with which columns of texts that repeat are read as numbers of a dictionary's
 /// entries.
 fn with_dictionaries(schema: &Schema, keys: Option<&Keys>) -> SchemaRef {
@@ -63,7 +66,7 @@ fn with_dictionaries(schema: &Schema, keys: Option<&Keys>) -> SchemaRef {
             let key = keys.and_then(|keys| keys.get(key));
             !key.is_some_and(|key| key.is_selective)
         }
-        None => matches!(name, schema::SERVICE | schema::NAME),
+        None => REPEATING.contains(&name),
     };
     let fields = schema.fields().iter().map(|field| {
         if *field.data_type() == DataType::Utf8 && repeats(field.name()) {

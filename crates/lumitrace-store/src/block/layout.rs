@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::keys::{Key, KeyCounter, Keys};
-use super::row::Row;
+use super::row::BlockRow;
 use super::schema;
 use super::tables::{Tables, TablesBuilder};
 use super::value::value_type;
@@ -84,28 +84,26 @@ impl AttributeColumn {
 pub(crate) struct Layout {
     /// By key.
     pub(crate) attributes: Vec<AttributeColumn>,
-    /// Which of [`schema::OPTIONAL`] are not the same as absent in every row.
+    /// Of the columns that a block may leave out, those that it has.
     pub(crate) optional: OptionalColumns,
 }
 
-/// Some of [`schema::OPTIONAL`], as bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct OptionalColumns(u32);
+/// Some of the columns that a block leaves out where every row is as if it had none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct OptionalColumns(Vec<&'static str>);
 
 impl OptionalColumns {
-    pub(crate) fn insert(&mut self, name: &str) {
-        if let Some(position) = schema::OPTIONAL.iter().position(|other| *other == name) {
-            self.0 |= 1 << position;
+    pub(crate) fn insert(&mut self, name: &'static str) {
+        if !self.contains(name) {
+            self.0.push(name);
         }
     }
 
-    /// Whether a column that not every block has is one of these.
-    pub(crate) fn contains(self, name: &str) -> bool {
-        let position = schema::OPTIONAL.iter().position(|other| *other == name);
-        position.is_some_and(|position| self.0 & (1 << position) != 0)
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.contains(&name)
     }
 
-    fn insert_used<const N: usize>(&mut self, used: [(&str, bool); N]) {
+    pub(crate) fn insert_used<const N: usize>(&mut self, used: [(&'static str, bool); N]) {
         for (name, _) in used.into_iter().filter(|(_, is_used)| *is_used) {
             self.insert(name);
         }
@@ -134,25 +132,11 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    /// Looks at a span.
-    pub(crate) fn add(&mut self, row: &Row<'_>) {
-        self.optional.insert_used([
-            (schema::PARENT_ROW, row.parent_span_id.is_some()),
-            (schema::STATUS_MESSAGE, !row.status_message.is_empty()),
-            (schema::TRACE_STATE, !row.trace_state.is_empty()),
-            (schema::FLAGS, row.flags != 0),
-            (
-                schema::DROPPED_ATTRIBUTES,
-                row.dropped_attributes_count != 0,
-            ),
-            (schema::DROPPED_EVENTS, row.dropped_events_count != 0),
-            (schema::DROPPED_LINKS, row.dropped_links_count != 0),
-            (schema::PENDING, row.pending),
-            (schema::EVENTS, row.has_events()),
-            (schema::LINKS, row.has_links()),
-        ]);
+    /// Looks at a row.
+    pub(crate) fn add(&mut self, row: &impl BlockRow) {
+        row.note_used_columns(&mut self.optional);
         self.rows += 1;
-        self.tables.numbers(row);
+        self.tables.numbers(&row.head());
         self.counter.begin_span();
         row.each_attribute(|key, value| self.counter.add(key, value));
     }
@@ -161,12 +145,14 @@ impl Planner {
     pub(crate) fn add_block(
         &mut self,
         rows: u64,
-        optional: OptionalColumns,
+        optional: &OptionalColumns,
         keys: &Keys,
         tables: &Tables,
     ) {
         self.rows = self.rows.saturating_add(rows);
-        self.optional.0 |= optional.0;
+        for name in &optional.0 {
+            self.optional.insert(name);
+        }
         self.merged.get_or_insert_default().add(keys);
         self.tables.add(tables);
     }
@@ -179,10 +165,6 @@ impl Planner {
         let attributes = attribute_columns(&keys, self.rows);
         apply(&attributes, &mut keys);
         let mut optional = self.optional;
-        if optional.contains(schema::PARENT_ROW) {
-            // Whether a parent is beside its child is seen only when the rows are.
-            optional.insert(schema::PARENT_SPAN_ID);
-        }
         if keys.any_in_list() {
             optional.insert(schema::ATTRIBUTES);
         }

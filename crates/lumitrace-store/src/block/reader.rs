@@ -25,6 +25,7 @@ use super::footer::{AttributeName, Footer};
 use super::index::Index;
 use super::layout::{OptionalColumns, Planner};
 use super::records::{Records, SpanBatches};
+use super::schema::RowSchema;
 use super::time_ranges::TimeRange;
 use super::writer::{data_path, index_path, remove_files};
 use super::{rows, schema};
@@ -200,7 +201,7 @@ impl Block {
     }
 
     /// Rows that may be those of a trace, ascending and apart.
-    fn trace_rows(&self, trace_id: TraceId) -> Result<Vec<Range<usize>>, ReadError> {
+    pub(crate) fn trace_rows(&self, trace_id: TraceId) -> Result<Vec<Range<usize>>, ReadError> {
         let rows = self.index.trace_rows(trace_id)?;
         let are_apart = rows.windows(2).all(|pair| pair[0].end <= pair[1].start);
         let are_inside = rows
@@ -218,33 +219,27 @@ impl Block {
         ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums())
     }
 
-    /// Tells a plan for another block that it gets these rows of this one.
+    /// Tells a plan for another block of the same kind that it gets these rows of this one. False if
+    /// the index does not say enough, so that the rows have to be looked at.
     pub(crate) fn add_to(
         &self,
         planner: &mut Planner,
+        kind: &RowSchema,
         rows: &[Range<usize>],
-    ) -> Result<(), ReadError> {
+    ) -> Result<bool, ReadError> {
         let data = self.open_data()?;
         let all = 0..self.record.rows as usize;
         let takes_all = rows == std::slice::from_ref(&all);
         let Some(keys) = self.index.keys().filter(|_| takes_all) else {
             // What the index says is said of all rows, and version 1 does not say which keys there
             // are.
-            let mut records = data.records(rows, SpanParts::ALL)?;
-            while let Some(records) = records.next()? {
-                records
-                    .iter()
-                    .for_each(|record| planner.add(&record.into()));
-            }
-            return Ok(());
+            return Ok(false);
         };
         let mut optional = OptionalColumns::default();
-        schema::OPTIONAL
-            .into_iter()
-            .filter(|name| data.has_column(name))
-            .for_each(|name| optional.insert(name));
-        planner.add_block(self.record.rows, optional, keys, &*self.index.tables()?);
-        Ok(())
+        let names = kind.optional.iter().filter(|name| data.has_column(name));
+        names.for_each(|name| optional.insert(name));
+        planner.add_block(self.record.rows, &optional, keys, &*self.index.tables()?);
+        Ok(true)
     }
 }
 
@@ -444,6 +439,11 @@ impl<'a> BlockData<'a> {
         let bytes = groups.iter().map(bytes_of).fold(0, i64::saturating_add);
         let row_bytes = bytes as usize / (self.block.record.rows as usize).max(1);
         BATCH_BYTES / row_bytes.max(1)
+    }
+
+    /// Reads all columns of these rows, which must ascend and not overlap.
+    pub(crate) fn whole_rows(&self, rows: &[Range<usize>]) -> Result<Batches, ReadError> {
+        self.read(rows, &self.columns_of(SpanParts::ALL), MAX_BATCH_ROWS)
     }
 
     fn columns_of(&self, parts: SpanParts) -> Vec<&'a str> {

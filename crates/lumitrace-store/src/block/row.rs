@@ -6,11 +6,43 @@ use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, Trac
 use lumitrace_wire::otlp::protobuf::SpanHead;
 use lumitrace_wire::otlp::protobuf::view::{EventView, LinkView, SpanView};
 
+use super::index::IndexContent;
+use super::layout::OptionalColumns;
+use super::schema;
 use super::value::ValueRef;
 use crate::SpanRecord;
 use crate::batch::memory_bytes;
 use crate::scan::SCAN_WINDOW_NANO;
 use crate::stored::SpanRef;
+
+/// A row on its way into a block, of whatever kind.
+pub(crate) trait BlockRow {
+    fn head(&self) -> RowHead<'_>;
+
+    /// Hands each attribute to `take`.
+    fn each_attribute(&self, take: impl FnMut(&str, ValueRef<'_>));
+
+    /// Counts the row in what the index says of its kind.
+    fn add_to_index(&self, index: &mut IndexContent);
+
+    /// Notes which columns that not every block has the row needs, but for those of attributes,
+    /// resource and scope.
+    fn note_used_columns(&self, used: &mut OptionalColumns);
+}
+
+/// What every row has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowHead<'a> {
+    pub(crate) trace_id: Option<TraceId>,
+    pub(crate) start_unix_nano: u64,
+    pub(crate) end_unix_nano: u64,
+    pub(crate) seq: u64,
+    pub(crate) received_unix_nano: u64,
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) resource_schema_url: &'a str,
+    pub(crate) scope: &'a Arc<Scope>,
+    pub(crate) scope_schema_url: &'a str,
+}
 
 /// What a block keeps of a span.
 #[derive(Debug, Clone, Copy)]
@@ -174,9 +206,22 @@ impl<'a> From<SpanRef<'a>> for Row<'a> {
     }
 }
 
-impl<'a> Row<'a> {
-    /// Hands each attribute to `take`.
-    pub(crate) fn each_attribute(&self, mut take: impl FnMut(&str, ValueRef<'_>)) {
+impl BlockRow for Row<'_> {
+    fn head(&self) -> RowHead<'_> {
+        RowHead {
+            trace_id: Some(self.trace_id),
+            start_unix_nano: self.start_unix_nano,
+            end_unix_nano: self.end_unix_nano,
+            seq: self.seq,
+            received_unix_nano: self.received_unix_nano,
+            resource: self.resource,
+            resource_schema_url: self.resource_schema_url,
+            scope: self.scope,
+            scope_schema_url: self.scope_schema_url,
+        }
+    }
+
+    fn each_attribute(&self, mut take: impl FnMut(&str, ValueRef<'_>)) {
         match self.lists {
             Lists::Span(span) => each_of(&span.attributes, &mut take),
             Lists::View(view) => view
@@ -185,6 +230,33 @@ impl<'a> Row<'a> {
         }
     }
 
+    fn add_to_index(&self, index: &mut IndexContent) {
+        index.summaries.add_row(self);
+        index.rollup.add(self);
+    }
+
+    fn note_used_columns(&self, used: &mut OptionalColumns) {
+        used.insert_used([
+            // Whether a parent is beside its child is seen only when the rows are.
+            (schema::PARENT_ROW, self.parent_span_id.is_some()),
+            (schema::PARENT_SPAN_ID, self.parent_span_id.is_some()),
+            (schema::STATUS_MESSAGE, !self.status_message.is_empty()),
+            (schema::TRACE_STATE, !self.trace_state.is_empty()),
+            (schema::FLAGS, self.flags != 0),
+            (
+                schema::DROPPED_ATTRIBUTES,
+                self.dropped_attributes_count != 0,
+            ),
+            (schema::DROPPED_EVENTS, self.dropped_events_count != 0),
+            (schema::DROPPED_LINKS, self.dropped_links_count != 0),
+            (schema::PENDING, self.pending),
+            (schema::EVENTS, self.has_events()),
+            (schema::LINKS, self.has_links()),
+        ]);
+    }
+}
+
+impl<'a> Row<'a> {
     /// Hands each event to `take`.
     pub(crate) fn each_event(&self, mut take: impl FnMut(EventRow<'a>)) {
         match self.lists {

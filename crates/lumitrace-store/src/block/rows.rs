@@ -192,7 +192,7 @@ pub(crate) fn optional<'a, T: 'static>(
 }
 
 /// The outer option says whether the column, if it is there, has the expected type.
-fn part<'a, T>(
+pub(crate) fn part<'a, T>(
     batch: &'a RecordBatch,
     name: &str,
     read: impl FnOnce(&'a dyn Array) -> Option<T>,
@@ -208,7 +208,7 @@ fn part_of<C, T>(column: &Option<C>, get: impl FnOnce(&C) -> Option<Vec<T>>) -> 
     column.as_ref().map_or_else(|| Some(Vec::new()), get)
 }
 
-fn text(text: &str) -> Text {
+pub(crate) fn text(text: &str) -> Text {
     match text {
         "" => Cow::Borrowed(""),
         text => Cow::Owned(text.to_owned()),

@@ -1,8 +1,11 @@
 //! The columns of a block, and how Parquet stores them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -45,37 +48,19 @@ pub(crate) const ATTRIBUTE_BYTES: &str = "attributes.list.element.bytes";
 /// Columns of attributes that have their own are named by this and the key.
 pub(crate) const ATTRIBUTE_PREFIX: &str = "attr.";
 
-/// Columns that a block leaves out where every row is as if it had none.
-pub(crate) const OPTIONAL: [&str; 15] = [
-    PARENT_ROW,
-    PARENT_SPAN_ID,
-    STATUS_MESSAGE,
-    TRACE_STATE,
-    FLAGS,
-    RESOURCE_ID,
-    SCOPE_ID,
-    DROPPED_ATTRIBUTES,
-    DROPPED_EVENTS,
-    DROPPED_LINKS,
-    PENDING,
-    ATTRIBUTES,
-    EVENTS,
-    LINKS,
-    RECEIVED,
-];
-
-/// Columns without a dictionary, and what was measured to suit them (`docs/adr/0006`).
-const FIXED_ENCODINGS: [(&str, Encoding); 6] = [
-    (TRACE_ID, Encoding::DELTA_BYTE_ARRAY),
-    (SPAN_ID, Encoding::PLAIN),
-    (PARENT_SPAN_ID, Encoding::PLAIN),
-    (START, Encoding::BYTE_STREAM_SPLIT),
-    (DURATION, Encoding::BYTE_STREAM_SPLIT),
-    (SEQ, Encoding::DELTA_BINARY_PACKED),
-];
-
-/// Columns by which a search can rule out row groups and pages.
-const PRUNABLE: [&str; 5] = [START, DURATION, SERVICE, NAME, STATUS_CODE];
+/// The columns of one kind of rows.
+pub(crate) struct RowSchema {
+    /// Those before the columns of attributes.
+    pub(crate) before: Vec<Field>,
+    /// Those after them.
+    pub(crate) after: Vec<Field>,
+    /// Columns that a block leaves out where every row is as if it had none.
+    pub(crate) optional: &'static [&'static str],
+    /// Columns without a dictionary, and what was measured to suit them (`docs/adr/0006`).
+    pub(crate) encodings: &'static [(&'static str, Encoding)],
+    /// Columns by which a search can rule out row groups and pages.
+    pub(crate) prunable: &'static [&'static str],
+}
 
 /// A page is the least that must be decompressed to read one span: small pages make a trace by its
 /// id cheap. Columns of few bits for each row reach this limit, ...
@@ -122,9 +107,9 @@ pub(crate) static LINK_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     ])
 });
 
-/// The columns of a block with this layout, in the order in which they are in the file.
-pub(crate) fn schema_of(layout: &Layout) -> SchemaRef {
-    let before = [
+/// The columns of a block of spans.
+pub(crate) static SPAN_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema {
+    before: vec![
         Field::new(TRACE_ID, DataType::FixedSizeBinary(16), false),
         Field::new(SPAN_ID, DataType::FixedSizeBinary(8), false),
         Field::new(PARENT_ROW, DataType::Int32, true),
@@ -145,15 +130,44 @@ pub(crate) fn schema_of(layout: &Layout) -> SchemaRef {
         Field::new(DROPPED_LINKS, DataType::UInt32, false),
         Field::new(SEQ, DataType::UInt64, false),
         Field::new(PENDING, DataType::Boolean, false),
-    ];
-    let after = [
+    ],
+    after: vec![
         list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
         list_of(EVENTS, &EVENT_FIELDS),
         list_of(LINKS, &LINK_FIELDS),
-    ];
-    let is_there = |field: &Field| {
+    ],
+    optional: &[
+        PARENT_ROW,
+        PARENT_SPAN_ID,
+        STATUS_MESSAGE,
+        TRACE_STATE,
+        FLAGS,
+        RESOURCE_ID,
+        SCOPE_ID,
+        DROPPED_ATTRIBUTES,
+        DROPPED_EVENTS,
+        DROPPED_LINKS,
+        PENDING,
+        ATTRIBUTES,
+        EVENTS,
+        LINKS,
+    ],
+    encodings: &[
+        (TRACE_ID, Encoding::DELTA_BYTE_ARRAY),
+        (SPAN_ID, Encoding::PLAIN),
+        (PARENT_SPAN_ID, Encoding::PLAIN),
+        (START, Encoding::BYTE_STREAM_SPLIT),
+        (DURATION, Encoding::BYTE_STREAM_SPLIT),
+        (SEQ, Encoding::DELTA_BINARY_PACKED),
+    ],
+    prunable: &[START, DURATION, SERVICE, NAME, STATUS_CODE],
+});
+
+/// The columns of a block with this layout, in the order in which they are in the file.
+pub(crate) fn schema_of(kind: &RowSchema, layout: &Layout) -> SchemaRef {
+    let is_there = |field: &&Field| {
         let name = field.name().as_str();
-        !OPTIONAL.contains(&name) || layout.optional.contains(name)
+        !kind.optional.contains(&name) || layout.optional.contains(name)
     };
     let attributes = layout.attributes.iter().map(|attribute| {
         let data_type = match attribute.column_type {
@@ -164,13 +178,27 @@ pub(crate) fn schema_of(layout: &Layout) -> SchemaRef {
         };
         Field::new(attribute_column(&attribute.key), data_type, true)
     });
-    let fields: Vec<Field> = before
-        .into_iter()
-        .filter(&is_there)
-        .chain(attributes)
-        .chain(after.into_iter().filter(&is_there))
-        .collect();
+    let before = kind.before.iter().filter(is_there).cloned();
+    let after = kind.after.iter().filter(is_there).cloned();
+    let fields: Vec<Field> = before.chain(attributes).chain(after).collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The columns of a batch in the order of the schema. Of what the schema leaves out every row is
+/// like absent.
+pub(crate) fn batch_of(
+    schema: &SchemaRef,
+    mut columns: HashMap<&str, ArrayRef>,
+    attribute_columns: Vec<ArrayRef>,
+) -> Result<RecordBatch, ArrowError> {
+    let mut attribute_columns = attribute_columns.into_iter();
+    let fields = schema.fields().iter();
+    let in_order = fields.filter_map(|field| match columns.remove(field.name().as_str()) {
+        Some(column) => Some(column),
+        None => attribute_columns.next(),
+    });
+    let in_order = in_order.collect();
+    RecordBatch::try_new(Arc::clone(schema), in_order)
 }
 
 /// The name of the column of an attribute that has its own.
@@ -187,12 +215,13 @@ pub(crate) fn element(fields: &Fields) -> Arc<Field> {
     ))
 }
 
-fn list_of(name: &str, fields: &Fields) -> Field {
+pub(crate) fn list_of(name: &str, fields: &Fields) -> Field {
     Field::new(name, DataType::List(element(fields)), false)
 }
 
 /// How the columns of a block with this layout are written.
 pub(crate) fn writer_properties(
+    kind: &RowSchema,
     layout: &Layout,
     row_group_rows: usize,
     compression: ZstdLevel,
@@ -208,14 +237,14 @@ pub(crate) fn writer_properties(
         .set_write_batch_size(WRITE_BATCH_ROWS)
         // Statistics nobody prunes by would only make the footer long.
         .set_statistics_enabled(EnabledStatistics::None);
-    for name in PRUNABLE {
+    for name in kind.prunable {
         properties = properties
-            .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
+            .set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
     }
-    for (name, encoding) in FIXED_ENCODINGS {
+    for (name, encoding) in kind.encodings {
         properties = properties
-            .set_column_dictionary_enabled(ColumnPath::from(name), false)
-            .set_column_encoding(ColumnPath::from(name), encoding);
+            .set_column_dictionary_enabled(ColumnPath::from(*name), false)
+            .set_column_encoding(ColumnPath::from(*name), *encoding);
     }
     // Random bytes do not become fewer.
     properties =

@@ -9,8 +9,9 @@ use lumitrace_wire::otlp::protobuf;
 
 use super::attributes::STORED_LIMITS;
 use super::received::ReceivedTable;
-use super::row::Row;
+use super::row::RowHead;
 use crate::binary::{Fields, PutFields};
+use crate::stored::Origin;
 
 /// A resource, as the spans of a block share it.
 #[derive(Debug, Clone)]
@@ -58,6 +59,18 @@ impl Tables {
         }
     }
 
+    /// The origin of rows that know their resource and scope by these numbers.
+    pub(crate) fn origin(&self, resource_id: u32, scope_id: u32) -> Option<Origin> {
+        let resource = self.resources.get(resource_id as usize)?;
+        let scope = self.scopes.get(scope_id as usize)?;
+        Some(Origin {
+            resource: Arc::clone(&resource.resource),
+            resource_schema_url: Arc::clone(&resource.schema_url),
+            scope: Arc::clone(&scope.scope),
+            scope_schema_url: Arc::clone(&scope.schema_url),
+        })
+    }
+
     /// The number of the resource of a service that has only one.
     pub(crate) fn resource_of_service(&self, service: &str) -> Option<u32> {
         self.by_service.get(service).copied()
@@ -74,8 +87,8 @@ pub(crate) struct TablesBuilder {
 }
 
 impl TablesBuilder {
-    /// The numbers of a span's resource and scope.
-    pub(crate) fn numbers(&mut self, row: &Row<'_>) -> (u32, u32) {
+    /// The numbers of a row's resource and scope.
+    pub(crate) fn numbers(&mut self, row: &RowHead<'_>) -> (u32, u32) {
         let resource = self.resource(row.resource, row.resource_schema_url);
         let scope = self.scope(row.scope, row.scope_schema_url);
         (resource, scope)

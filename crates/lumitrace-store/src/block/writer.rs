@@ -12,13 +12,13 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 
-use super::columns::SpanColumns;
+use super::columns::Columns;
 use super::file::ChecksummedWriter;
 use super::index::IndexContent;
 use super::keys::KeyCounter;
 use super::layout::{self, BlockPlan, Layout};
 use super::received::ReceivedBuilder;
-use super::row::Row;
+use super::row::BlockRow;
 use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
@@ -37,12 +37,12 @@ pub(crate) fn index_path(dir: &Path, id: BlockId) -> PathBuf {
 }
 
 /// Writes one block. Dropped before it is finished, it leaves no block.
-pub(crate) struct BlockWriter {
+pub(crate) struct BlockWriter<C> {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     record: BlockRecord,
     parquet: ArrowWriter<ChecksummedWriter>,
-    columns: SpanColumns,
+    columns: C,
     layout: Layout,
     index: IndexContent,
     /// Counts keys, where they are not known from the plan.
@@ -53,13 +53,14 @@ pub(crate) struct BlockWriter {
     written_rows: usize,
 }
 
-impl BlockWriter {
+impl<C: Columns> BlockWriter<C> {
     pub(crate) fn create(target: BlockTarget, plan: BlockPlan) -> io::Result<Self> {
         let path = data_path(&target.dir, target.id).with_extension("parquet.tmp");
         let file = ChecksummedWriter::create(Arc::clone(&target.disk), path)?;
         let level = ZstdLevel::try_new(target.compression_level).map_err(io_of_parquet)?;
-        let schema = schema::schema_of(&plan.layout);
-        let properties = schema::writer_properties(&plan.layout, target.row_group_rows, level);
+        let schema = schema::schema_of(C::kind(), &plan.layout);
+        let rows = target.row_group_rows;
+        let properties = schema::writer_properties(C::kind(), &plan.layout, rows, level);
         // Parquet's own types say all that there is to say.
         let arrow_options = ArrowWriterOptions::new()
             .with_properties(properties)
@@ -72,7 +73,7 @@ impl BlockWriter {
             record: BlockRecord::empty(target.id),
             parquet,
             filters: column_filters(&plan.layout, &schema),
-            columns: SpanColumns::new(&plan.layout, schema),
+            columns: C::new(&plan.layout, schema),
             layout: plan.layout,
             counter: plan.keys.is_none().then(KeyCounter::default),
             index: IndexContent {
@@ -85,20 +86,21 @@ impl BlockWriter {
         })
     }
 
-    /// Appends a span; spans must come in the order of [`super::row::sort_key`].
-    pub(crate) fn push(&mut self, row: &Row<'_>) -> io::Result<()> {
-        self.index_trace(row.trace_id)?;
-        self.index.summaries.add_row(row);
-        self.index.time_ranges.add(row.start_unix_nano);
-        self.index.rollup.add(row);
-        self.received.add(row.seq, row.received_unix_nano);
+    /// Appends a row; rows must come in the order of their kind.
+    pub(crate) fn push(&mut self, row: &C::Row<'_>) -> io::Result<()> {
+        let head = row.head();
+        self.index_row(head.trace_id)?;
+        row.add_to_index(&mut self.index);
+        self.index.time_ranges.add(head.start_unix_nano);
+        self.received.add(head.seq, head.received_unix_nano);
         if let Some(counter) = &mut self.counter {
             counter.begin_span();
             row.each_attribute(|key, value| counter.add(key, value));
         }
         self.record.rows += 1;
-        self.record.include(row.start_unix_nano, row.end_unix_nano);
-        let (resource_id, scope_id) = self.index.tables.numbers(row);
+        self.record
+            .include(head.start_unix_nano, head.end_unix_nano);
+        let (resource_id, scope_id) = self.index.tables.numbers(&head);
         self.columns
             .push(row, resource_id, scope_id)
             .map_err(io::Error::other)?;
@@ -108,13 +110,18 @@ impl BlockWriter {
         Ok(())
     }
 
-    fn index_trace(&mut self, trace_id: TraceId) -> io::Result<()> {
+    fn index_row(&mut self, trace_id: Option<TraceId>) -> io::Result<()> {
         let first_row = u32::try_from(self.record.rows)
-            .map_err(|_| io::Error::other("a block cannot have more than 2^32 spans"))?;
+            .map_err(|_| io::Error::other("a block cannot have more than 2^32 rows"))?;
+        let Some(trace_id) = trace_id else {
+            return Ok(());
+        };
         let hash = trace_hash(trace_id);
         match self.index.traces.last_mut() {
             // Neighbours of which only the hashes are the same share their rows.
-            Some(rows) if rows.hash == hash => rows.row_count += 1,
+            Some(rows) if rows.hash == hash && rows.first_row + rows.row_count == first_row => {
+                rows.row_count += 1;
+            }
             _ => self.index.traces.push(TraceRows {
                 hash,
                 first_row,

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use super::{Check, Watch};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::ShelfFolder;
-use crate::log::segment;
-use crate::log::survey::{FoundFrame, survey};
 use crate::signal::{Batch, Signal};
+use crate::wal::segment;
+use crate::wal::survey::{FoundFrame, survey};
 
 /// The segments, oldest first.
 pub(crate) fn segments(folder: &ShelfFolder) -> Result<Vec<PathBuf>, OpenError> {
@@ -58,7 +58,8 @@ pub(super) fn check<S: Signal>(
             }
             ControlFlow::Continue(())
         };
-        let found = survey(path, is_last, &mut visit).map_err(io_error("read", path))?;
+        let found = survey(path, S::Batch::FRAME_TYPE, is_last, &mut visit)
+            .map_err(io_error("read", path))?;
         if let Some(version) = found.newer_version {
             return Err(OpenError::NewerVersion {
                 file: path.clone(),

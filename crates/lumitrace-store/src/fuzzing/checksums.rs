@@ -6,7 +6,7 @@ use crate::binary::PutFields;
 use crate::block::file::{CHUNK_BYTES, CHUNK_BYTES_V1};
 use crate::block::trace_table::PAGE_BYTES;
 use crate::block::value_filters::FilterDirectory;
-use crate::log::{frame, segment};
+use crate::wal::{frame, segment};
 
 const CRC_BYTES: usize = 4;
 

@@ -9,10 +9,10 @@ use crate::block::writer::{data_path, index_path};
 use crate::check::{BlockFiles, BlockFindings, Watch, block_damages, log_segments};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::ShelfFolder;
-use crate::log::segment;
-use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{self, BlockId, BlockRecord, ManifestContent};
-use crate::signal::Signal;
+use crate::signal::{Batch, Signal};
+use crate::wal::segment;
+use crate::wal::survey::{FoundFrame, survey};
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Plan {
     ) -> Result<Self, OpenError> {
         let files = BlockFiles::list(folder)?;
         let mut plan = Self::default();
-        match readable_manifest(folder, &files)? {
+        match readable_manifest::<S>(folder, &files)? {
             Ok(manifest) => {
                 plan.durable_seq = manifest.durable_seq;
                 for record in &manifest.blocks {
@@ -214,7 +214,8 @@ impl Plan {
                 }
                 ControlFlow::Continue(())
             };
-            let found = survey(path, is_last, &mut visit).map_err(io_error("read", path))?;
+            let found = survey(path, S::Batch::FRAME_TYPE, is_last, &mut visit)
+                .map_err(io_error("read", path))?;
             if let Some(version) = found.newer_version {
                 return Err(OpenError::NewerVersion {
                     file: path.clone(),
@@ -334,7 +335,7 @@ impl Plan {
 }
 
 /// The manifest, or why it cannot be relied on.
-fn readable_manifest(
+fn readable_manifest<S: Signal>(
     folder: &ShelfFolder,
     files: &BlockFiles,
 ) -> Result<Result<ManifestContent, String>, OpenError> {
@@ -347,7 +348,7 @@ fn readable_manifest(
         Err(OpenError::Corrupt(damage)) => return Ok(Err(damage.to_string())),
         Err(error) => return Err(error),
     };
-    let log_end = log_end(folder)?.max(manifest.durable_seq);
+    let log_end = log_end::<S>(folder)?.max(manifest.durable_seq);
     let is_named = |id: BlockId| manifest.blocks.iter().any(|block| block.id == id);
     let beyond = files
         .whole_ids()
@@ -361,11 +362,12 @@ fn readable_manifest(
 }
 
 /// The sequence number after the last span in the log.
-fn log_end(folder: &ShelfFolder) -> Result<u64, OpenError> {
+fn log_end<S: Signal>(folder: &ShelfFolder) -> Result<u64, OpenError> {
     let mut end = 0;
     for path in log_segments(folder)? {
         let mut visit = |_: &FoundFrame<'_>| ControlFlow::Continue(());
-        let found = survey(&path, true, &mut visit).map_err(io_error("read", &path))?;
+        let found = survey(&path, S::Batch::FRAME_TYPE, true, &mut visit)
+            .map_err(io_error("read", &path))?;
         end = end.max(found.end_seq.unwrap_or(0));
     }
     Ok(end)

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::block::Block;
 use crate::disk::RealDisk;
 use crate::error::{OpenError, ReadError, io_error};
-use crate::log::survey::{FoundFrame, survey};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::options::StoreOptions;
 use crate::scan::SCAN_WINDOW_NANO;
-use crate::signal::{BlockRows, BlockTarget, Memtable, Signal};
+use crate::signal::{Batch, BlockRows, BlockTarget, Memtable, Signal};
 use crate::stored::Origins;
+use crate::wal::survey::{FoundFrame, survey};
 use crate::{compaction, flush};
 
 /// Rows that are tried at once.
@@ -192,7 +192,7 @@ pub(super) fn write_log<S: Signal>(
             next_seq = Some(first_seq + u64::from(frame.header.record_count));
             ControlFlow::Continue(())
         };
-        survey(path, true, &mut visit).map_err(io_error("read", path))?;
+        survey(path, S::Batch::FRAME_TYPE, true, &mut visit).map_err(io_error("read", path))?;
         if let Some(error) = failure {
             return Err(error);
         }

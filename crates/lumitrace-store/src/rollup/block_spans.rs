@@ -14,7 +14,7 @@ use crate::block::rows::{column, optional};
 use crate::block::schema;
 use crate::block::text::TextColumn;
 use crate::error::ReadError;
-use crate::scan::pruning::candidate_rows;
+use crate::scan::pruning::{candidate_rows, conditions};
 
 /// What of a span is counted, and whether it is.
 const COLUMNS: [&str; 7] = [
@@ -60,6 +60,7 @@ fn rows_of(
         names: collector.request().name.iter().cloned().collect(),
         ..ScanRequest::default()
     };
+    let conditions = conditions(&request);
     let groups = data.row_group_starts();
     let mut rows = Vec::new();
     for range in block.time_ranges().iter().filter(|it| it.overlaps(starts)) {
@@ -68,7 +69,7 @@ fn rows_of(
             let (from, to) = (range.rows.start.max(first), range.rows.end.min(end));
             if from < to {
                 let inside = from - first..to - first;
-                let found = candidate_rows(data.metadata(), group, inside, &request);
+                let found = candidate_rows(data.metadata(), group, inside, &conditions);
                 rows.extend(found.iter().map(|it| first + it.start..first + it.end));
             }
         }

@@ -10,7 +10,7 @@ use lumitrace_model::StatusCode;
 use super::content::ContentConditions;
 use super::cursor::{Cursor, FIRST_CHUNK_SPANS, MAX_CHUNK_SPANS};
 use super::predicate::Predicate;
-use super::pruning::{candidate_rows, condition_columns, start_bounds};
+use super::pruning::{candidate_rows, condition_columns, conditions, row_bounds};
 use crate::SpanRecord;
 use crate::block::reader::{Block, BlockData, ranges_of};
 use crate::block::rows::column;
@@ -64,7 +64,13 @@ impl<'a> BlockCursor<'a> {
         stats: &mut ScanStats,
     ) -> Result<Option<Self>, ReadError> {
         let data = block.open_data()?;
-        let Some(content) = ContentConditions::new(block, data, predicate)? else {
+        let Some(content) = ContentConditions::new(
+            block,
+            data,
+            &predicate.request().attributes,
+            predicate.text(),
+        )?
+        else {
             return Ok(None);
         };
         let group_starts = data.row_group_starts();
@@ -102,8 +108,8 @@ impl<'a> BlockCursor<'a> {
         let windows = self.predicate.windows();
         let first = self.group_starts[unit.group];
         let rows = unit.rows.start - first..unit.rows.end - first;
-        let (first, last) =
-            start_bounds(self.data.metadata(), unit.group, rows).unwrap_or((0, u64::MAX));
+        let bounds = row_bounds(self.data.metadata(), schema::START, unit.group, rows);
+        let (first, last) = bounds.unwrap_or((0, u64::MAX));
         if self.predicate.request().newest_first {
             let last = last.min(*unit.starts.end());
             (last / SCAN_WINDOW_NANO).min(*windows.end())
@@ -271,10 +277,15 @@ fn unit_rows(
 ) -> Vec<Range<usize>> {
     let first = group_starts[unit.group];
     let rows = unit.rows.start - first..unit.rows.end - first;
-    candidate_rows(data.metadata(), unit.group, rows, predicate.request())
-        .into_iter()
-        .map(|range| first + range.start..first + range.end)
-        .collect()
+    candidate_rows(
+        data.metadata(),
+        unit.group,
+        rows,
+        &conditions(predicate.request()),
+    )
+    .into_iter()
+    .map(|range| first + range.start..first + range.end)
+    .collect()
 }
 
 /// The conditions on single columns, asked of a batch of them.

@@ -4,7 +4,7 @@
 use arrow::array::{RecordBatch, UInt32Array};
 use parquet::bloom_filter::Sbbf;
 
-use super::predicate::{Predicate, contains_ignoring_case, has_attribute, view_matches};
+use super::predicate::{contains_ignoring_case, has_attribute, view_matches};
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::keys::{Key, Keys};
@@ -43,14 +43,16 @@ struct AttributeCondition<'a> {
 }
 
 impl<'a> ContentConditions<'a> {
-    /// The conditions of `predicate`; none if no span of the block fulfils them.
+    /// That attributes have these values, and that this text, in lower case, is found; none if no row
+    /// of the block fulfils them.
     pub(crate) fn new(
         block: &Block,
         data: BlockData<'a>,
-        predicate: &'a Predicate<'a>,
+        wanted: &'a [(String, String)],
+        text: Option<&'a str>,
     ) -> Result<Option<Self>, ReadError> {
         let mut attributes = Vec::new();
-        for (key, text) in &predicate.request().attributes {
+        for (key, text) in wanted {
             let tables = block.index().tables()?;
             let condition = AttributeCondition::new(key, text, block.index().keys(), data, &tables);
             if condition.is_hopeless() {
@@ -58,7 +60,6 @@ impl<'a> ContentConditions<'a> {
             }
             attributes.push(condition);
         }
-        let text = predicate.text();
         let names = data.attribute_columns().iter();
         let text_columns = names
             .filter(|name| text.is_some() && data.is_text(&name.column))

@@ -20,8 +20,11 @@ enum Bounds<'a> {
 
 /// A condition on one column.
 #[derive(Debug, Clone, Copy)]
-enum Condition<'a> {
-    Start(u64, u64),
+pub(crate) enum Condition<'a> {
+    /// Of a column of unsigned numbers: from the first up to the last.
+    Numbers(&'static str, u64, u64),
+    /// Of a column of signed numbers.
+    AtLeast(&'static str, i64),
     Duration(u64, u64),
     Service(&'a str),
     Names(&'a [String]),
@@ -31,7 +34,7 @@ enum Condition<'a> {
 impl Condition<'_> {
     fn column(self) -> &'static str {
         match self {
-            Condition::Start(..) => schema::START,
+            Condition::Numbers(column, ..) | Condition::AtLeast(column, _) => column,
             Condition::Duration(..) => schema::DURATION,
             Condition::Service(_) => schema::SERVICE,
             Condition::Names(_) => schema::NAME,
@@ -47,9 +50,10 @@ impl Condition<'_> {
         };
         match (self, bounds) {
             // Parquet keeps unsigned numbers in signed ones of the same bits.
-            (Condition::Start(first, last), Bounds::Ints(min, max)) => {
+            (Condition::Numbers(_, first, last), Bounds::Ints(min, max)) => {
                 min as u64 <= last && max as u64 >= first
             }
+            (Condition::AtLeast(_, least), Bounds::Ints(_, max)) => max >= least,
             (Condition::Duration(least, most), Bounds::Ints(min, max)) => {
                 min.max(0) as u64 <= most && max.max(0) as u64 >= least
             }
@@ -63,8 +67,10 @@ impl Condition<'_> {
     }
 }
 
-fn conditions(request: &ScanRequest) -> Vec<Condition<'_>> {
-    let mut conditions = vec![Condition::Start(
+/// The conditions of `request` on single columns, and always one on the start.
+pub(crate) fn conditions(request: &ScanRequest) -> Vec<Condition<'_>> {
+    let mut conditions = vec![Condition::Numbers(
+        schema::START,
         request.start_unix_nano,
         request.end_unix_nano,
     )];
@@ -97,55 +103,54 @@ pub(crate) fn candidate_rows(
     metadata: &ParquetMetaData,
     group: usize,
     rows: Range<usize>,
-    request: &ScanRequest,
+    conditions: &[Condition<'_>],
 ) -> Vec<Range<usize>> {
     let whole: Vec<Range<usize>> = std::iter::once(rows.clone()).collect();
-    conditions(request)
-        .into_iter()
-        .fold(whole, |candidates, condition| {
-            let Some(leaf) = leaf_index(metadata, condition.column()) else {
-                return candidates;
-            };
-            let group_bounds = metadata
-                .row_group(group)
-                .column(leaf)
-                .statistics()
-                .and_then(bounds);
-            if group_bounds.is_some_and(|bounds| !condition.may_hold(bounds)) {
-                return Vec::new();
+    conditions.iter().fold(whole, |candidates, condition| {
+        let Some(leaf) = leaf_index(metadata, condition.column()) else {
+            return candidates;
+        };
+        let group_bounds = metadata
+            .row_group(group)
+            .column(leaf)
+            .statistics()
+            .and_then(bounds);
+        if group_bounds.is_some_and(|bounds| !condition.may_hold(bounds)) {
+            return Vec::new();
+        }
+        match pages(metadata, group, leaf, &rows) {
+            Some(pages) => {
+                let holding = pages
+                    .into_iter()
+                    .filter(|(_, bounds)| bounds.is_none_or(|bounds| condition.may_hold(bounds)));
+                intersect(&candidates, holding.map(|(rows, _)| rows))
             }
-            match pages(metadata, group, leaf, &rows) {
-                Some(pages) => {
-                    let holding = pages.into_iter().filter(|(_, bounds)| {
-                        bounds.is_none_or(|bounds| condition.may_hold(bounds))
-                    });
-                    intersect(&candidates, holding.map(|(rows, _)| rows))
-                }
-                None => candidates,
-            }
-        })
+            None => candidates,
+        }
+    })
 }
 
-/// The earliest and the latest start of a span in `rows` of row group `group`, if known. There may
-/// be no such spans, but no others.
-pub(crate) fn start_bounds(
+/// The least and the greatest of the unsigned numbers of a column in `rows` of row group `group`, if
+/// known. There may be no such rows, but no others.
+pub(crate) fn row_bounds(
     metadata: &ParquetMetaData,
+    column: &str,
     group: usize,
     rows: Range<usize>,
 ) -> Option<(u64, u64)> {
-    let leaf = leaf_index(metadata, schema::START)?;
-    let mut starts: Option<(u64, u64)> = None;
+    let leaf = leaf_index(metadata, column)?;
+    let mut found: Option<(u64, u64)> = None;
     for (_, bounds) in pages(metadata, group, leaf, &rows)? {
         let Some(Bounds::Ints(min, max)) = bounds else {
             return None;
         };
         let (min, max) = (min as u64, max as u64);
-        starts = Some(match starts {
+        found = Some(match found {
             Some((first, last)) => (first.min(min), last.max(max)),
             None => (min, max),
         });
     }
-    starts
+    found
 }
 
 fn leaf_index(metadata: &ParquetMetaData, column: &str) -> Option<usize> {
@@ -254,8 +259,11 @@ mod tests {
     #[test]
     fn a_condition_is_ruled_out_only_by_bounds_that_exclude_it() {
         let late = (u64::MAX - 1) as i64;
-        assert!(Condition::Start(u64::MAX - 5, u64::MAX).may_hold(Bounds::Ints(0, late)));
-        assert!(!Condition::Start(0, 5).may_hold(Bounds::Ints(6, late)));
+        assert!(
+            Condition::Numbers(schema::START, u64::MAX - 5, u64::MAX)
+                .may_hold(Bounds::Ints(0, late))
+        );
+        assert!(!Condition::Numbers(schema::START, 0, 5).may_hold(Bounds::Ints(6, late)));
         assert!(Condition::Duration(0, 0).may_hold(Bounds::Ints(-7, -5)));
         assert!(!Condition::Duration(10, 20).may_hold(Bounds::Ints(-7, 9)));
         assert!(!Condition::Errors.may_hold(Bounds::Ints(0, 1)));

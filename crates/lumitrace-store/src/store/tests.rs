@@ -5,6 +5,7 @@ mod attributes;
 mod damage;
 mod faults;
 mod fuzzed;
+mod logs;
 mod model;
 mod power;
 mod retention;

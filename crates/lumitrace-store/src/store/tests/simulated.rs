@@ -1,5 +1,5 @@
 //! Random work on a simulated disk, power cuts at any moment of it, and what must be true after each:
-//! the store opens, and has every acknowledged span exactly once.
+//! the store opens, and has every acknowledged record exactly once.
 //!
 //! A seed that fails is named; `SIMULATION_SEED=<seed> cargo test -p lumitrace-store
 //! simulated` repeats it alone. `SIMULATION_SEEDS` says how many are tried.
@@ -8,7 +8,8 @@ mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::ops::ControlFlow;
+use std::marker::PhantomData;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +19,21 @@ use lumitrace_model::{SpanId, TraceId};
 use tempfile::TempDir;
 
 use self::journal::JournalDisk;
+use super::logs::{FIRST_LOG, log, logs};
 use super::options;
 use crate::batch::testing::{batch, span};
+use crate::block::Block;
 use crate::compaction::{CompactionSignal, merge};
 use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::logs::Logs;
+use crate::logs::rows::LogRows;
 use crate::retention;
-use crate::{Durability, ScanRequest, SpanParts, Store, StoreOptions};
+use crate::signal::{BlockRows, Signal};
+use crate::spans::Spans;
+use crate::{
+    Append, Durability, LogEntry, LogScan, ScanRequest, SpanParts, SpanRecord, Store, StoreOptions,
+};
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
 const SEEDS: u64 = 300;
@@ -32,8 +42,8 @@ const CUTS: usize = 8;
 
 /// Traces that spans are of.
 const TRACES: u8 = 5;
-/// The span that is stored after a power cut.
-const LATER_SPAN: u64 = 1_000_000;
+/// The number of the record that is stored after a power cut.
+const LATER: u64 = 1_000_000;
 
 /// A folder in memory where there is one: syncing is simulated.
 fn folder() -> TempDir {
@@ -48,37 +58,165 @@ fn folder() -> TempDir {
 /// What was done, and what was answered when.
 #[derive(Default)]
 struct Ledger {
-    next_span: u64,
-    /// Spans that were sent, by number, and the length of the journal then.
+    next_number: u64,
+    /// Records that were sent, by number, and the length of the journal then.
     sent: BTreeMap<u64, usize>,
-    /// Spans that were acknowledged, and the length of the journal then.
+    /// Records that were acknowledged, and the length of the journal then.
     acknowledged: BTreeMap<u64, usize>,
-    /// Spans that were removed on purpose, and the length of the journal before.
+    /// Records that were removed on purpose, and the length of the journal before.
     removed: BTreeMap<u64, usize>,
     /// Spans that were said to be archived, and the length of the journal then.
     archived: BTreeMap<u64, usize>,
 }
 
-struct Simulation {
+/// What is stored in a simulation: records that have numbers.
+trait Subject {
+    type Signal: Signal;
+
+    fn append(store: &Store, numbers: Range<u64>) -> Append;
+
+    /// The engine, if its shelf was begun.
+    fn engine(store: &Store) -> Option<&Engine<Self::Signal>>;
+
+    /// The numbers of all records that a search finds.
+    fn found(store: &Store) -> Vec<u64>;
+
+    fn numbers_in(block: &Block) -> Vec<u64>;
+
+    /// The numbers of some records that were archived just now.
+    fn archive(_store: &Store, _rng: &mut Rng) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// The numbers of all records that a search by trace finds.
+    fn found_by_trace(store: &Store) -> Vec<u64>;
+}
+
+impl Subject for Spans {
+    type Signal = Self;
+
+    fn append(store: &Store, numbers: Range<u64>) -> Append {
+        let spans = numbers.map(|number| span(trace_of(number), number + 1));
+        store.append(batch(spans.collect()))
+    }
+
+    fn engine(store: &Store) -> Option<&Engine<Self>> {
+        Some(store.engine())
+    }
+
+    fn found(store: &Store) -> Vec<u64> {
+        let request = ScanRequest {
+            names: vec!["batch_processing".to_owned()],
+            ..ScanRequest::default()
+        };
+        let mut found = Vec::new();
+        let mut visit = |record: Arc<SpanRecord>| {
+            found.push(number_of(record.span.span_id));
+            ControlFlow::Continue(())
+        };
+        store.scan(&request, &mut visit).unwrap();
+        found
+    }
+
+    fn numbers_in(block: &Block) -> Vec<u64> {
+        let data = block.open_data().unwrap();
+        let rows = BlockRows::all(block).rows;
+        let mut records = data.records(&rows, SpanParts::NONE).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(batch) = records.next().unwrap() {
+            numbers.extend(batch.iter().map(|record| number_of(record.span.span_id)));
+        }
+        numbers
+    }
+
+    fn archive(store: &Store, rng: &mut Rng) -> Vec<u64> {
+        let trace_id = span(1 + rng.u8(..TRACES), 1).trace_id;
+        let numbers = numbers_of(store, trace_id);
+        match store.archive_trace(trace_id) {
+            Ok(_) => numbers,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn found_by_trace(store: &Store) -> Vec<u64> {
+        let traces = 1..=TRACES;
+        let numbers = traces.flat_map(|trace| numbers_of(store, span(trace, 1).trace_id));
+        numbers.collect()
+    }
+}
+
+impl Subject for Logs {
+    type Signal = Self;
+
+    fn append(store: &Store, numbers: Range<u64>) -> Append {
+        store.append_logs(logs(numbers.map(|number| log(trace_of(number), number))))
+    }
+
+    fn engine(store: &Store) -> Option<&Engine<Self>> {
+        store.logs_engine()
+    }
+
+    fn found(store: &Store) -> Vec<u64> {
+        scanned_logs(store, &LogScan::default())
+    }
+
+    fn numbers_in(block: &Block) -> Vec<u64> {
+        let mut rows = LogRows::read(block, &BlockRows::all(block).rows).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(batch) = rows.next().unwrap() {
+            numbers.extend(
+                batch
+                    .iter()
+                    .map(|entry| entry.log.time_unix_nano - FIRST_LOG),
+            );
+        }
+        numbers
+    }
+
+    fn found_by_trace(store: &Store) -> Vec<u64> {
+        let of_trace = |trace| LogScan {
+            trace_id: Some(span(trace, 1).trace_id),
+            ..LogScan::default()
+        };
+        let traces = 1..=TRACES;
+        let numbers = traces.flat_map(|trace| scanned_logs(store, &of_trace(trace)));
+        numbers.collect()
+    }
+}
+
+/// The numbers of the log records that `request` asks for.
+fn scanned_logs(store: &Store, request: &LogScan) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut visit = |entry: Arc<LogEntry>| {
+        found.push(entry.log.time_unix_nano - FIRST_LOG);
+        ControlFlow::Continue(())
+    };
+    store.scan_logs(request, &mut visit).unwrap();
+    found
+}
+
+struct Simulation<S> {
     dir: TempDir,
     disk: Arc<JournalDisk>,
     ledger: Ledger,
     rng: Rng,
+    subject: PhantomData<S>,
 }
 
-impl Simulation {
+impl<S: Subject> Simulation<S> {
     fn new(seed: u64) -> Self {
         Self {
             dir: folder(),
             disk: Arc::default(),
             ledger: Ledger::default(),
             rng: Rng::with_seed(seed),
+            subject: PhantomData,
         }
     }
 
     fn options(&self) -> StoreOptions {
         StoreOptions {
-            // Segments of a few batches, row groups of a few spans.
+            // Segments of a few batches, row groups of a few rows.
             log_segment_bytes: 600,
             row_group_rows: 4,
             durability: Durability::Fsync,
@@ -117,13 +255,10 @@ impl Simulation {
 
     fn append(&mut self, store: &Store) {
         let count = self.rng.u64(1..5);
-        let numbers = self.ledger.next_span..self.ledger.next_span + count;
-        self.ledger.next_span += count;
+        let numbers = self.ledger.next_number..self.ledger.next_number + count;
+        self.ledger.next_number += count;
         let before = self.disk.len();
-        let spans = numbers
-            .clone()
-            .map(|number| span(1 + (number % u64::from(TRACES)) as u8, number + 1));
-        let answer = store.append(batch(spans.collect())).wait();
+        let answer = S::append(store, numbers.clone()).wait();
         let after = self.disk.len();
         for number in numbers {
             self.ledger.sent.insert(number, before);
@@ -134,46 +269,36 @@ impl Simulation {
     }
 
     fn merge(&mut self, store: &Store) {
-        let blocks = store.handle.spans.engine.snapshot().blocks.clone();
+        let Some(engine) = S::engine(store) else {
+            return;
+        };
+        let blocks = engine.snapshot().blocks.clone();
         if blocks.len() < 2 {
             return;
         }
         let first = self.rng.usize(..blocks.len() - 1);
         let end = self.rng.usize(first + 2..=blocks.len());
         // That it fails where the disk fails is part of the game.
-        let _ = merge(
-            &store.handle.spans.engine,
-            &blocks[first..end],
-            &CompactionSignal::default(),
-        );
+        let _ = merge(engine, &blocks[first..end], &CompactionSignal::default());
     }
 
     fn archive(&mut self, store: &Store) {
-        let trace_id = span(1 + self.rng.u8(..TRACES), 1).trace_id;
-        let numbers = numbers_of(store, trace_id);
-        if store.archive_trace(trace_id).is_ok() {
-            let after = self.disk.len();
-            for number in numbers {
-                self.ledger.archived.entry(number).or_insert(after);
-            }
+        let numbers = S::archive(store, &mut self.rng);
+        let after = self.disk.len();
+        for number in numbers {
+            self.ledger.archived.entry(number).or_insert(after);
         }
     }
 
     fn remove_oldest(&mut self, store: &Store) {
-        let engine = &store.handle.spans.engine;
+        let Some(engine) = S::engine(store) else {
+            return;
+        };
         let Some(block) = engine.snapshot().blocks.first().cloned() else {
             return;
         };
         let before = self.disk.len();
-        let mut numbers = Vec::new();
-        let records = block.open_data().unwrap();
-        let rows = 0..block.record().rows as usize;
-        let mut records = records
-            .records(std::slice::from_ref(&rows), SpanParts::NONE)
-            .unwrap();
-        while let Some(batch) = records.next().unwrap() {
-            numbers.extend(batch.iter().map(|record| number_of(record.span.span_id)));
-        }
+        let numbers = S::numbers_in(&block);
         retention::remove(engine, vec![block.id()]);
         for number in numbers {
             // An attempt that fails may still have left its record.
@@ -190,37 +315,24 @@ impl Simulation {
             .unwrap_or_else(|error| panic!("{error}:\n{}", self.disk.describe(len)));
         self.check(&store, len);
         // Life goes on: what comes now is found too, also after opening once more.
-        let receipt = store
-            .append(batch(vec![span(9, LATER_SPAN)]))
-            .wait()
-            .unwrap();
-        assert_eq!(receipt.record_count, 1);
+        let later = S::append(&store, LATER..LATER + 1).wait().unwrap();
+        assert_eq!(later.record_count, 1);
         drop(store);
         let store = Store::open(options(copy.path())).unwrap();
-        assert_eq!(store.trace(span(9, 0).trace_id).unwrap().len(), 1);
+        assert!(S::found(&store).contains(&LATER));
         self.check(&store, len);
     }
 
     fn check(&self, store: &Store, len: usize) {
         let mut found = BTreeSet::new();
-        let request = ScanRequest {
-            names: vec!["batch_processing".to_owned()],
-            ..ScanRequest::default()
-        };
-        store
-            .scan(&request, &mut |record| {
-                let number = number_of(record.span.span_id);
-                if number != LATER_SPAN - 1 {
-                    assert!(found.insert(number), "span {number} is there twice");
-                }
-                ControlFlow::Continue(())
-            })
-            .unwrap();
+        for number in S::found(store) {
+            assert!(found.insert(number), "record {number} is there twice");
+        }
+        found.remove(&LATER);
         let ledger = &self.ledger;
-        let traces = (1..=TRACES).flat_map(|trace| numbers_of(store, span(trace, 1).trace_id));
-        let in_traces: Vec<u64> = traces.collect();
+        let by_trace = S::found_by_trace(store);
         for (number, archived_at) in &ledger.archived {
-            let times = in_traces.iter().filter(|found| *found == number).count();
+            let times = by_trace.iter().filter(|found| *found == number).count();
             assert!(
                 times == 1 || times == 0 && *archived_at > len,
                 "span {number} was archived at {archived_at} and is there {times} times at {len}:\n{}",
@@ -231,7 +343,7 @@ impl Simulation {
             let may_be_gone = ledger.removed.get(number).is_some_and(|at| *at < len);
             assert!(
                 found.contains(number) || *acknowledged_at > len || may_be_gone,
-                "span {number} was acknowledged at {acknowledged_at} and is lost at {len}:\n{}",
+                "record {number} was acknowledged at {acknowledged_at} and is lost at {len}:\n{}",
                 self.disk.describe(len)
             );
         }
@@ -239,7 +351,11 @@ impl Simulation {
             let sent_at = ledger.sent.get(number);
             assert!(
                 sent_at.is_some_and(|at| *at <= len),
-                "span {number} was not sent by {len}"
+                "record {number} was not sent by {len}"
+            );
+            assert!(
+                by_trace.contains(number),
+                "record {number} has lost its trace"
             );
         }
     }
@@ -252,13 +368,17 @@ fn numbers_of(store: &Store, trace_id: TraceId) -> Vec<u64> {
     numbers.collect()
 }
 
+fn trace_of(number: u64) -> u8 {
+    1 + (number % u64::from(TRACES)) as u8
+}
+
 /// The number of a span in the ledger. Ids begin at one.
 fn number_of(span_id: SpanId) -> u64 {
     u64::from_be_bytes(span_id.to_bytes()) - 1
 }
 
-fn run(seed: u64) {
-    let mut simulation = Simulation::new(seed);
+fn run<S: Subject>(seed: u64) {
+    let mut simulation = Simulation::<S>::new(seed);
     simulation.work();
     let operations = simulation.disk.len();
     for _ in 0..CUTS {
@@ -272,17 +392,26 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn no_power_cut_loses_or_repeats_an_acknowledged_span() {
+fn run_all<S: Subject>() {
     let seeds = match variable("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("SIMULATION_SEEDS").unwrap_or(SEEDS),
     };
     for seed in seeds {
-        let result = catch_unwind(AssertUnwindSafe(|| run(seed)));
+        let result = catch_unwind(AssertUnwindSafe(|| run::<S>(seed)));
         assert!(
             result.is_ok(),
             "seed {seed} fails; repeat it with SIMULATION_SEED={seed}"
         );
     }
+}
+
+#[test]
+fn no_power_cut_loses_or_repeats_an_acknowledged_span() {
+    run_all::<Spans>();
+}
+
+#[test]
+fn no_power_cut_loses_or_repeats_an_acknowledged_log_record() {
+    run_all::<Logs>();
 }

@@ -8,9 +8,6 @@ pub(crate) const HEADER_BYTES: usize = 30;
 /// Largest payload that a frame may have, in bytes.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
-/// The payload is an OTLP `ExportTraceServiceRequest`.
-const TYPE_TRACES: u8 = 1;
-
 /// Everything before this frame had been synced when it was written. Damage before such a frame is
 /// therefore no torn write.
 const FLAG_SYNCED_BEFORE: u8 = 1;
@@ -39,6 +36,8 @@ pub(crate) enum BadHeader {
 /// A frame to be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame<'a> {
+    /// What the payload is.
+    pub(crate) frame_type: u8,
     pub(crate) synced_before: bool,
     pub(crate) first_seq: u64,
     pub(crate) record_count: u32,
@@ -50,7 +49,7 @@ impl Frame<'_> {
     /// Appends the frame's bytes to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let mut fields = Vec::with_capacity(HEADER_BYTES - 8);
-        fields.put_u8(TYPE_TRACES);
+        fields.put_u8(self.frame_type);
         fields.put_u8(if self.synced_before {
             FLAG_SYNCED_BEFORE
         } else {
@@ -68,7 +67,8 @@ impl Frame<'_> {
 }
 
 impl FrameHeader {
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+    /// Reads the header of a frame of this type.
+    pub(crate) fn decode(bytes: &[u8], frame_type: u8) -> Result<Self, BadHeader> {
         let mut fields = Fields::new(bytes);
         let mut header = || {
             let len = fields.u32()?;
@@ -87,7 +87,7 @@ impl FrameHeader {
         let (len, crc, kind, flags, first_seq, record_count, received_unix_nano) =
             header().ok_or(BadHeader::Short)?;
         let payload_bytes = len as usize;
-        if kind != TYPE_TRACES
+        if kind != frame_type
             || flags & !FLAG_SYNCED_BEFORE != 0
             || payload_bytes > MAX_PAYLOAD_BYTES
         {

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Corruption;
-use crate::log::frame::{self, BadHeader, FrameHeader};
-use crate::log::segment::{self, BadSegmentHeader, SegmentHeader};
 use crate::signal::Batch;
 use crate::stored::Origins;
+use crate::wal::frame::{self, BadHeader, FrameHeader};
+use crate::wal::segment::{self, BadSegmentHeader, SegmentHeader};
 
 /// A whole frame.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +61,10 @@ pub(crate) struct Survey {
 }
 
 /// Hands every whole frame of the segment at `path` to `visit`, also those behind damage, until it
-/// breaks. Only the last segment of a log may end in an unfinished write.
+/// breaks. Frames of another type are none. Only the last segment of a log may end in an unfinished write.
 pub(crate) fn survey(
     path: &Path,
+    frame_type: u8,
     is_last: bool,
     visit: &mut dyn FnMut(&FoundFrame<'_>) -> ControlFlow<()>,
 ) -> io::Result<Survey> {
@@ -90,24 +91,24 @@ pub(crate) fn survey(
             survey.damages.push(damage);
         }
     }
-    walk(path, &bytes, is_last, &mut survey, visit);
+    walk(path, (&bytes, frame_type), is_last, &mut survey, visit);
     Ok(survey)
 }
 
 fn walk(
     path: &Path,
-    bytes: &[u8],
+    (bytes, frame_type): (&[u8], u8),
     is_last: bool,
     survey: &mut Survey,
     visit: &mut dyn FnMut(&FoundFrame<'_>) -> ControlFlow<()>,
 ) {
     let mut offset = segment::HEADER_BYTES;
     while offset < bytes.len() {
-        let found = match frame_at(bytes, offset) {
+        let found = match frame_at(bytes, frame_type, offset) {
             Ok(frame) => frame,
             Err(reason) => {
                 let damage = Corruption::new(path, offset as u64, reason);
-                let later = || later_frames(bytes, offset, survey.end_seq);
+                let later = || later_frames(bytes, frame_type, offset, survey.end_seq);
                 if is_last && !later().any(|frame| frame.header.synced_before) {
                     survey.unfinished = Some(damage);
                     return;
@@ -146,17 +147,18 @@ fn walk(
 /// The whole frames that begin behind `offset`, with records from `next_seq` on.
 fn later_frames(
     bytes: &[u8],
+    frame_type: u8,
     offset: usize,
     next_seq: Option<u64>,
 ) -> impl Iterator<Item = FoundFrame<'_>> {
     (offset + 1..bytes.len())
-        .filter_map(|start| frame_at(bytes, start).ok())
+        .filter_map(move |start| frame_at(bytes, frame_type, start).ok())
         .filter(move |frame| next_seq.is_none_or(|next| frame.header.first_seq >= next))
 }
 
-fn frame_at(bytes: &[u8], offset: usize) -> Result<FoundFrame<'_>, &'static str> {
+fn frame_at(bytes: &[u8], frame_type: u8, offset: usize) -> Result<FoundFrame<'_>, &'static str> {
     let bytes = &bytes[offset..];
-    let header = FrameHeader::decode(bytes).map_err(|bad| match bad {
+    let header = FrameHeader::decode(bytes, frame_type).map_err(|bad| match bad {
         BadHeader::Short => "a frame's header is cut short",
         BadHeader::Unknown => "no header of a frame",
     })?;
@@ -176,7 +178,7 @@ fn frame_at(bytes: &[u8], offset: usize) -> Result<FoundFrame<'_>, &'static str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::frame::Frame;
+    use crate::wal::frame::Frame;
 
     /// A segment of three frames of two records each, and where they begin.
     fn segment(synced_before: bool) -> (Vec<u8>, Vec<usize>) {
@@ -189,6 +191,7 @@ mod tests {
         for first_seq in [10, 12, 14] {
             offsets.push(bytes.len());
             let frame = Frame {
+                frame_type: 1,
                 synced_before,
                 first_seq,
                 record_count: 2,
@@ -205,7 +208,7 @@ mod tests {
         let path = dir.path().join("0000000001.log");
         fs::write(&path, bytes).unwrap();
         let mut found = Vec::new();
-        let survey = survey(&path, is_last, &mut |frame| {
+        let survey = survey(&path, 1, is_last, &mut |frame| {
             found.push(frame.header.first_seq);
             ControlFlow::Continue(())
         });

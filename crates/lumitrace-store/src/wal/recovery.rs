@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::log::frame::{self, BadHeader, FrameHeader};
-use crate::log::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
-use crate::log::writer::LogPosition;
 use crate::signal::Batch;
 use crate::stored::Origins;
+use crate::wal::frame::{self, BadHeader, FrameHeader};
+use crate::wal::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
+use crate::wal::writer::LogPosition;
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
 
@@ -51,7 +51,7 @@ pub(crate) fn recover<B: Batch>(
     for (index, (id, path)) in paths.iter().enumerate() {
         recovered.position.next_segment_id = id + 1;
         let is_last = index + 1 == paths.len();
-        let Some(mut reader) = SegmentReader::open(disk, path, is_last)? else {
+        let Some(mut reader) = SegmentReader::open(disk, path, is_last, B::FRAME_TYPE)? else {
             disk.remove(path).map_err(io_error("remove", path))?;
             disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             break;
@@ -85,6 +85,7 @@ pub(crate) fn recover<B: Batch>(
 }
 
 struct SegmentReader<'a> {
+    frame_type: u8,
     disk: &'a dyn Disk,
     path: &'a Path,
     is_last: bool,
@@ -99,7 +100,12 @@ struct SegmentReader<'a> {
 
 impl<'a> SegmentReader<'a> {
     /// Reads the header. None if the file is the last one, and a crash kept it from getting one.
-    fn open(disk: &'a dyn Disk, path: &'a Path, is_last: bool) -> Result<Option<Self>, OpenError> {
+    fn open(
+        disk: &'a dyn Disk,
+        path: &'a Path,
+        is_last: bool,
+        frame_type: u8,
+    ) -> Result<Option<Self>, OpenError> {
         let open = || {
             let file = File::open(path)?;
             let len = file.metadata()?.len();
@@ -129,6 +135,7 @@ impl<'a> SegmentReader<'a> {
             }
         };
         Ok(Some(Self {
+            frame_type,
             disk,
             path,
             is_last,
@@ -195,7 +202,7 @@ impl<'a> SegmentReader<'a> {
         Read::by_ref(&mut self.file)
             .take(header_len)
             .read_to_end(&mut header)?;
-        let frame = match FrameHeader::decode(&header) {
+        let frame = match FrameHeader::decode(&header, self.frame_type) {
             Ok(frame) => frame,
             Err(BadHeader::Short) => return Ok(Err("a frame's header is cut short")),
             Err(BadHeader::Unknown) => return Ok(Err("no header of a frame")),
@@ -226,7 +233,7 @@ impl<'a> SegmentReader<'a> {
         file.seek(SeekFrom::Start(self.offset))
             .and_then(|_| file.read_to_end(&mut rest))
             .map_err(io_error("read", self.path))?;
-        if holds_later_group(&rest, self.next_seq) {
+        if holds_later_group(&rest, self.frame_type, self.next_seq) {
             return Err(damage.into());
         }
         tracing::warn!(
@@ -261,10 +268,10 @@ impl<'a> SegmentReader<'a> {
 
 /// Whether `rest`, which begins with damage, holds a frame of a later group: one that was written
 /// when everything before it had been synced, so that the damage cannot be a torn write.
-fn holds_later_group(rest: &[u8], next_seq: u64) -> bool {
+fn holds_later_group(rest: &[u8], frame_type: u8, next_seq: u64) -> bool {
     (1..rest.len()).any(|start| {
         let candidate = &rest[start..];
-        FrameHeader::decode(candidate).is_ok_and(|frame| {
+        FrameHeader::decode(candidate, frame_type).is_ok_and(|frame| {
             frame.synced_before
                 && frame.first_seq >= next_seq
                 && candidate

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::append::AppendError;
 use crate::disk::{Disk, retryable_refusal};
 use crate::engine::Engine;
-use crate::log::frame::Frame;
-use crate::log::queue::WaitingBatch;
-use crate::log::segment::{ClosedSegment, OpenSegment, SegmentHeader, Segments};
 use crate::options::Durability;
 use crate::signal::{Batch, Signal};
 use crate::stats::Counters;
+use crate::wal::frame::Frame;
+use crate::wal::queue::WaitingBatch;
+use crate::wal::segment::{ClosedSegment, OpenSegment, SegmentHeader, Segments};
 
 /// Why a group was not written.
 #[derive(Debug)]
@@ -155,6 +155,7 @@ fn encode_group<B: Batch>(
     for (index, waiting) in group.iter().enumerate() {
         let batch = &waiting.batch;
         let frame = Frame {
+            frame_type: B::FRAME_TYPE,
             synced_before: all_synced && index == 0,
             first_seq: next_seq,
             record_count: batch.record_count() as u32,

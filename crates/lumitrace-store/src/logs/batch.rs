@@ -1,0 +1,171 @@
+//! What is stored of logs: a batch as it comes in, and a log record with all that belongs to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lumitrace_model::{LogRecord, ResourceLogs};
+use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::{DecodeError, DecodeLimits};
+
+use crate::batch::{attributes_bytes, value_bytes};
+use crate::signal;
+use crate::stored::{Origin, Origins};
+
+/// The log records of one request, and the bytes as which they are logged.
+#[derive(Debug, Clone, Default)]
+pub struct LogBatch {
+    payload: Bytes,
+    resource_logs: Vec<ResourceLogs>,
+    record_count: usize,
+    record_bytes: usize,
+}
+
+impl LogBatch {
+    /// The batch of a request that came as an OTLP `ExportLogsServiceRequest` in protobuf.
+    ///
+    /// ```
+    /// use lumitrace_store::LogBatch;
+    /// let batch = LogBatch::from_payload(Default::default(), &Default::default())?;
+    /// assert_eq!(batch.record_count(), 0);
+    /// # Ok::<(), lumitrace_wire::DecodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`protobuf::decode_logs`].
+    pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
+        let limits = DecodeLimits {
+            // What cannot be read back must not be logged.
+            max_depth: limits.max_depth.min(DecodeLimits::own_data().max_depth),
+            ..*limits
+        };
+        let resource_logs = protobuf::decode_logs(&payload, &limits)?;
+        let scopes = resource_logs.iter().flat_map(|group| &group.scope_logs);
+        let records = scopes.flat_map(|scope| &scope.log_records);
+        Ok(Self {
+            payload,
+            record_count: records.clone().count(),
+            record_bytes: records.map(memory_bytes).sum(),
+            resource_logs,
+        })
+    }
+
+    /// The batch of log records that came in another form; encodes them.
+    ///
+    /// # Errors
+    /// They nest deeper than anything that is read back.
+    pub fn from_resource_logs(resource_logs: &[ResourceLogs]) -> Result<Self, DecodeError> {
+        let payload = Bytes::from(protobuf::encode_logs(resource_logs));
+        Self::from_payload(payload, &DecodeLimits::own_data())
+    }
+
+    /// How many log records it holds.
+    pub fn record_count(&self) -> usize {
+        self.record_count
+    }
+
+    /// Size of the request, in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// How much memory it takes, in bytes; about.
+    pub fn memory_bytes(&self) -> usize {
+        self.payload.len() + self.record_bytes
+    }
+}
+
+/// A stored log record with everything that it was sent with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogEntry {
+    /// The log record.
+    pub log: LogRecord,
+    /// Who said it; shared among the log records of a request.
+    pub origin: Arc<Origin>,
+    /// Its place in the order in which the store received log records; unique within the store.
+    pub seq: u64,
+    /// When it was received, in nanoseconds since the Unix epoch.
+    pub received_unix_nano: u64,
+}
+
+impl LogEntry {
+    /// The name of the service that said it.
+    pub fn service_name(&self) -> &str {
+        self.origin.service_name()
+    }
+
+    /// How much memory it takes by itself, in bytes; about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        memory_bytes(&self.log)
+    }
+}
+
+/// The log records of one request that was stored.
+#[derive(Debug, Default)]
+pub struct StoredLogs {
+    /// In the order of the request.
+    pub entries: Vec<Arc<LogEntry>>,
+}
+
+/// About how much memory a log record takes, its entries in the memtable's maps included, in bytes.
+fn memory_bytes(log: &LogRecord) -> usize {
+    const OVERHEAD: usize = 96;
+    OVERHEAD
+        + size_of::<LogEntry>()
+        + log.severity_text.len()
+        + log.event_name.len()
+        + value_bytes(&log.body)
+        + attributes_bytes(&log.attributes)
+}
+
+impl signal::Batch for LogBatch {
+    type Stored = StoredLogs;
+
+    const FRAME_TYPE: u8 = 2;
+
+    fn from_logged(payload: Bytes) -> Result<Self, DecodeError> {
+        // What was accepted once is read back whatever the limits were then.
+        Self::from_payload(payload, &DecodeLimits::own_data())
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    fn record_count(&self) -> usize {
+        self.record_count
+    }
+
+    fn memory_bytes(&self) -> usize {
+        Self::memory_bytes(self)
+    }
+
+    fn into_stored(
+        self,
+        first_seq: u64,
+        received_unix_nano: u64,
+        _origins: &mut Origins,
+    ) -> Arc<StoredLogs> {
+        let mut entries = Vec::with_capacity(self.record_count);
+        for group in self.resource_logs {
+            let resource = Arc::new(group.resource);
+            let resource_schema_url: Arc<str> = group.schema_url.as_ref().into();
+            for scope_logs in group.scope_logs {
+                let origin = Arc::new(Origin {
+                    resource: Arc::clone(&resource),
+                    resource_schema_url: Arc::clone(&resource_schema_url),
+                    scope: Arc::new(scope_logs.scope),
+                    scope_schema_url: scope_logs.schema_url.as_ref().into(),
+                });
+                for log in scope_logs.log_records {
+                    entries.push(Arc::new(LogEntry {
+                        log,
+                        origin: Arc::clone(&origin),
+                        seq: first_seq + entries.len() as u64,
+                        received_unix_nano,
+                    }));
+                }
+            }
+        }
+        Arc::new(StoredLogs { entries })
+    }
+}

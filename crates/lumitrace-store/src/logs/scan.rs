@@ -1,0 +1,143 @@
+//! Searching log records, newest first.
+//!
+//! In reading order: [`request`] is what is asked for and whether a log record is it;
+//! [`memtable_cursor`] and [`block_cursor`] read one source each, and [`scan`] merges them.
+
+mod block_cursor;
+mod memtable_cursor;
+mod request;
+
+pub use request::{LogScan, LogScanStats};
+
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use block_cursor::BlockCursor;
+use memtable_cursor::MemtableCursor;
+use request::Predicate;
+
+use super::Logs;
+use super::batch::LogEntry;
+use super::row::{SortKey, sort_key};
+use crate::block::Block;
+use crate::engine::Sources;
+use crate::error::ReadError;
+
+/// Log records made whole at first: a search that stops after twenty must not pay for thousands.
+const FIRST_CHUNK: usize = 64;
+/// Most log records made whole at once.
+const MAX_CHUNK: usize = 4096;
+
+/// Log records that match, newest first.
+trait Cursor {
+    /// The next ones; none after the last.
+    fn read(&mut self, stats: &mut LogScanStats) -> Result<Vec<Arc<LogEntry>>, ReadError>;
+
+    /// No log record that is still to come has a greater key. The least key of all, which no log
+    /// record has, says that none comes.
+    fn bound(&self) -> SortKey;
+}
+
+/// Hands every log record that `request` asks for to `visit`, newest first, until it breaks.
+pub(crate) fn scan(
+    sources: &Sources<Logs>,
+    request: &LogScan,
+    visit: &mut dyn FnMut(Arc<LogEntry>) -> ControlFlow<()>,
+) -> Result<LogScanStats, ReadError> {
+    let predicate = Predicate::new(request);
+    let mut stats = LogScanStats::default();
+    let memtables = sources.memtables();
+    let mut cursors: Vec<Box<dyn Cursor + '_>> = Vec::new();
+    for memtable in &memtables {
+        cursors.push(Box::new(MemtableCursor::new(memtable, &predicate)));
+    }
+    for block in &sources.blocks {
+        let cursor = match may_hold(block, request) {
+            true => BlockCursor::new(block, &predicate)?,
+            false => None,
+        };
+        match cursor {
+            Some(cursor) => {
+                stats.blocks_read += 1;
+                cursors.push(Box::new(cursor));
+            }
+            None => stats.blocks_pruned += 1,
+        }
+    }
+    stats.stopped = merge(cursors, request, &mut stats, visit)?.is_break();
+    Ok(stats)
+}
+
+fn may_hold(block: &Block, request: &LogScan) -> bool {
+    let record = block.record();
+    let times = request.start_unix_nano..=request.end_unix_nano;
+    record.first_start_unix_nano <= *times.end()
+        && record.last_start_unix_nano >= *times.start()
+        && block.summaries().may_hold(
+            request.service.as_deref(),
+            &[],
+            request.min_severity >= lumitrace_model::Severity::ERROR,
+            times,
+        )
+}
+
+/// What a source has next: something it has read, or what it may come to at best.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    key: SortKey,
+    /// What was read comes before what may be read.
+    is_read: bool,
+    source: usize,
+}
+
+fn merge(
+    mut cursors: Vec<Box<dyn Cursor + '_>>,
+    request: &LogScan,
+    stats: &mut LogScanStats,
+    visit: &mut dyn FnMut(Arc<LogEntry>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ReadError> {
+    let mut read: Vec<std::vec::IntoIter<Arc<LogEntry>>> = Vec::new();
+    read.resize_with(cursors.len(), || Vec::new().into_iter());
+    let unread = |cursors: &[Box<dyn Cursor + '_>], source: usize| Next {
+        key: cursors[source].bound(),
+        is_read: false,
+        source,
+    };
+    let mut heap: BinaryHeap<Next> = (0..cursors.len())
+        .map(|source| unread(&cursors, source))
+        .collect();
+    while let Some(Next {
+        is_read, source, ..
+    }) = heap.pop()
+    {
+        if request.deadline.is_some_and(|at| Instant::now() >= at) {
+            stats.timed_out = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        if is_read {
+            if let Some(entry) = read[source].next() {
+                stats.matched_records += 1;
+                if visit(entry).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        } else {
+            let entries = cursors[source].read(stats)?;
+            if entries.is_empty() && cursors[source].bound() == SortKey::default() {
+                continue;
+            }
+            read[source] = entries.into_iter();
+        }
+        heap.push(match read[source].as_slice().first() {
+            Some(entry) => Next {
+                key: sort_key(entry),
+                is_read: true,
+                source,
+            },
+            None => unread(&cursors, source),
+        });
+    }
+    Ok(ControlFlow::Continue(()))
+}

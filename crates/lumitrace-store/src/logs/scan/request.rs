@@ -1,0 +1,139 @@
+//! What a search for log records asks for, and what it cost.
+
+use std::time::Instant;
+
+use lumitrace_model::{Severity, SpanId, TraceId, Value};
+
+use crate::logs::batch::LogEntry;
+use crate::scan::predicate::{contains_ignoring_case, has_attribute};
+
+/// What a search for log records asks for. All conditions must hold; the default asks for every one.
+///
+/// ```
+/// use lumitrace_model::Severity;
+/// use lumitrace_store::LogScan;
+/// let errors = LogScan {
+///     min_severity: Severity::ERROR,
+///     ..LogScan::default()
+/// };
+/// # assert_eq!(errors.service, None);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogScan {
+    /// Earliest time, inclusive, in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// Latest time, inclusive, in nanoseconds since the Unix epoch.
+    pub end_unix_nano: u64,
+    /// The service's name.
+    pub service: Option<String>,
+    /// The least severity. Those of unspecified severity are only found if this is unspecified too.
+    pub min_severity: Severity,
+    /// This text, in any case, is part of the body: of the text that it is, or of a text within.
+    pub text: Option<String>,
+    /// For each pair, an attribute of the log record or of its resource has this key, and a value
+    /// that this text spells as a search box spells it.
+    pub attributes: Vec<(String, String)>,
+    /// The trace it was said in.
+    pub trace_id: Option<TraceId>,
+    /// The span it was said in.
+    pub span_id: Option<SpanId>,
+    /// When to give up, however much there is still to be looked at.
+    pub deadline: Option<Instant>,
+}
+
+impl Default for LogScan {
+    fn default() -> Self {
+        Self {
+            start_unix_nano: 0,
+            end_unix_nano: u64::MAX,
+            service: None,
+            min_severity: Severity::UNSPECIFIED,
+            text: None,
+            attributes: Vec::new(),
+            trace_id: None,
+            span_id: None,
+            deadline: None,
+        }
+    }
+}
+
+/// What a search for log records cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogScanStats {
+    /// Log records that were handed to the caller.
+    pub matched_records: u64,
+    /// Log records that had to be looked at.
+    pub examined_records: u64,
+    /// Blocks of which rows may have been read.
+    pub blocks_read: u64,
+    /// Blocks that their indexes ruled out.
+    pub blocks_pruned: u64,
+    /// Whether the caller, or the deadline, stopped the search.
+    pub stopped: bool,
+    /// Whether it was the deadline.
+    pub timed_out: bool,
+}
+
+impl LogScan {
+    /// Whether `entry` is what is asked for: what a search decides of every log record, for one at
+    /// hand.
+    pub fn matches(&self, entry: &LogEntry) -> bool {
+        Predicate::new(self).matches(entry)
+    }
+}
+
+/// A search's conditions, ready to be asked of many log records.
+#[derive(Debug)]
+pub(crate) struct Predicate<'a> {
+    pub(crate) request: &'a LogScan,
+    /// In lower case.
+    pub(crate) text: Option<String>,
+}
+
+impl<'a> Predicate<'a> {
+    pub(crate) fn new(request: &'a LogScan) -> Self {
+        let text = request.text.as_deref().filter(|text| !text.is_empty());
+        Self {
+            request,
+            text: text.map(str::to_lowercase),
+        }
+    }
+
+    pub(crate) fn matches(&self, entry: &LogEntry) -> bool {
+        let (request, log) = (self.request, &entry.log);
+        let time = log.timestamp_unix_nano();
+        (request.start_unix_nano..=request.end_unix_nano).contains(&time)
+            && self.severity_matches(log.severity)
+            && self.service_matches(entry.service_name())
+            && request.trace_id.is_none_or(|id| log.trace_id == Some(id))
+            && request.span_id.is_none_or(|id| log.span_id == Some(id))
+            && request.attributes.iter().all(|(key, text)| {
+                has_attribute(&log.attributes, key, text)
+                    || has_attribute(&entry.origin.resource.attributes, key, text)
+            })
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|text| has_text(&log.body, text))
+    }
+
+    pub(crate) fn severity_matches(&self, severity: Severity) -> bool {
+        let least = self.request.min_severity;
+        least == Severity::UNSPECIFIED || severity >= least
+    }
+
+    pub(crate) fn service_matches(&self, service: &str) -> bool {
+        let wanted = self.request.service.as_deref();
+        wanted.is_none_or(|wanted| service == wanted)
+    }
+}
+
+/// Whether a text among a value, or within it, contains this one, which is in lower case.
+fn has_text(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(string) => contains_ignoring_case(string, text),
+        Value::Array(values) => values.iter().any(|value| has_text(value, text)),
+        Value::Map(pairs) => pairs.iter().any(|pair| has_text(&pair.value, text)),
+        _ => false,
+    }
+}
