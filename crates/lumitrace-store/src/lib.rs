@@ -1,4 +1,4 @@
-//! Durable storage of spans in one folder: nothing acknowledged is lost, everything is searchable
+//! Durable storage of spans and log records in one folder: nothing acknowledged is lost, everything is searchable
 //! at once.
 //!
 //! **What it is.** Shelves in a folder. Each has a write-ahead log with group commit, a memtable,
@@ -22,7 +22,7 @@
 //!    [`query_budget`]: what any of it may cost.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
-//!    `spans` the answer of spans.
+//!    `spans` the answer of spans, [`logs`] that of log records with all that is theirs alone.
 //! 8. [`store`]: the handle to all shelves; `archive` copies traces from one to another; [`stats`]
 //!    and `summary`: what it tells about itself and its content.
 //! 9. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
@@ -31,7 +31,7 @@
 //!    and imported; `found_block` reads blocks that no manifest names.
 //!
 //! Beneath them are [`error`], `folder`, `disk` and `binary`. Every byte on disk is described in
-//! `docs/formats/store.md`.
+//! `docs/formats`.
 //!
 //! ```no_run
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
