@@ -197,3 +197,12 @@ test('a trace that is not there is explained', async ({ page }) => {
   await page.goto(`/trace/${newTraceId()}`);
   await expect(page.getByRole('heading', { name: 'This trace is not here' })).toBeVisible();
 });
+
+test('a trace that is kept says so, also when it is opened again', async ({ page }) => {
+  const { traceId } = await sendTree('trace-keep');
+  await page.goto(`/trace/${traceId}`);
+  await page.getByRole('button', { name: 'Keep' }).click();
+  await expect(page.getByRole('button', { name: 'Kept' })).toBeDisabled();
+  await page.reload();
+  await expect(page.getByRole('button', { name: 'Kept' })).toBeDisabled();
+});

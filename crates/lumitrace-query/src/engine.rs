@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
-    Exhausted, LookupError, QueryBudget, QueryLimits, QueryMemory, ReadError, SpanParts,
-    SpanRecord, Store, StoredBatch,
+    ArchiveError, Exhausted, LookupError, QueryBudget, QueryLimits, QueryMemory, ReadError,
+    SpanParts, SpanRecord, Store, StoredBatch,
 };
 
 use crate::assembly::{Assembly, TraceTree};
@@ -61,6 +61,9 @@ pub enum QueryError {
     /// It would have cost more than it may.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// The archive could not be written.
+    #[error(transparent)]
+    Archive(ArchiveError),
     /// The answer would be too large.
     #[error(
         "{operations} operations in {steps} steps are more than the {limit} figures of one answer; \
@@ -74,6 +77,15 @@ pub enum QueryError {
         /// The most that their product may be.
         limit: usize,
     },
+}
+
+impl From<ArchiveError> for QueryError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Read(error) => error.into(),
+            error => Self::Archive(error),
+        }
+    }
 }
 
 impl From<LookupError> for QueryError {
@@ -402,6 +414,46 @@ impl QueryEngine {
             });
         });
         Ok(Some(series))
+    }
+
+    /// Copies the spans of a trace into the archive, where retention does not remove them, and says
+    /// how many were not there yet; `None` if no span of it is stored.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the archive not be written.
+    pub fn archive_trace(&self, trace_id: TraceId) -> Result<Option<usize>, QueryError> {
+        let copied = self.store.archive_trace(trace_id)?;
+        let is_there = copied > 0 || self.store.archived_spans(trace_id)? > 0;
+        Ok(is_there.then_some(copied))
+    }
+
+    /// Whether a trace has spans in the archive.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_archived(&self, trace_id: TraceId) -> Result<bool, QueryError> {
+        Ok(self.store.archived_spans(trace_id)? > 0)
+    }
+
+    /// Copies the spans of all traces of a run into the archive, and says how many were not there
+    /// yet; `None` if there is no such run. What comes of it later is archived when asked again.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the archive not be written. What was copied by then stays.
+    pub fn archive_run(
+        &self,
+        run_id: RunId,
+        budget: &QueryBudget,
+    ) -> Result<Option<usize>, QueryError> {
+        let Some(trace_ids) = self.runs.trace_ids(run_id)? else {
+            return Ok(None);
+        };
+        let mut copied = 0;
+        for trace_id in trace_ids {
+            budget.check()?;
+            copied += self.store.archive_trace(trace_id)?;
+        }
+        Ok(Some(copied))
     }
 
     /// A page of the batches of an epoch, which `epoch_span_id` of its view names; `None` if there

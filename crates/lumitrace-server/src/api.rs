@@ -4,6 +4,7 @@
 //! and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
 //! spells values, `error` says what went wrong.
 
+mod archive;
 mod duration_text;
 mod error;
 mod jaeger;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use error::ApiError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
@@ -79,9 +80,14 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/traces", get(traces::search))
         .route("/traces/{trace_id}", get(traces::trace))
         .route("/traces/{trace_id}/spans/{span_id}", get(traces::span))
+        .route(
+            "/traces/{trace_id}/archive",
+            get(archive::is_archived).post(archive::trace),
+        )
         .route("/runs", get(runs::list))
         .route("/runs/{run_id}", get(runs::run))
         .route("/runs/{run_id}/series", get(runs::series))
+        .route("/runs/{run_id}/archive", post(archive::run))
         .route(
             "/runs/{run_id}/epochs/{span_id}/batches",
             get(runs::batches),
@@ -98,6 +104,7 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/operations", get(jaeger::operations))
         .route("/traces", get(jaeger::search))
         .route("/traces/{trace_id}", get(jaeger::trace))
+        .route("/archive/{trace_id}", post(jaeger::archive))
         .route("/dependencies", get(jaeger::dependencies))
         .route("/metrics/{kind}", get(jaeger::metrics));
     let queries = Router::new()

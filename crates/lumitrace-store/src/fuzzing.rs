@@ -307,8 +307,8 @@ fn roll_up(block: &Arc<Block>) -> Result<(), OpenError> {
 
 fn search(block: &Arc<Block>, request: &ScanRequest) -> Result<Vec<(TraceId, SpanId)>, OpenError> {
     let mut found = Vec::new();
-    let blocks = std::slice::from_ref(block);
-    walk::scan(&[], blocks, request, &mut |record| {
+    let sources = Arc::new(Sources::of_blocks(vec![Arc::clone(block)]));
+    walk::scan(&[sources], request, &mut |record| {
         assert!(request.matches(&record));
         found.push((record.span.trace_id, record.span.span_id));
         ControlFlow::Continue(())

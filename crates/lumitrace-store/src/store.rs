@@ -163,6 +163,9 @@ impl Store {
     /// are in blocks and only the announcement is what `request` asks for;
     /// [`trace`](Self::trace) knows it exactly.
     ///
+    /// What only the archive has is visited as well, with sequence number 0, unless `request` asks for
+    /// later ones.
+    ///
     /// A scan whose budget is exhausted ends early and says so in its statistics.
     ///
     /// # Errors
@@ -172,9 +175,11 @@ impl Store {
         request: &ScanRequest,
         visit: &mut dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()>,
     ) -> Result<ScanStats, ReadError> {
-        let sources = self.handle.spans.snapshot();
-        let blocks: Vec<_> = sources.blocks.iter().rev().cloned().collect();
-        walk::scan(&sources.memtables(), &blocks, request, visit)
+        let mut places = vec![self.handle.spans.snapshot()];
+        if walk::includes_archive(request) {
+            places.extend(self.handle.archive.get().map(Shelf::snapshot));
+        }
+        walk::scan(&places, request, visit)
     }
 
     /// How many spans there are, how many failed and how long they took, by service, operation and
@@ -246,18 +251,32 @@ impl Store {
         self.summaries().operations(service)
     }
 
+    /// Spans that are archived count twice while the spans' shelf has them too.
     fn summaries(&self) -> Summaries {
-        let sources = self.handle.spans.snapshot();
         let mut total = Summaries::default();
-        sources
-            .blocks
-            .iter()
-            .for_each(|block| total.merge(block.summaries()));
-        sources
-            .memtables()
-            .iter()
-            .for_each(|memtable| memtable.add_summaries_to(&mut total));
+        let archive = self.handle.archive.get().map(Shelf::snapshot);
+        for sources in std::iter::once(self.handle.spans.snapshot()).chain(archive) {
+            let blocks = sources.blocks.iter();
+            blocks.for_each(|block| total.merge(block.summaries()));
+            let memtables = sources.memtables();
+            let memtables = memtables.iter();
+            memtables.for_each(|memtable| memtable.add_summaries_to(&mut total));
+        }
         total
+    }
+
+    /// How many spans of a trace the archive has.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn archived_spans(&self, trace_id: TraceId) -> Result<usize, LookupError> {
+        let Some(archive) = self.handle.archive.get() else {
+            return Ok(0);
+        };
+        let (parts, budget) = (SpanParts::NONE, QueryBudget::unlimited());
+        let lookup = TraceLookup { trace_id, parts };
+        let spans = SpansThatCount::of_trace(archive, lookup, &budget, &mut |_| Ok(()))?;
+        Ok(spans.by_start().len())
     }
 
     /// Every batch from now on, as soon as it is durable and searchable. A subscriber that falls

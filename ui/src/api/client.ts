@@ -23,10 +23,20 @@ export class ApiError extends Error {
 }
 
 /** Fetches `path` below the API prefix. Throws {@link ApiError}; an abort passes through. */
-export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+export function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return askJson<T>('GET', path, signal);
+}
+
+/** Asks the server to do what `path` below the API prefix says. Throws {@link ApiError}. */
+export function postJson<T>(path: string): Promise<T> {
+  return askJson<T>('POST', path);
+}
+
+async function askJson<T>(method: string, path: string, signal?: AbortSignal): Promise<T> {
   let response: Response;
   try {
     response = await fetch(API_PREFIX + path, {
+      method,
       headers: { accept: 'application/json' },
       ...(signal ? { signal } : {}),
     });

@@ -1,6 +1,6 @@
 /** Every question that the pages ask the server, with its cache key and its pace. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
-import { ApiError, getJson } from './client';
+import { ApiError, getJson, postJson } from './client';
 import type {
   Batch,
   Operation,
@@ -86,6 +86,26 @@ export function trace(traceId: string) {
     },
     refetchOnWindowFocus: false,
   });
+}
+
+/** Whether a trace is kept whatever the retention. */
+export function archived(traceId: string) {
+  return queryOptions({
+    queryKey: ['archived', traceId],
+    queryFn: async ({ signal }) =>
+      (await getJson<{ archived: boolean }>(`/traces/${part(traceId)}/archive`, signal)).archived,
+    staleTime: Infinity,
+  });
+}
+
+/** Keeps a trace whatever the retention. */
+export function archiveTrace(traceId: string): Promise<unknown> {
+  return postJson(`/traces/${part(traceId)}/archive`);
+}
+
+/** Keeps all traces of a run whatever the retention. */
+export function archiveRun(runId: string): Promise<unknown> {
+  return postJson(`/runs/${part(runId)}/archive`);
 }
 
 export function spanDetails(traceId: string, spanId: string) {

@@ -4,13 +4,14 @@ import { Link, useParams } from '@tanstack/react-router';
 import { ApiError } from '../api/client';
 import type { Live } from '../api/live';
 import type { RunError, RunSummary, RunView } from '../api/contract';
-import { run as runQuery } from '../api/queries';
+import { archiveRun, run as runQuery } from '../api/queries';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue } from '../format/number';
 import { formatClock, formatExact, formatTimestamp } from '../format/time';
 import { AttributeTable } from '../attributes/AttributeTable';
 import { CopyButton } from '../widgets/CopyButton';
 import { useNow, useTitle } from '../widgets/hooks';
+import { KeepButton } from '../widgets/KeepButton';
 import { LiveMark } from '../widgets/LiveMark';
 import { StateBadge } from '../widgets/marks';
 import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
@@ -102,9 +103,17 @@ function RunTitle({ summary, live }: { summary: RunSummary; live: Live }) {
       </span>
       <CopyButton text={summary.run_id} label="Copy the run id" />
       {latestTrace !== undefined && (
-        <Link to="/trace/$traceId" params={{ traceId: latestTrace }} className="button small">
-          Open trace
-        </Link>
+        <>
+          <KeepButton
+            traceId={latestTrace}
+            what="run"
+            goesOn={isRunning}
+            keep={() => archiveRun(summary.run_id)}
+          />
+          <Link to="/trace/$traceId" params={{ traceId: latestTrace }} className="button small">
+            Open trace
+          </Link>
+        </>
       )}
     </div>
   );

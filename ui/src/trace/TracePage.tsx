@@ -4,7 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { useMemo, useState } from 'react';
 import { ApiError } from '../api/client';
 import type { TraceColumns } from '../api/contract';
-import { trace as traceQuery } from '../api/queries';
+import { archiveTrace, trace as traceQuery } from '../api/queries';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural } from '../format/number';
 import { formatExact, formatTimestamp, nowNano, toNano } from '../format/time';
@@ -13,6 +13,7 @@ import { ColorDot, StateBadge } from '../widgets/marks';
 import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Splitter } from '../widgets/Splitter';
 import { CopyButton } from '../widgets/CopyButton';
+import { KeepButton } from '../widgets/KeepButton';
 import { SpanPanel } from './SpanPanel';
 import { serviceOf, spanTitle, tableFromColumns, type TraceTable } from './trace_table';
 import { useSpanColors, type SpanColors } from './span_colors';
@@ -136,6 +137,12 @@ function TraceHeader({ trace, table, colors, now }: HeaderProps) {
             Training run
           </Link>
         )}
+        <KeepButton
+          traceId={trace.trace_id}
+          what="trace"
+          goesOn={isRunning}
+          keep={() => archiveTrace(trace.trace_id)}
+        />
       </div>
       <dl className="trace-facts number">
         <Fact name="Start" title={formatExact(trace.start_unix_nano)}>

@@ -8,12 +8,12 @@
 mod open_run;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lumitrace_model::names;
+use lumitrace_model::{TraceId, names};
 use lumitrace_store::{ReadError, ScanRequest, SpanParts, SpanRecord, SpanRef, Store, StoredBatch};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -254,7 +254,8 @@ impl LiveRuns {
             };
             state.arriving = Some(Arriving::default());
             drop(state);
-            let read = self.read_run(run_id, &requests, &mut fold);
+            let mut observe = |record: &Arc<SpanRecord>| fold.observe(record);
+            let read = self.visit_run(run_id, &requests, &mut observe);
             let mut state = self.state.lock();
             let arriving = state.arriving.take().unwrap_or_default();
             read?;
@@ -279,11 +280,11 @@ impl LiveRuns {
         }
     }
 
-    fn read_run(
+    fn visit_run(
         &self,
         run_id: RunId,
         requests: &[ScanRequest],
-        fold: &mut RunFold,
+        visit: &mut dyn FnMut(&Arc<SpanRecord>),
     ) -> Result<(), ReadError> {
         for request in requests {
             self.store.scan(request, &mut |record| {
@@ -292,12 +293,32 @@ impl LiveRuns {
                 let run = catalog.and_then(|catalog| catalog.run_of(&record));
                 drop(state);
                 if run == Some(run_id) {
-                    fold.observe(&record);
+                    visit(&record);
                 }
                 ControlFlow::Continue(())
             })?;
         }
         Ok(())
+    }
+
+    /// The traces of a run, in no order; `None` if there is no such run.
+    pub(super) fn trace_ids(&self, run_id: RunId) -> Result<Option<Vec<TraceId>>, ReadError> {
+        let Some(run_id) = self.current_id(run_id)? else {
+            return Ok(None);
+        };
+        let state = self.state.lock();
+        let seqs = 0..state.seen_until_seq;
+        let catalog = state.catalog.as_ref();
+        let requests = catalog.and_then(|catalog| requests(catalog, run_id, seqs));
+        drop(state);
+        let Some(requests) = requests else {
+            return Ok(None);
+        };
+        let mut trace_ids = HashSet::new();
+        self.visit_run(run_id, &requests, &mut |record| {
+            trace_ids.insert(record.span.trace_id);
+        })?;
+        Ok(Some(trace_ids.into_iter().collect()))
     }
 
     /// The id that the run has by now; `None` if there is no such run.

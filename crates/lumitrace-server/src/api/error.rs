@@ -97,6 +97,12 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::Read(error) => Self::internal(&error),
             QueryError::Exhausted(exhausted) => Self::exhausted(exhausted),
+            QueryError::Archive(ref cause) => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "not_archived",
+                message: format!("{cause}; nothing is lost, try again"),
+                is_given_up: false,
+            },
             QueryError::TooManySteps { .. } => Self::bad_request(error.to_string()),
         }
     }

@@ -112,6 +112,22 @@ pub(super) async fn trace(
     .await
 }
 
+/// `POST /api/archive/{trace_id}`: keeps a trace for ever.
+pub(super) async fn archive(
+    State(api): State<Arc<Api>>,
+    Path(trace_id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    answer(api, query, move |api, _, _| {
+        let trace_id = params::trace_id(&trace_id)?;
+        match api.engine.archive_trace(trace_id)? {
+            Some(_) => Ok(Vec::new().into()),
+            None => Err(ApiError::not_found("trace_not_found", "trace not found")),
+        }
+    })
+    .await
+}
+
 /// `GET /api/dependencies`.
 pub(super) async fn dependencies(
     State(api): State<Arc<Api>>,

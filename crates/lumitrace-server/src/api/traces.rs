@@ -168,7 +168,8 @@ pub(super) async fn trace(
     .await
 }
 
-fn trace_not_found(trace_id: TraceId) -> ApiError {
+/// The answer where no span of a trace is stored.
+pub(super) fn trace_not_found(trace_id: TraceId) -> ApiError {
     ApiError::not_found(
         "trace_not_found",
         format!("no span of trace {trace_id} is stored; it may not have arrived yet"),

@@ -18,44 +18,81 @@ use super::memtable_cursor::MemtableCursor;
 use super::predicate::Predicate;
 use crate::SpanRecord;
 use crate::block::Block;
+use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::identity::{Identity, supersedes};
 use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
+use crate::spans::Spans;
+use crate::trace::archived;
 
 /// Takes a span, and says whether to go on.
 pub(crate) type Visit<'a> = dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()> + 'a;
 
-/// Hands every span that `request` asks for to `visit`. Memtables and blocks come newest first.
+/// Whether a request is also for what only the archive has. It numbers its copies by itself, and they
+/// count as number 0.
+pub(crate) fn includes_archive(request: &ScanRequest) -> bool {
+    request.seqs.contains(&0)
+}
+
+/// Hands every span that `request` asks for to `visit`, from the spans' shelf, which is the first of
+/// `shelves`, and the archive, if there is a second one. The newest sources of a shelf come first.
 pub(crate) fn scan(
-    memtables: &[Arc<Memtable>],
-    blocks: &[Arc<Block>],
+    shelves: &[Arc<Sources<Spans>>],
     request: &ScanRequest,
     visit: &mut Visit<'_>,
 ) -> Result<ScanStats, ReadError> {
-    let predicate = Predicate::new(request);
+    let archive_request = ScanRequest {
+        seqs: 0..u64::MAX,
+        ..request.clone()
+    };
+    let predicates = [request, &archive_request].map(Predicate::new);
+    let memtables: Vec<_> = shelves.iter().map(|sources| sources.memtables()).collect();
     let mut stats = ScanStats::default();
-    let mut cursors: Vec<Box<dyn Cursor + '_>> = Vec::new();
-    for memtable in memtables {
-        cursors.push(Box::new(MemtableCursor::new(memtable, &predicate)));
-    }
-    for block in blocks {
-        let cursor = if may_hold(block, request) {
-            BlockCursor::new(block, &predicate, &mut stats)?
-        } else {
-            None
-        };
-        match cursor {
-            Some(cursor) => {
-                stats.blocks_read += 1;
-                cursors.push(Box::new(cursor));
+    let mut cursors: Vec<Source<'_>> = Vec::new();
+    for (shelf, memtables) in memtables.iter().enumerate() {
+        let (predicate, is_archive) = (&predicates[shelf.min(1)], shelf > 0);
+        for memtable in memtables {
+            let cursor = Box::new(MemtableCursor::new(memtable, predicate));
+            cursors.push(Source { cursor, is_archive });
+        }
+        for block in shelves[shelf].blocks.iter().rev() {
+            let cursor = if may_hold(block, predicate.request()) {
+                BlockCursor::new(block, predicate, &mut stats)?
+            } else {
+                None
+            };
+            match cursor {
+                Some(cursor) => {
+                    stats.blocks_read += 1;
+                    let cursor = Box::new(cursor);
+                    cursors.push(Source { cursor, is_archive });
+                }
+                None => stats.blocks_pruned += 1,
             }
-            None => stats.blocks_pruned += 1,
         }
     }
-    let visited = merge(cursors, memtables, request, &mut stats, visit)?;
+    let visited = merge(cursors, &memtables.concat(), request, &mut stats, visit)?;
     stats.stopped = visited.is_break();
     Ok(stats)
+}
+
+/// A memtable or block, and whether it is one of the archive.
+struct Source<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    is_archive: bool,
+}
+
+impl Source<'_> {
+    fn read(&mut self, stats: &mut ScanStats) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        let mut records = self.cursor.read(stats)?;
+        if self.is_archive {
+            for record in &mut records {
+                *record = Arc::new(archived(SpanRecord::clone(record)));
+            }
+        }
+        Ok(records)
+    }
 }
 
 fn may_hold(block: &Block, request: &ScanRequest) -> bool {
@@ -76,7 +113,7 @@ fn may_hold(block: &Block, request: &ScanRequest) -> bool {
 }
 
 fn merge(
-    mut cursors: Vec<Box<dyn Cursor + '_>>,
+    mut cursors: Vec<Source<'_>>,
     memtables: &[Arc<Memtable>],
     request: &ScanRequest,
     stats: &mut ScanStats,
@@ -93,7 +130,7 @@ fn merge(
     let mut heap: BinaryHeap<(u64, Reverse<usize>)> = cursors
         .iter()
         .enumerate()
-        .filter_map(|(source, cursor)| Some((rank(cursor.next_window()?), Reverse(source))))
+        .filter_map(|(number, source)| Some((rank(source.cursor.next_window()?), Reverse(number))))
         .collect();
     let mut window = Window {
         memtables,
@@ -122,6 +159,7 @@ fn merge(
         }
         heap.extend(
             cursors[source]
+                .cursor
                 .next_window()
                 .map(|window| (rank(window), Reverse(source))),
         );

@@ -12,7 +12,7 @@ use crate::compact::compact;
 use crate::compaction::{CompactionSignal, merge};
 use crate::inspect::inspect;
 use crate::repair::repair;
-use crate::{ShelfName, Store, retention};
+use crate::{ScanRequest, ShelfName, Store, retention};
 use std::ops::ControlFlow;
 
 /// The ids of a trace's spans, and whether each is announced only.
@@ -58,6 +58,39 @@ fn an_archived_trace_outlives_its_spans_also_when_opened_again() {
     check(&Store::open(options(crashed.path())).unwrap());
     store.archive_trace(first.trace_id).unwrap();
     check(&store);
+}
+
+#[test]
+fn a_search_finds_what_is_archived_once_whether_or_not_it_has_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1), span(2, 7)]);
+    assert_eq!(store.archived_spans(span(1, 1).trace_id).unwrap(), 0);
+    store.archive_trace(span(1, 1).trace_id).unwrap();
+    assert_eq!(store.archived_spans(span(1, 1).trace_id).unwrap(), 1);
+    let found = |from_seq| {
+        let request = ScanRequest {
+            seqs: from_seq..store.end_seq(),
+            service: Some("checkout".to_owned()),
+            ..ScanRequest::default()
+        };
+        let mut found = Vec::new();
+        let mut visit = |record: Arc<crate::SpanRecord>| {
+            found.push((record.span.trace_id, record.seq));
+            ControlFlow::Continue(())
+        };
+        store.scan(&request, &mut visit).unwrap();
+        found.sort_unstable();
+        found
+    };
+    let [first, second] = [1, 2].map(|trace| span(trace, 1).trace_id);
+    assert_eq!(found(0), [(first, 1), (second, 2)]);
+    remove_all_spans(&store);
+    assert_eq!(found(0), [(first, 0)]);
+    assert_eq!(found(1), []);
+    assert_eq!(store.services()[0].name, "checkout");
+    store.flush().unwrap();
+    assert_eq!(found(0), [(first, 0)]);
 }
 
 #[test]
