@@ -21,6 +21,7 @@ use crate::folder::{Folder, ShelfFolder};
 use crate::found_block;
 use crate::logs::Logs;
 use crate::manifest::{self, BlockId, BlockRecord, ManifestContent};
+use crate::metrics::Metrics;
 use crate::shelf::ShelfName;
 use crate::signal::Signal;
 use crate::spans::Spans;
@@ -117,6 +118,7 @@ pub fn check(
                 check_shelf::<Spans>(&shelf, &mut check, &mut watch)?;
             }
             ShelfName::Logs => check_shelf::<Logs>(&shelf, &mut check, &mut watch)?,
+            ShelfName::Metrics => check_shelf::<Metrics>(&shelf, &mut check, &mut watch)?,
         }
     }
     check.bytes = watch.progress.bytes;

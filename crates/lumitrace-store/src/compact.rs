@@ -82,10 +82,11 @@ pub fn compact(
     store.flush()?;
     let blocks_before = sum(&store, |stats| stats.blocks);
     let (spans, archive) = (store.engine(), store.archive_engine());
-    let logs = store.logs_engine();
+    let (logs, metrics) = (store.logs_engine(), store.metrics_engine());
     let mut total_bytes = bytes_to_merge(spans, block_bytes);
     total_bytes += archive.map_or(0, |archive| bytes_to_merge(archive, block_bytes));
     total_bytes += logs.map_or(0, |logs| bytes_to_merge(logs, block_bytes));
+    total_bytes += metrics.map_or(0, |metrics| bytes_to_merge(metrics, block_bytes));
     let mut work = Work {
         block_bytes,
         progress: CompactProgress {
@@ -99,6 +100,7 @@ pub fn compact(
     work.compact_shelf(spans)?;
     archive.map_or(Ok(()), |archive| work.compact_shelf(archive))?;
     logs.map_or(Ok(()), |logs| work.compact_shelf(logs))?;
+    metrics.map_or(Ok(()), |metrics| work.compact_shelf(metrics))?;
     Ok(Compacted {
         blocks_before,
         blocks_after: sum(&store, |stats| stats.blocks),

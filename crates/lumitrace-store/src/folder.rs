@@ -43,7 +43,9 @@ impl Folder {
         ShelfFolder {
             dir: match name {
                 ShelfName::Spans => self.dir.clone(),
-                ShelfName::Archive | ShelfName::Logs => self.dir.join(name.as_str()),
+                ShelfName::Archive | ShelfName::Logs | ShelfName::Metrics => {
+                    self.dir.join(name.as_str())
+                }
             },
             name,
         }

@@ -1,4 +1,4 @@
-//! Durable storage of spans and log records in one folder: nothing acknowledged is lost, everything is searchable
+//! Durable storage of spans, log records and metrics in one folder: nothing acknowledged is lost, everything is searchable
 //! at once.
 //!
 //! **What it is.** Shelves in a folder. Each has a write-ahead log with group commit, a memtable,
@@ -22,7 +22,8 @@
 //!    [`query_budget`]: what any of it may cost.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
-//!    `spans` the answer of spans, [`logs`] that of log records with all that is theirs alone.
+//!    `spans` the answer of spans, [`logs`] and [`metrics`] those of log
+//!    records and of points, with all that is theirs alone.
 //! 8. [`store`]: the handle to all shelves; `archive` copies traces from one to another; [`stats`]
 //!    and `summary`: what it tells about itself and its content.
 //! 9. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
@@ -66,6 +67,7 @@ pub mod inspect;
 pub mod logs;
 mod manifest;
 mod memtable;
+pub mod metrics;
 pub mod options;
 pub mod query_budget;
 mod recovery;
@@ -92,6 +94,10 @@ pub use batch::{SpanBatch, SpanRecord};
 pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};
+pub use metrics::{
+    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, Point, StoredPoint,
+    StoredPoints,
+};
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
 pub use retention::Retention;

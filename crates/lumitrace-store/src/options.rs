@@ -10,6 +10,8 @@ use crate::shelf::ShelfName;
 const ARCHIVE_SHARE: usize = 8;
 /// The same for log records.
 const LOGS_SHARE: usize = 2;
+/// The same for points of metrics.
+const METRICS_SHARE: usize = 2;
 
 /// What has happened to a batch when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,8 +40,8 @@ pub struct StoreOptions {
     /// Most bytes of spans in memory, in memtables that take spans and that are being written out,
     /// before appends are refused. If none, three times `memtable_bytes`; never less than
     /// `memtable_bytes`, because appends would be refused before anything is written out. Log
-    /// records have half of this for themselves, and the archive an eighth, once there are any: so
-    /// that all together take no more than 1 5/8 of it.
+    /// records and metrics have half of this each for themselves, and the archive an eighth, once
+    /// there are any: so that all together take no more than 2 1/8 of it.
     pub memory_limit_bytes: Option<usize>,
     /// Most bytes of payload waiting for the log before appends are refused.
     pub queue_bytes: usize,
@@ -54,6 +56,8 @@ pub struct StoreOptions {
     /// How long log records are kept. If none, as `retention` says: sizes then hold for each by
     /// itself.
     pub log_retention: Option<Retention>,
+    /// The same for points of metrics.
+    pub metric_retention: Option<Retention>,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -74,6 +78,7 @@ impl StoreOptions {
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),
             log_retention: None,
+            metric_retention: None,
             subscriber_bytes: 32 << 20,
         }
     }
@@ -94,6 +99,13 @@ impl StoreOptions {
                 memory_limit_bytes: self.memory_limit_bytes.map(|it| it / LOGS_SHARE),
                 queue_bytes: self.queue_bytes / LOGS_SHARE,
                 retention: self.log_retention.unwrap_or(self.retention),
+                ..shelf
+            },
+            ShelfName::Metrics => Self {
+                memtable_bytes: self.memtable_bytes / METRICS_SHARE,
+                memory_limit_bytes: self.memory_limit_bytes.map(|it| it / METRICS_SHARE),
+                queue_bytes: self.queue_bytes / METRICS_SHARE,
+                retention: self.metric_retention.unwrap_or(self.retention),
                 ..shelf
             },
         }

@@ -18,6 +18,7 @@ use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError};
 use crate::folder::{Folder, ShelfFolder};
 use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::shelf::ShelfName;
 use crate::signal::Signal;
 use crate::spans::Spans;
@@ -129,6 +130,7 @@ pub fn repair(
         let of_shelf = match shelf.name() {
             ShelfName::Spans | ShelfName::Archive => repair_shelf::<Spans>,
             ShelfName::Logs => repair_shelf::<Logs>,
+            ShelfName::Metrics => repair_shelf::<Metrics>,
         };
         let done = of_shelf(shelf, dry_run, &aside_dir, &mut watch)?;
         if watch.is_stopped() {

@@ -20,8 +20,8 @@ use crate::wal::frame::MAX_PAYLOAD_BYTES;
 use crate::wal::queue::{NotQueued, WaitingBatch};
 use crate::wal::writer::LogWriter;
 use crate::{
-    Append, AppendReceipt, FlushError, LogBatch, OpenError, ShelfStats, SpanBatch, StoreOptions,
-    flush, ingest,
+    Append, AppendReceipt, FlushError, LogBatch, MetricBatch, OpenError, ShelfStats, SpanBatch,
+    StoreOptions, flush, ingest,
 };
 
 /// The parts of a store. Each has its own log, blocks, manifest and sequence numbers, and may be
@@ -34,11 +34,13 @@ pub enum ShelfName {
     Archive,
     /// Log records.
     Logs,
+    /// Points of metrics.
+    Metrics,
 }
 
 impl ShelfName {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Spans, Self::Archive, Self::Logs];
+    pub const ALL: [Self; 4] = [Self::Spans, Self::Archive, Self::Logs, Self::Metrics];
 
     /// A word for it.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl ShelfName {
             Self::Spans => "spans",
             Self::Archive => "archive",
             Self::Logs => "logs",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -56,6 +59,7 @@ impl ShelfName {
         match self {
             Self::Spans | Self::Archive => SpanBatch::FRAME_TYPE,
             Self::Logs => LogBatch::FRAME_TYPE,
+            Self::Metrics => MetricBatch::FRAME_TYPE,
         }
     }
 }

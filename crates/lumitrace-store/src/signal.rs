@@ -24,6 +24,9 @@ pub(crate) trait Signal: Send + Sync + Sized + 'static {
     type Batch: Batch;
     type Memtable: Memtable<Stored = <Self::Batch as Batch>::Stored>;
 
+    /// Whether the rows of a block are sorted by when they begin, first of all.
+    const IS_BY_TIME: bool = true;
+
     /// Writes a memtable as a block, which does not count yet.
     fn write_memtable(memtable: &Self::Memtable, target: BlockTarget) -> io::Result<BlockRecord>;
 

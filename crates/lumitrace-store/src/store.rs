@@ -12,6 +12,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
 use crate::folder::Folder;
 use crate::logs::{self, Logs};
+use crate::metrics::{self, Metrics};
 use crate::rollup::roll_up;
 use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
@@ -20,9 +21,9 @@ use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
     Append, ArchiveError, Exhausted, FlushError, LogBatch, LogEntry, LogScan, LogScanStats,
-    LookupError, OpenError, OperationSummary, QueryBudget, ReadError, RollupRequest, ScanRequest,
-    ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanParts, SpanRecord, SpanRollup,
-    StoreOptions, Subscription, archive,
+    LookupError, MetricBatch, MetricSelector, MetricSeries, OpenError, OperationSummary,
+    QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats,
+    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -35,6 +36,7 @@ struct Handle {
     spans: Shelf<Spans>,
     archive: LateShelf<Spans>,
     logs: LateShelf<Logs>,
+    metrics: LateShelf<Metrics>,
     /// Held, because closing it lets in the next process: so it is the last to be dropped.
     _lock: File,
 }
@@ -64,6 +66,7 @@ impl Store {
                 spans: Shelf::open(place(ShelfName::Spans))?,
                 archive: LateShelf::open(place(ShelfName::Archive))?,
                 logs: LateShelf::open(place(ShelfName::Logs))?,
+                metrics: LateShelf::open(place(ShelfName::Metrics))?,
                 _lock: lock,
             }),
         })
@@ -218,6 +221,31 @@ impl Store {
         }
     }
 
+    /// Hands over a batch of metrics. The answer comes when its points are durable and searchable,
+    /// or refused.
+    pub fn append_metrics(&self, batch: MetricBatch) -> Append {
+        match self.handle.metrics.get_or_begin() {
+            Ok(metrics) => metrics.append(batch),
+            Err(refusal) => Append::answered(Err(refusal)),
+        }
+    }
+
+    /// The series that have points which `selector` wants, with these points by time; by metric
+    /// name. A point that was received twice is there twice.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged, or it would cost more than `budget` allows.
+    pub fn metric_series(
+        &self,
+        selector: &MetricSelector,
+        budget: &QueryBudget,
+    ) -> Result<Vec<MetricSeries>, LookupError> {
+        match self.handle.metrics.get() {
+            Some(metrics) => metrics::select::select(&metrics.snapshot(), selector, budget),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// What the threads of the spans' shelf share.
     pub(crate) fn engine(&self) -> &Engine<Spans> {
         &self.handle.spans.engine
@@ -231,6 +259,11 @@ impl Store {
     /// What the threads of the shelf of logs share, if there is one.
     pub(crate) fn logs_engine(&self) -> Option<&Engine<Logs>> {
         Some(&self.handle.logs.get()?.engine)
+    }
+
+    /// What the threads of the shelf of metrics share, if there is one.
+    pub(crate) fn metrics_engine(&self) -> Option<&Engine<Metrics>> {
+        Some(&self.handle.metrics.get()?.engine)
     }
 
     /// The sequence number after the last: every span with a lower one is searchable.
@@ -296,6 +329,7 @@ impl Store {
             ShelfName::Spans => Some(self.stats()),
             ShelfName::Archive => self.handle.archive.get().map(Shelf::stats),
             ShelfName::Logs => self.handle.logs.get().map(Shelf::stats),
+            ShelfName::Metrics => self.handle.metrics.get().map(Shelf::stats),
         }
     }
 
@@ -306,7 +340,8 @@ impl Store {
     pub fn flush(&self) -> Result<(), FlushError> {
         self.handle.spans.flush()?;
         self.handle.archive.get().map_or(Ok(()), Shelf::flush)?;
-        self.handle.logs.get().map_or(Ok(()), Shelf::flush)
+        self.handle.logs.get().map_or(Ok(()), Shelf::flush)?;
+        self.handle.metrics.get().map_or(Ok(()), Shelf::flush)
     }
 
     /// Ends the store's threads after they have answered what was handed over. What is in memory
@@ -316,6 +351,7 @@ impl Store {
         self.handle.spans.close();
         self.handle.archive.close();
         self.handle.logs.close();
+        self.handle.metrics.close();
     }
 }
 

@@ -14,13 +14,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lumitrace_model::{
-    Event, KeyValue, Link, LogRecord, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs,
-    ScopeSpans, Severity, Span, SpanId, SpanKind, Status, StatusCode, TraceId, Value,
+    AggregationTemporality, Event, Exemplar, ExponentialBuckets, ExponentialHistogramPoint,
+    HistogramPoint, KeyValue, Link, LogRecord, Metric, MetricData, Number, NumberPoint, PointFlags,
+    QuantileValue, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope, ScopeLogs,
+    ScopeMetrics, ScopeSpans, Severity, Span, SpanId, SpanKind, Status, StatusCode, SummaryPoint,
+    TraceId, Value,
 };
-use lumitrace_store::{LogBatch, LogEntry, LogScan, SpanBatch, Store, StoreOptions};
+use lumitrace_store::{
+    LogBatch, LogEntry, LogScan, MetricBatch, MetricSelector, Point, QueryBudget, SpanBatch, Store,
+    StoreOptions,
+};
 
 const NEWEST: &str = "v3";
 const NEWEST_LOGS: &str = "logs-v3";
+const NEWEST_METRICS: &str = "metrics-v3";
 
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -259,6 +266,215 @@ fn write_the_golden_folder_of_the_newest_logs() {
     for part in [1, 2] {
         let batch = LogBatch::from_resource_logs(&resource_logs(part)).unwrap();
         store.append_logs(batch).wait().unwrap();
+        if part == 1 {
+            store.flush().unwrap();
+        }
+    }
+    drop(store);
+    fs::remove_file(dir.join("LOCK")).unwrap();
+}
+
+const METRIC_START: u64 = 7;
+
+fn metric_time(part: u8) -> u64 {
+    1_700_000_000_000_000_000 + u64::from(part)
+}
+
+fn exemplars(part: u8) -> Vec<Exemplar> {
+    vec![Exemplar {
+        filtered_attributes: value_of_every_type(),
+        time_unix_nano: 5,
+        value: Some(Number::Double(0.25)),
+        span_id: Some(SpanId::from_bytes([part; 8])),
+        trace_id: None,
+    }]
+}
+
+fn number_point(part: u8, value: Option<Number>) -> NumberPoint {
+    NumberPoint {
+        attributes: value_of_every_type(),
+        start_unix_nano: METRIC_START,
+        time_unix_nano: metric_time(part),
+        value,
+        exemplars: exemplars(part),
+        flags: PointFlags(1),
+    }
+}
+
+fn histogram_point(part: u8) -> HistogramPoint {
+    HistogramPoint {
+        attributes: value_of_every_type(),
+        start_unix_nano: METRIC_START,
+        time_unix_nano: metric_time(part),
+        count: 6,
+        sum: Some(-0.5),
+        bucket_counts: vec![1, 2, 3],
+        explicit_bounds: vec![0.0, f64::INFINITY],
+        exemplars: exemplars(part),
+        flags: PointFlags(1),
+        min: None,
+        max: Some(4.0),
+    }
+}
+
+fn exponential_histogram_point(part: u8) -> ExponentialHistogramPoint {
+    ExponentialHistogramPoint {
+        attributes: value_of_every_type(),
+        start_unix_nano: METRIC_START,
+        time_unix_nano: metric_time(part),
+        count: u64::MAX,
+        sum: None,
+        scale: -3,
+        zero_count: 2,
+        zero_threshold: 0.125,
+        positive: ExponentialBuckets {
+            offset: -9,
+            bucket_counts: vec![4, 0, 5],
+        },
+        negative: ExponentialBuckets {
+            offset: 9,
+            bucket_counts: vec![6],
+        },
+        exemplars: exemplars(part),
+        flags: PointFlags(1),
+        min: Some(-1.0),
+        max: None,
+    }
+}
+
+fn summary_point(part: u8) -> SummaryPoint {
+    SummaryPoint {
+        attributes: value_of_every_type(),
+        start_unix_nano: METRIC_START,
+        time_unix_nano: metric_time(part),
+        count: 3,
+        sum: 1.5,
+        quantile_values: vec![QuantileValue {
+            quantile: 0.99,
+            value: 1.25,
+        }],
+        flags: PointFlags(1),
+    }
+}
+
+/// A metric of each kind, with points of part `part`: what a folder of each version holds.
+fn resource_metrics(part: u8) -> Vec<ResourceMetrics> {
+    let temporality = AggregationTemporality::Cumulative;
+    let number = |value| number_point(part, value);
+    let kinds = [
+        MetricData::Gauge {
+            points: vec![number(Some(Number::Int(-3))), number(None)],
+        },
+        MetricData::Sum {
+            temporality: AggregationTemporality::Delta,
+            is_monotonic: true,
+            points: vec![number(Some(Number::Double(0.5)))],
+        },
+        MetricData::Histogram {
+            temporality,
+            points: vec![histogram_point(part)],
+        },
+        MetricData::ExponentialHistogram {
+            temporality,
+            points: vec![exponential_histogram_point(part)],
+        },
+        MetricData::Summary {
+            points: vec![summary_point(part)],
+        },
+    ];
+    let metric = |(number, data): (u8, MetricData)| Metric {
+        name: format!("metric.{number}").into(),
+        description: "of a kind".into(),
+        unit: "By".into(),
+        metadata: value_of_every_type(),
+        data: Some(data),
+    };
+    let spans = resource_spans(part).remove(0);
+    vec![ResourceMetrics {
+        resource: spans.resource,
+        schema_url: spans.schema_url.clone(),
+        scope_metrics: vec![ScopeMetrics {
+            scope: spans.scope_spans[0].scope.clone(),
+            schema_url: spans.schema_url,
+            metrics: (0..).zip(kinds).map(metric).collect(),
+        }],
+    }]
+}
+
+/// The point with its attributes by key: blocks do not keep their order.
+fn by_key_of_point(mut point: Point) -> Point {
+    let attributes = match &mut point {
+        Point::Number(point) => &mut point.attributes,
+        Point::Histogram(point) => &mut point.attributes,
+        Point::ExponentialHistogram(point) => &mut point.attributes,
+        Point::Summary(point) => &mut point.attributes,
+    };
+    attributes.sort_by(|left, right| left.key.cmp(&right.key));
+    point
+}
+
+#[test]
+fn metrics_of_all_versions_are_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_into(&golden(NEWEST_METRICS), dir.path());
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    // Part 1 is in the block, part 2 in the log.
+    for (part, number_of_points) in [(1, 6), (2, 6)] {
+        let group = resource_metrics(part).remove(0);
+        let mut found_points = 0;
+        for expected in &group.scope_metrics[0].metrics {
+            let time = metric_time(part);
+            let selector = MetricSelector {
+                name: Some(expected.name.to_string()),
+                start_unix_nano: time,
+                end_unix_nano: time,
+                ..MetricSelector::default()
+            };
+            let found = store.metric_series(&selector, &QueryBudget::unlimited());
+            let series = found.unwrap().remove(0);
+            assert_eq!(*series.origin.resource, group.resource);
+            assert_eq!(*series.origin.scope, group.scope_metrics[0].scope);
+            assert_eq!(series.metric.metadata, expected.metadata);
+            assert_eq!(
+                (&*series.metric.unit, &*series.metric.description),
+                ("By", "of a kind")
+            );
+            let points = series.points.iter().map(|stored| stored.point.clone());
+            let points: Vec<Point> = points.map(by_key_of_point).collect();
+            let expected: Vec<Point> = match expected.data.clone().unwrap() {
+                MetricData::Gauge { points } | MetricData::Sum { points, .. } => {
+                    points.into_iter().map(Point::Number).collect()
+                }
+                MetricData::Histogram { points, .. } => {
+                    points.into_iter().map(Point::Histogram).collect()
+                }
+                MetricData::ExponentialHistogram { points, .. } => points
+                    .into_iter()
+                    .map(Point::ExponentialHistogram)
+                    .collect(),
+                MetricData::Summary { points } => points.into_iter().map(Point::Summary).collect(),
+            };
+            let expected: Vec<Point> = expected.into_iter().map(by_key_of_point).collect();
+            assert_eq!(points, expected);
+            found_points += points.len();
+        }
+        assert_eq!(found_points, number_of_points);
+    }
+}
+
+#[test]
+#[ignore = "writes the golden folder of the newest version, once per version"]
+fn write_the_golden_folder_of_the_newest_metrics() {
+    let dir = golden(NEWEST_METRICS);
+    assert!(
+        !dir.exists(),
+        "{} is there: a version's folder never changes",
+        dir.display()
+    );
+    let store = Store::open(StoreOptions::new(&dir)).unwrap();
+    for part in [1, 2] {
+        let batch = MetricBatch::from_resource_metrics(&resource_metrics(part)).unwrap();
+        store.append_metrics(batch).wait().unwrap();
         if part == 1 {
             store.flush().unwrap();
         }

@@ -56,7 +56,14 @@ impl Footer {
 }
 
 /// Columns of texts, beside those of attributes, that mostly repeat.
-const REPEATING: [&str; 4] = [schema::SERVICE, schema::NAME, "severity_text", "event_name"];
+const REPEATING: [&str; 6] = [
+    schema::SERVICE,
+    schema::NAME,
+    "severity_text",
+    "event_name",
+    "unit",
+    "description",
+];
 
 /// The schema with which columns of texts that repeat are read as numbers of a dictionary's
 /// entries.

@@ -233,6 +233,7 @@ impl BlockRow for Row<'_> {
     fn add_to_index(&self, index: &mut IndexContent) {
         index.summaries.add_row(self);
         index.rollup.add(self);
+        index.time_ranges.add(self.start_unix_nano);
     }
 
     fn note_used_columns(&self, used: &mut OptionalColumns) {

@@ -67,7 +67,11 @@ pub(crate) struct TimeRangesBuilder {
 
 impl TimeRangesBuilder {
     pub(crate) fn add(&mut self, start_unix_nano: u64) {
-        let (number, row) = (start_unix_nano / SCAN_WINDOW_NANO, self.rows);
+        self.add_in_window(start_unix_nano / SCAN_WINDOW_NANO, start_unix_nano);
+    }
+
+    fn add_in_window(&mut self, number: u64, start_unix_nano: u64) {
+        let row = self.rows;
         self.rows += 1;
         match &mut self.window {
             Some(window) if window.number == number => {
@@ -84,6 +88,11 @@ impl TimeRangesBuilder {
                 });
             }
         }
+    }
+
+    /// Adds a row of a block that is not sorted by window: all of them are one range.
+    pub(crate) fn add_unsorted(&mut self, start_unix_nano: u64) {
+        self.add_in_window(0, start_unix_nano);
     }
 
     fn end_window(&mut self) {

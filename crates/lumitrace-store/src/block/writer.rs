@@ -91,7 +91,6 @@ impl<C: Columns> BlockWriter<C> {
         let head = row.head();
         self.index_row(head.trace_id)?;
         row.add_to_index(&mut self.index);
-        self.index.time_ranges.add(head.start_unix_nano);
         self.received.add(head.seq, head.received_unix_nano);
         if let Some(counter) = &mut self.counter {
             counter.begin_span();

@@ -52,6 +52,7 @@ impl BlockRow for LogEntry {
 
     fn add_to_index(&self, index: &mut IndexContent) {
         add_to(&mut index.summaries, self);
+        index.time_ranges.add(self.log.timestamp_unix_nano());
     }
 
     fn note_used_columns(&self, used: &mut OptionalColumns) {

@@ -52,7 +52,9 @@ pub(super) fn readable_rows<S: Signal>(dir: &Path, record: &BlockRecord) -> Read
         search.read::<S>(start..all.min(start + STEP_ROWS));
     }
     readable.rows = search.rows;
-    readable.lost_starts = search.lost.unwrap_or(readable.lost_starts);
+    if S::IS_BY_TIME {
+        readable.lost_starts = search.lost.unwrap_or(readable.lost_starts);
+    }
     readable
 }
 

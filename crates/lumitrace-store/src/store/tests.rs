@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod fuzzed;
 mod logs;
+mod metrics;
 mod model;
 mod power;
 mod retention;

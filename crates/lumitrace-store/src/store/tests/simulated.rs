@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use self::journal::JournalDisk;
 use super::logs::{FIRST_LOG, log, logs};
+use super::metrics::{FIRST_POINT, gauge, select};
 use super::options;
 use crate::batch::testing::{batch, span};
 use crate::block::Block;
@@ -28,11 +29,14 @@ use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::logs::Logs;
 use crate::logs::rows::LogRows;
+use crate::metrics::Metrics;
+use crate::metrics::rows::PointRows;
 use crate::retention;
 use crate::signal::{BlockRows, Signal};
 use crate::spans::Spans;
 use crate::{
-    Append, Durability, LogEntry, LogScan, ScanRequest, SpanParts, SpanRecord, Store, StoreOptions,
+    Append, Durability, LogEntry, LogScan, MetricSelector, ScanRequest, SpanParts, SpanRecord,
+    Store, StoreOptions,
 };
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
@@ -181,6 +185,40 @@ impl Subject for Logs {
         let traces = 1..=TRACES;
         let numbers = traces.flat_map(|trace| scanned_logs(store, &of_trace(trace)));
         numbers.collect()
+    }
+}
+
+impl Subject for Metrics {
+    type Signal = Self;
+
+    fn append(store: &Store, numbers: Range<u64>) -> Append {
+        store.append_metrics(gauge("loss", numbers))
+    }
+
+    fn engine(store: &Store) -> Option<&Engine<Self>> {
+        store.metrics_engine()
+    }
+
+    fn found(store: &Store) -> Vec<u64> {
+        let series = select(store, &MetricSelector::default());
+        let points = series.into_iter().flat_map(|series| series.points);
+        let numbers = points.map(|point| point.point.time_unix_nano() - FIRST_POINT);
+        numbers.collect()
+    }
+
+    fn numbers_in(block: &Block) -> Vec<u64> {
+        let mut rows = PointRows::read(block, &BlockRows::all(block).rows).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(batch) = rows.next().unwrap() {
+            let times = batch.iter().map(|point| point.point.time_unix_nano());
+            numbers.extend(times.map(|time| time - FIRST_POINT));
+        }
+        numbers
+    }
+
+    /// Points have no traces.
+    fn found_by_trace(store: &Store) -> Vec<u64> {
+        Self::found(store)
     }
 }
 
@@ -414,4 +452,9 @@ fn no_power_cut_loses_or_repeats_an_acknowledged_span() {
 #[test]
 fn no_power_cut_loses_or_repeats_an_acknowledged_log_record() {
     run_all::<Logs>();
+}
+
+#[test]
+fn no_power_cut_loses_or_repeats_an_acknowledged_point() {
+    run_all::<Metrics>();
 }

@@ -1,0 +1,120 @@
+//! Points of metrics as the engine takes them, and finding them again.
+//!
+//! In reading order: [`batch`] is what is stored, [`series`] which points belong together,
+//! [`memtable`] the newest of them. A point is a [`row`] of a block, goes into [`columns`] with
+//! [`lists`] and comes back out of them ([`rows`]). [`select`] is what is asked for, and how it is
+//! found. The bytes are described in `docs/formats/metrics.md`.
+
+pub(crate) mod batch;
+pub(crate) mod columns;
+mod lists;
+pub(crate) mod memtable;
+pub(crate) mod row;
+pub(crate) mod rows;
+pub(crate) mod select;
+mod series;
+
+pub use batch::{MetricBatch, MetricInfo, MetricKind, Point, StoredPoint, StoredPoints};
+pub use select::{MetricSelector, MetricSeries};
+
+use std::io;
+use std::ops::ControlFlow;
+
+use columns::{POINT_SCHEMA, PointColumns};
+use memtable::MetricMemtable;
+use row::sort_key;
+use rows::PointRows;
+
+use crate::block::in_order::in_order;
+use crate::block::layout::Planner;
+use crate::block::{Block, BlockWriter};
+use crate::check::RowCheck;
+use crate::error::ReadError;
+use crate::manifest::BlockRecord;
+use crate::signal::{BlockRows, BlockTarget, Signal};
+
+/// The signal of points of metrics.
+pub(crate) struct Metrics;
+
+impl Signal for Metrics {
+    type Batch = MetricBatch;
+    type Memtable = MetricMemtable;
+
+    const IS_BY_TIME: bool = false;
+
+    fn write_memtable(memtable: &MetricMemtable, target: BlockTarget) -> io::Result<BlockRecord> {
+        let points = memtable.points(None);
+        let mut planner = Planner::default();
+        points.iter().for_each(|point| planner.add(&**point));
+        let mut writer = BlockWriter::<PointColumns>::create(target, planner.finish())?;
+        points.iter().try_for_each(|point| writer.push(point))?;
+        writer.finish()
+    }
+
+    fn write_rows(
+        rows: &[BlockRows<'_>],
+        target: BlockTarget,
+        is_stopping: &dyn Fn() -> bool,
+    ) -> io::Result<Option<BlockRecord>> {
+        let mut planner = Planner::default();
+        for part in rows {
+            plan(part, &mut planner).map_err(io::Error::other)?;
+        }
+        let mut writer = BlockWriter::<PointColumns>::create(target, planner.finish())?;
+        let mut inputs = Vec::new();
+        for part in rows {
+            let mut rows = PointRows::read(part.block, &part.rows).map_err(io::Error::other)?;
+            inputs.push(move || rows.next());
+        }
+        let written = in_order(inputs, sort_key, is_stopping, |point| writer.push(&point))?;
+        if written.is_break() {
+            return Ok(None);
+        }
+        writer.finish().map(Some)
+    }
+
+    fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
+        let mut rows = PointRows::read(rows.block, &rows.rows)?;
+        while let Some(batch) = rows.next()? {
+            for stored in &batch {
+                let time = stored.point.time_unix_nano();
+                visit(time, time);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
+        let mut rows = PointRows::read(block, &BlockRows::all(block).rows)?;
+        let mut last_key = None;
+        while let Some(batch) = rows.next()? {
+            for stored in &batch {
+                let key = sort_key(stored);
+                check.add_row(
+                    stored.seq,
+                    last_key.as_ref().is_none_or(|last| *last <= key),
+                )?;
+                last_key = Some(key);
+                let time = stored.point.time_unix_nano();
+                check.include(time, time);
+                row::add_to(&mut check.summaries, stored);
+            }
+            if let ControlFlow::Break(()) = check.advance(batch.len()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the planner of these rows.
+fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
+    if rows.block.add_to(planner, &POINT_SCHEMA, &rows.rows)? {
+        return Ok(());
+    }
+    let mut rows = PointRows::read(rows.block, &rows.rows)?;
+    while let Some(batch) = rows.next()? {
+        batch.iter().for_each(|point| planner.add(point));
+    }
+    Ok(())
+}

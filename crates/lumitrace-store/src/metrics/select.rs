@@ -1,0 +1,171 @@
+//! Choosing points by metric, time and labels, and the series that they make up.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use lumitrace_model::KeyValue;
+
+use super::Metrics;
+use super::batch::{MetricInfo, StoredPoint};
+use super::columns::TIME;
+use super::row::sort_key;
+use super::rows::PointRows;
+use super::series::series_key;
+use crate::block::Block;
+use crate::engine::Sources;
+use crate::scan::predicate::has_attribute;
+use crate::scan::pruning::{Condition, candidate_rows};
+use crate::stored::Origin;
+use crate::{LookupError, QueryBudget};
+
+/// Which points are wanted. All conditions must hold; the default wants every one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricSelector {
+    /// Earliest time, inclusive, in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// Latest time, inclusive, in nanoseconds since the Unix epoch.
+    pub end_unix_nano: u64,
+    /// The metric's name.
+    pub name: Option<String>,
+    /// The service's name.
+    pub service: Option<String>,
+    /// For each pair, an attribute of the point or of its resource has this key, and a value that
+    /// this text spells as a search box spells it.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Default for MetricSelector {
+    fn default() -> Self {
+        Self {
+            start_unix_nano: 0,
+            end_unix_nano: u64::MAX,
+            name: None,
+            service: None,
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl MetricSelector {
+    /// Whether `point` is wanted.
+    pub fn matches(&self, point: &StoredPoint) -> bool {
+        let time = point.point.time_unix_nano();
+        (self.start_unix_nano..=self.end_unix_nano).contains(&time)
+            && self.name.as_ref().is_none_or(|it| *it == point.metric.name)
+            && self
+                .service
+                .as_ref()
+                .is_none_or(|it| it == point.service_name())
+            && self.attributes.iter().all(|(key, text)| {
+                has_attribute(point.point.attributes(), key, text)
+                    || has_attribute(&point.origin.resource.attributes, key, text)
+            })
+    }
+}
+
+/// A series: the points of one resource, scope, metric name and attributes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricSeries {
+    /// What is measured, as its last point says.
+    pub metric: Arc<MetricInfo>,
+    /// Who measures it.
+    pub origin: Arc<Origin>,
+    /// The attributes of its points.
+    pub attributes: Vec<KeyValue>,
+    /// The points, by time.
+    pub points: Vec<Arc<StoredPoint>>,
+}
+
+/// The points that `selector` wants, by series, these by metric name.
+pub(crate) fn select(
+    sources: &Sources<Metrics>,
+    selector: &MetricSelector,
+    budget: &QueryBudget,
+) -> Result<Vec<MetricSeries>, LookupError> {
+    let mut points = Vec::new();
+    for memtable in sources.memtables() {
+        let mut found = memtable.points(selector.name.as_deref());
+        budget.look_at(found.len() as u64)?;
+        found.retain(|point| selector.matches(point));
+        points.append(&mut found);
+    }
+    for block in &sources.blocks {
+        budget.check()?;
+        read_block(block, selector, budget, &mut points)?;
+    }
+    points.sort_by_cached_key(|point| sort_key(point));
+    Ok(series_of(points))
+}
+
+fn read_block(
+    block: &Block,
+    selector: &MetricSelector,
+    budget: &QueryBudget,
+    points: &mut Vec<Arc<StoredPoint>>,
+) -> Result<(), LookupError> {
+    let times = selector.start_unix_nano..=selector.end_unix_nano;
+    let names: Vec<String> = selector.name.iter().cloned().collect();
+    let service = selector.service.as_deref();
+    let record = block.record();
+    if record.first_start_unix_nano > *times.end()
+        || record.last_start_unix_nano < *times.start()
+        || !block.summaries().may_hold(service, &names, false, times)
+    {
+        return Ok(());
+    }
+    let mut conditions = vec![Condition::Numbers(
+        TIME,
+        selector.start_unix_nano,
+        selector.end_unix_nano,
+    )];
+    conditions.extend(service.map(Condition::Service));
+    if !names.is_empty() {
+        conditions.push(Condition::Names(&names));
+    }
+    let data = block.open_data()?;
+    let mut rows = Vec::new();
+    for (group, bounds) in data.row_group_starts().windows(2).enumerate() {
+        let all = 0..bounds[1] - bounds[0];
+        let found = candidate_rows(data.metadata(), group, all, &conditions);
+        let found = found.into_iter();
+        rows.extend(found.map(|rows| bounds[0] + rows.start..bounds[0] + rows.end));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut rows = PointRows::read(block, &rows)?;
+    while let Some(batch) = rows.next()? {
+        budget.look_at(batch.len() as u64)?;
+        for point in batch {
+            if selector.matches(&point) {
+                budget.hold(point.memory_bytes())?;
+                points.push(Arc::new(point));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The series of these points, which are in the order of blocks.
+fn series_of(points: Vec<Arc<StoredPoint>>) -> Vec<MetricSeries> {
+    let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut series: Vec<MetricSeries> = Vec::new();
+    for point in points {
+        let attributes = point.point.attributes();
+        let key = series_key(&point.origin, &point.metric.name, attributes);
+        let place = *places.entry(key).or_insert(series.len());
+        match series.get_mut(place) {
+            Some(known) => {
+                known.metric = Arc::clone(&point.metric);
+                known.points.push(point);
+            }
+            None => series.push(MetricSeries {
+                metric: Arc::clone(&point.metric),
+                origin: Arc::clone(&point.origin),
+                attributes: attributes.to_vec(),
+                points: vec![point],
+            }),
+        }
+    }
+    series
+}
