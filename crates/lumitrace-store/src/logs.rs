@@ -1,7 +1,7 @@
 //! Log records as the engine takes them, and searching them.
 //!
-//! In reading order: [`batch`] is what is stored, [`memtable`] the newest of it. A log record is a
-//! [`row`] of a block, goes into [`columns`] and comes back out of them ([`rows`]). [`scan`] is what
+//! In reading order: `batch` is what is stored, `memtable` the newest of it. A log record is a
+//! `row` of a block, goes into `columns` and comes back out of them (`rows`). `scan` is what
 //! a search asks for, and how it walks memtables and blocks. The bytes are described in
 //! `docs/formats/logs.md`.
 

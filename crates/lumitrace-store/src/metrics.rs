@@ -1,8 +1,8 @@
 //! Points of metrics as the engine takes them, and finding them again.
 //!
-//! In reading order: [`batch`] is what is stored, [`series`] which points belong together,
-//! [`memtable`] the newest of them. A point is a [`row`] of a block, goes into [`columns`] with
-//! [`lists`] and comes back out of them ([`rows`]). [`select`] is what is asked for, and how it is
+//! In reading order: `batch` is what is stored, `series` which points belong together,
+//! `memtable` the newest of them. A point is a `row` of a block, goes into `columns` with
+//! `lists` and comes back out of them (`rows`). `select` is what is asked for, and how it is
 //! found. The bytes are described in `docs/formats/metrics.md`.
 
 pub(crate) mod batch;

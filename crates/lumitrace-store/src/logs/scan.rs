@@ -1,7 +1,7 @@
 //! Searching log records, newest first.
 //!
-//! In reading order: [`request`] is what is asked for and whether a log record is it;
-//! [`memtable_cursor`] and [`block_cursor`] read one source each, and [`scan`] merges them.
+//! In reading order: `request` is what is asked for and whether a log record is it;
+//! `memtable_cursor` and `block_cursor` read one source each, and `scan` merges them.
 
 mod block_cursor;
 mod memtable_cursor;
