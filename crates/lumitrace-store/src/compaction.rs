@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::block::Block;
 use crate::block::writer::remove_files;
 use crate::engine::Engine;
+use crate::failpoint::{Failpoint, reached};
 use crate::flush::commit_block;
 use crate::manifest::BlockId;
 use crate::retention;
@@ -159,6 +160,7 @@ pub(crate) fn merge<S: Signal>(
         sources.blocks.retain(|block| !replaced(block));
         sources.blocks.insert(position.unwrap_or(0), merged);
     });
+    reached(Failpoint::InputsReplaced);
     blocks.iter().for_each(|block| block.mark_replaced());
     Ok(true)
 }

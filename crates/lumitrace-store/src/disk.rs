@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::append::AppendError;
@@ -18,16 +19,22 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
         fs::create_dir_all(dir)
     }
 
-    /// Creates an empty file, to the end of which everything is written that is written to it.
+    /// Creates an empty file.
     fn create_new(&self, path: &Path) -> io::Result<File> {
-        File::options().append(true).create_new(true).open(path)
+        File::options().write(true).create_new(true).open(path)
     }
 
-    /// Writes `bytes` to the end of `file`, whose path is given so that a fault can choose its
-    /// victim.
+    /// Writes `bytes` behind what was written to `file`, whose path is given so that a fault can
+    /// choose its victim.
     fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         let _ = path;
         file.write_all(bytes)
+    }
+
+    /// Writes `bytes` at `offset` of `file`, over what is there.
+    fn write_at(&self, path: &Path, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let _ = path;
+        file.write_all_at(bytes, offset)
     }
 
     /// Cuts `file` off at `len` bytes.
@@ -55,6 +62,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Makes created, renamed and removed entries of the folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    /// A number for a log segment that no sender can foresee.
+    fn new_salt(&self) -> io::Result<u32> {
+        Ok(getrandom::u32()?)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::signal::{Batch, BlockTarget, Memtable, Signal};
 use crate::stats::Counters;
 use crate::subscription::Subscribers;
 use crate::wal::queue::Queue;
-use crate::wal::segment::Segments;
+use crate::wal::segments::Segments;
 
 /// Where records are, as of one moment. Each is in one of them.
 pub(crate) struct Sources<S: Signal> {
@@ -93,13 +93,13 @@ impl<S: Signal> Engine<S> {
         Self {
             queue: Queue::new(options.queue_bytes),
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes)),
+            segments: Segments::new(options.log_segment_bytes),
             options,
             disk,
             folder,
             sources: RwLock::new(Arc::new(Sources::of_blocks(blocks))),
             manifest: Mutex::new(manifest),
             dictionaries,
-            segments: Segments::default(),
             counters: Arc::default(),
             flush_signal: FlushSignal::default(),
             memtable_bytes: AtomicUsize::new(0),

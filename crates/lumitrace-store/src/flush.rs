@@ -14,6 +14,7 @@ use crate::block::writer::remove_files;
 use crate::disk::retryable_refusal;
 use crate::engine::Engine;
 use crate::error::FlushError;
+use crate::failpoint::{Failpoint, reached};
 use crate::manifest::{BlockId, BlockRecord, ManifestFailure};
 use crate::options::Durability;
 use crate::signal::{Memtable, Signal};
@@ -240,6 +241,7 @@ fn flush_memtable<S: Signal>(
         sources.frozen.retain(|other| !Arc::ptr_eq(other, memtable));
         sources.blocks.extend(written);
     });
+    reached(Failpoint::MemtableReplaced);
     let durable_seq = engine.manifest.lock().durable_seq();
     engine.segments.free(&*engine.disk, durable_seq);
     Ok(())
@@ -291,7 +293,10 @@ pub(crate) fn commit_block<S: Signal>(
         Err(error) => return give_up(FlushProblem::new(error.to_string())),
     };
     match engine.manifest.lock().add_block(record) {
-        Ok(()) => Ok(Arc::new(block)),
+        Ok(()) => {
+            reached(Failpoint::BlockRecordSynced);
+            Ok(Arc::new(block))
+        }
         Err(ManifestFailure::NoSpace(error)) => {
             give_up(FlushProblem::of_io("the manifest", &error))
         }

@@ -39,7 +39,7 @@ use crate::scan::walk;
 use crate::signal::{Batch, BlockRows};
 use crate::summary::Summaries;
 use crate::trace::TraceLookup;
-use crate::wal::frame::{self, Frame, FrameHeader};
+use crate::wal::frame::{FoundFrame, Frame, FrameFormat, FrameShape, frame_at};
 use crate::wal::recovery::recover;
 use crate::wal::segment::{self, SegmentHeader};
 use crate::{RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
@@ -85,9 +85,11 @@ pub fn read_manifest(bytes: &[u8]) -> Result<(), OpenError> {
 pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     let header = SegmentHeader::decode(bytes);
     if let Ok(header) = header {
-        assert_eq!(header.encode().get(12..28), bytes.get(12..28));
+        let encoded = header.encode();
+        assert_eq!(Some(encoded.as_slice()), bytes.get(..encoded.len()));
+        let frames = bytes.get(encoded.len()..).unwrap_or_default();
+        read_frame(frames, header.format);
     }
-    read_frame(bytes.get(segment::HEADER_BYTES..).unwrap_or_default());
     write(&dir.join(segment::file_name(1)), bytes);
     let durable_seq = header.map_or(1, |header| header.first_seq);
     let mut spans = 0;
@@ -104,12 +106,18 @@ pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
 }
 
 /// A frame that can be read is the same bytes once it is written again.
-fn read_frame(bytes: &[u8]) {
-    let Ok(header) = FrameHeader::decode(bytes, SpanBatch::FRAME_TYPE) else {
+fn read_frame(bytes: &[u8], format: FrameFormat) {
+    let shape = FrameShape {
+        frame_type: SpanBatch::FRAME_TYPE,
+        format,
+    };
+    let FrameFormat::V2 { salt } = format else {
         return;
     };
-    let payload = bytes.get(frame::HEADER_BYTES..header.frame_bytes());
-    let Some(payload) = payload.filter(|payload| header.matches(bytes, payload)) else {
+    let Ok(FoundFrame {
+        header, payload, ..
+    }) = frame_at(bytes, 0, shape)
+    else {
         return;
     };
     let mut again = Vec::new();
@@ -121,7 +129,7 @@ fn read_frame(bytes: &[u8]) {
         received_unix_nano: header.received_unix_nano,
         payload,
     };
-    frame.encode(&mut again);
+    frame.encode(salt, &mut again);
     assert_eq!(Some(again.as_slice()), bytes.get(..again.len()));
 }
 

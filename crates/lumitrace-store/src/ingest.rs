@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::append::{AppendError, AppendReceipt};
 use crate::engine::Engine;
+use crate::failpoint::{Failpoint, reached};
 use crate::signal::{Batch, Signal};
 use crate::stored::Origins;
 use crate::wal::queue::{NextGroup, WaitingBatch};
@@ -27,7 +28,7 @@ pub(crate) fn run<S: Signal>(engine: &Engine<S>, mut log: LogWriter) {
         }
     }
     if engine.failure().is_none() {
-        fail_if_fatal(engine, log.sync());
+        fail_if_fatal(engine, log.close());
     }
 }
 
@@ -72,6 +73,7 @@ fn acknowledge<S: Signal>(
             .batch
             .into_stored(first_seq, received_unix_nano, origins);
         engine.insert(&stored);
+        reached(Failpoint::BatchInserted);
         engine.subscribers.publish(stored, bytes);
         engine.counters.count_append(record_count as u64);
         // The sender may have stopped waiting.

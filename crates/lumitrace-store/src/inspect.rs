@@ -92,7 +92,7 @@ pub struct BlockContent {
 pub struct LogContent {
     /// Segments.
     pub segments: u64,
-    /// Their size, in bytes.
+    /// Size of what is in them, in bytes; their files may be larger.
     pub bytes: u64,
     /// Spans in it that no block holds.
     pub spans: u64,
@@ -120,6 +120,8 @@ pub enum FileKind {
     BlockIndex,
     /// A log segment.
     Log,
+    /// A file that was a log segment, and is kept to become one again.
+    LogSpare,
     /// The manifest.
     Manifest,
     /// What a repair has set aside.
@@ -135,6 +137,7 @@ impl FileKind {
             Self::BlockData => "block data",
             Self::BlockIndex => "block indexes",
             Self::Log => "log",
+            Self::LogSpare => "log, kept for reuse",
             Self::Manifest => "manifest",
             Self::Damaged => "set aside",
             Self::Other => "other",
@@ -286,7 +289,7 @@ fn read_log(
             Err(error) => return Err(io_error("read", path)(error)),
         };
         content.segments += 1;
-        content.bytes += found.len;
+        content.bytes += found.used_bytes;
         damages.extend(found.damages);
     }
     Ok(content)
@@ -324,6 +327,7 @@ fn kind_of(folder: &Folder, path: &Path) -> FileKind {
         match extension {
             None if path == shelf.manifest() => Some(FileKind::Manifest),
             Some("log") if parent == shelf.log_dir() => Some(FileKind::Log),
+            Some("spare") if parent == shelf.log_dir() => Some(FileKind::LogSpare),
             Some("parquet") if parent == shelf.blocks_dir() => Some(FileKind::BlockData),
             Some("idx") if parent == shelf.blocks_dir() => Some(FileKind::BlockIndex),
             _ => None,

@@ -31,8 +31,8 @@
 //!    blocks into few; [`span_file`] is what is exported
 //!    and imported; `found_block` reads blocks that no manifest names.
 //!
-//! Beneath them are [`error`], `folder`, `disk` and `binary`. Every byte on disk is described in
-//! `docs/formats`.
+//! Beneath them are [`error`], `folder`, `disk`, `failpoint` and `binary`. Every byte on disk is
+//! described in `docs/formats`.
 //!
 //! ```no_run
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
@@ -55,6 +55,7 @@ mod disk;
 pub mod duration_sketch;
 mod engine;
 pub mod error;
+mod failpoint;
 mod flush;
 mod folder;
 mod found_block;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::binary::{Fields, PutFields};
 use crate::disk::{Disk, create_anew, rename_durably, retryable_refusal};
 use crate::error::{Corruption, OpenError, io_error};
+use crate::failpoint::{Failpoint, reached};
 
 const MAGIC: &[u8; 8] = b"LUMITMAN";
 /// Newest version of manifests, and with them of the whole folder, that this release writes and
@@ -266,6 +267,10 @@ impl Manifest {
         if let Err(error) = self.disk.write_all(&self.path, &self.file, &bytes) {
             return Err(self.undo_write(error));
         }
+        match record {
+            Record::Removed(_) => reached(Failpoint::RemovalWritten),
+            _ => reached(Failpoint::BlockRecordWritten),
+        }
         self.disk
             .sync_data(&self.path, &self.file)
             .map_err(|error| self.fatal("sync", &error))?;
@@ -404,25 +409,17 @@ pub(crate) fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize)
     let mut offset = HEADER_BYTES;
     while offset < bytes.len() {
         let damage = |reason| Err(Corruption::new(path, offset as u64, reason).into());
-        let mut fields = Fields::new(&bytes[offset..]);
-        let mut record = || {
-            let len = fields.u32()?;
-            let crc = fields.u32()?;
-            Some((len, crc, fields.take(len as usize)?))
-        };
-        // Cut short: an unfinished write, or a damaged length, which the store notices because
-        // blocks are then there that no record mentions.
-        let Some((len, crc, payload)) = record() else {
-            break;
-        };
-        let end = offset + RECORD_HEADER_BYTES + payload.len();
-        if crc != checksum(len, payload) {
-            // A torn sector can damage a last record too; see above for what guards it.
-            if end == bytes.len() {
+        let Some(payload) = payload_at(bytes, offset) else {
+            // An unfinished write at the end; sectors of it reach the disk in any order. If it is
+            // damage of the last record, the store notices, because blocks are then there that no
+            // record mentions.
+            let is_later = |start| payload_at(bytes, start).is_some_and(|it| !it.is_empty());
+            if !(offset + 1..bytes.len()).any(is_later) {
                 break;
             }
             return damage("a record's checksum does not fit");
-        }
+        };
+        let end = offset + RECORD_HEADER_BYTES + payload.len();
         match Record::decode(payload) {
             Some(record) if content.conflicts_with(&record) => {
                 return damage("a block holds some, but not all, of the spans of another");
@@ -433,6 +430,14 @@ pub(crate) fn read_records(path: &Path, bytes: &[u8]) -> Result<(Content, usize)
         offset = end;
     }
     Ok((content, offset.min(bytes.len())))
+}
+
+/// The payload of the record that begins at `offset`, if a whole one does.
+fn payload_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
+    let mut fields = Fields::new(bytes.get(offset..)?);
+    let (len, crc) = (fields.u32()?, fields.u32()?);
+    let payload = fields.take(len as usize)?;
+    (crc == checksum(len, payload)).then_some(payload)
 }
 
 impl Record {

@@ -45,11 +45,15 @@ pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, Open
     log.segments
         .into_iter()
         .for_each(|segment| engine.segments.add_closed(segment));
+    let log_dir = engine.folder.log_dir();
+    engine
+        .segments
+        .find_spares(&*engine.disk, &log_dir)
+        .map_err(io_error("look for files of the log in", &log_dir))?;
     let durable_seq = engine.manifest.lock().durable_seq();
     engine.segments.free(&*engine.disk, durable_seq);
-    if engine.segments.size().0 == 0 {
+    if engine.segments.size().segments == 0 {
         // Numbering begins anew once no segment is left. None that was removed may come back then.
-        let log_dir = engine.folder.log_dir();
         engine
             .disk
             .sync_dir(&log_dir)

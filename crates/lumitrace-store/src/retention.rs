@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::block::Block;
 use crate::engine::Engine;
+use crate::failpoint::{Failpoint, reached};
 use crate::manifest::{BlockId, ManifestFailure};
 use crate::signal::Signal;
 use crate::stats::count;
@@ -129,7 +130,7 @@ fn expired(
 
 pub(crate) fn remove<S: Signal>(engine: &Engine<S>, ids: Vec<BlockId>) {
     match engine.manifest.lock().remove_blocks(ids.clone()) {
-        Ok(()) => {}
+        Ok(()) => reached(Failpoint::RemovalSynced),
         Err(ManifestFailure::NoSpace(error)) => {
             tracing::warn!(%error, "could not note in the manifest which blocks are expired");
             return;

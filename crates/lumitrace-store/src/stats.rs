@@ -65,11 +65,12 @@ pub struct ShelfStats {
     pub blocks: u64,
     /// Size of all blocks with their indexes, in bytes.
     pub block_bytes: u64,
-    /// Size of the log, in bytes.
+    /// Size of what is in the log, in bytes. Its files may be larger: they are written ahead, and
+    /// some are kept to be used again.
     pub log_bytes: u64,
     /// Log segments.
     pub log_segments: u64,
-    /// Size of its files, in bytes.
+    /// Size of all its files, in bytes.
     pub disk_bytes: u64,
     /// Records in memory that no block holds yet.
     pub memtable_records: u64,

@@ -23,6 +23,7 @@ use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
 use crate::disk::{Disk, create_anew, remove_if_present};
+use crate::failpoint::{Failpoint, reached};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::signal::BlockTarget;
 
@@ -145,6 +146,7 @@ impl<C: Columns> BlockWriter<C> {
             self.write_columns()?;
         }
         let (checksums, data_bytes) = self.parquet.into_inner().map_err(io_of_parquet)?.finish()?;
+        reached(Failpoint::BlockDataWritten);
         let mut index = self.index;
         index.checksums = checksums;
         index.received = self.received.finish();
@@ -167,10 +169,14 @@ impl<C: Columns> BlockWriter<C> {
         let file = create_anew(&*self.disk, &index_tmp)?;
         self.disk.write_all(&index_tmp, &file, &index)?;
         self.disk.sync_data(&index_tmp, &file)?;
+        reached(Failpoint::BlockIndexWritten);
         let data_tmp = data_path.with_extension("parquet.tmp");
         self.disk.rename(&index_tmp, &index_path)?;
+        reached(Failpoint::BlockIndexRenamed);
         self.disk.rename(&data_tmp, &data_path)?;
+        reached(Failpoint::BlockDataRenamed);
         self.disk.sync_dir(&self.dir)?;
+        reached(Failpoint::BlockNamed);
         Ok(self.record)
     }
 }
@@ -223,6 +229,7 @@ pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, id: BlockId) -> io::Resu
     remove_if_present(disk, &data.with_extension("parquet.tmp"))?;
     remove_if_present(disk, &index.with_extension("idx.tmp"))?;
     remove_if_present(disk, &data)?;
+    reached(Failpoint::BlockDataRemoved);
     remove_if_present(disk, &index)
 }
 

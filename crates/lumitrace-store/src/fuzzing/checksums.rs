@@ -6,7 +6,8 @@ use crate::binary::PutFields;
 use crate::block::file::{CHUNK_BYTES, CHUNK_BYTES_V1};
 use crate::block::trace_table::PAGE_BYTES;
 use crate::block::value_filters::FilterDirectory;
-use crate::wal::{frame, segment};
+use crate::wal::frame::{self, FrameFormat};
+use crate::wal::segment;
 
 const CRC_BYTES: usize = 4;
 
@@ -18,8 +19,41 @@ pub fn fit_manifest(bytes: &mut [u8]) {
 
 /// The checksums of a log segment's header and frames.
 pub fn fit_log(bytes: &mut [u8]) {
-    fit(bytes, segment::HEADER_BYTES - CRC_BYTES);
-    fit_records(bytes, segment::HEADER_BYTES, frame::HEADER_BYTES);
+    let salt = number(bytes, 28);
+    match (number(bytes, 8), salt) {
+        (Some(1), _) => {
+            let header_bytes = segment::header_bytes(FrameFormat::V1);
+            fit(bytes, header_bytes - CRC_BYTES);
+            fit_records(bytes, header_bytes, FrameFormat::V1.header_bytes());
+        }
+        (Some(_), Some(salt)) => {
+            fit(bytes, segment::HEADER_BYTES - CRC_BYTES);
+            fit_frames(bytes, salt);
+        }
+        _ => {}
+    }
+}
+
+/// Frames of version 2, up to the end of the log.
+fn fit_frames(bytes: &mut [u8], salt: u32) {
+    let header_bytes = FrameFormat::V2 { salt }.header_bytes();
+    let mut offset = segment::HEADER_BYTES;
+    while let Some(len) = number(bytes, offset) {
+        let payload_at = offset + header_bytes;
+        let end = payload_at + len as usize;
+        let Some(payload) = bytes.get(payload_at..end) else {
+            return;
+        };
+        if frame::is_end(&bytes[offset..]) {
+            return;
+        }
+        let crc = crc32c::crc32c(payload);
+        put(bytes, payload_at - 2 * CRC_BYTES, crc);
+        let header = &bytes[offset..payload_at - CRC_BYTES];
+        let crc = crc32c::crc32c_append(salt, header);
+        put(bytes, payload_at - CRC_BYTES, crc);
+        offset = end;
+    }
 }
 
 /// Records begin with the length of what follows `header_bytes`, and a checksum of that length and

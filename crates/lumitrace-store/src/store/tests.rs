@@ -5,6 +5,7 @@ mod attributes;
 mod damage;
 mod faults;
 mod fuzzed;
+mod killed;
 mod logs;
 mod metrics;
 mod model;

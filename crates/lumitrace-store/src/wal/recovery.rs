@@ -9,8 +9,9 @@ use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::signal::Batch;
 use crate::stored::Origins;
-use crate::wal::frame::{self, BadHeader, FrameHeader};
-use crate::wal::segment::{self, BadSegmentHeader, ClosedSegment, SegmentHeader};
+use crate::wal::frame::{self, BadHeader, FrameHeader, FrameShape, later_frames};
+use crate::wal::segment::{self, BadSegmentHeader, SegmentHeader};
+use crate::wal::segments::ClosedSegment;
 use crate::wal::writer::LogPosition;
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
@@ -28,8 +29,8 @@ pub(crate) struct RecoveredLog {
 
 /// Hands every batch that blocks do not hold to `apply`, in order and one at a time.
 ///
-/// A frame that a crash left half-written at the end of the log is cut off; damage anywhere else
-/// is an error, because what it hit had been acknowledged.
+/// What is behind the end of the log is cut off, and so is a frame that a crash left half-written
+/// there; damage anywhere else is an error, because what it hit had been acknowledged.
 pub(crate) fn recover<B: Batch>(
     disk: &dyn Disk,
     dir: &Path,
@@ -85,10 +86,10 @@ pub(crate) fn recover<B: Batch>(
 }
 
 struct SegmentReader<'a> {
-    frame_type: u8,
     disk: &'a dyn Disk,
     path: &'a Path,
     is_last: bool,
+    shape: FrameShape,
     file: BufReader<File>,
     len: u64,
     /// Where the next frame begins.
@@ -116,7 +117,7 @@ impl<'a> SegmentReader<'a> {
                 .read_to_end(&mut header)?;
             io::Result::Ok((file, len, header))
         };
-        let (file, len, header) = open().map_err(io_error("read", path))?;
+        let (mut file, len, header) = open().map_err(io_error("read", path))?;
         let header = match SegmentHeader::decode(&header) {
             Ok(header) => header,
             Err(BadSegmentHeader::NewerVersion(found)) => {
@@ -134,14 +135,20 @@ impl<'a> SegmentReader<'a> {
                 return Err(Corruption::new(path, 0, "no header of a log segment").into());
             }
         };
+        let offset = segment::header_bytes(header.format) as u64;
+        file.seek(SeekFrom::Start(offset))
+            .map_err(io_error("read", path))?;
         Ok(Some(Self {
-            frame_type,
             disk,
             path,
             is_last,
+            shape: FrameShape {
+                frame_type,
+                format: header.format,
+            },
             file,
             len,
-            offset: segment::HEADER_BYTES as u64,
+            offset,
             next_seq: header.first_seq,
             payload: Vec::new(),
             torn_tail: None,
@@ -176,7 +183,7 @@ impl<'a> SegmentReader<'a> {
         let frame = match self.read_frame().map_err(io_error("read", self.path))? {
             Ok(frame) => frame,
             Err(reason) => {
-                self.end_at_damage(reason)?;
+                self.end(reason)?;
                 return Ok(None);
             }
         };
@@ -197,15 +204,14 @@ impl<'a> SegmentReader<'a> {
     }
 
     fn read_frame(&mut self) -> io::Result<Result<FrameHeader, &'static str>> {
-        let mut header = Vec::with_capacity(frame::HEADER_BYTES);
-        let header_len = frame::HEADER_BYTES as u64;
+        let header_bytes = self.shape.format.header_bytes();
+        let mut header = Vec::with_capacity(header_bytes);
         Read::by_ref(&mut self.file)
-            .take(header_len)
+            .take(header_bytes as u64)
             .read_to_end(&mut header)?;
-        let frame = match FrameHeader::decode(&header, self.frame_type) {
+        let frame = match FrameHeader::decode(&header, self.shape).map_err(BadHeader::reason) {
             Ok(frame) => frame,
-            Err(BadHeader::Short) => return Ok(Err("a frame's header is cut short")),
-            Err(BadHeader::Unknown) => return Ok(Err("no header of a frame")),
+            Err(reason) => return Ok(Err(reason)),
         };
         self.payload.clear();
         // Allocates no more than the file holds, whatever a damaged length says.
@@ -216,14 +222,15 @@ impl<'a> SegmentReader<'a> {
         if self.payload.len() < frame.payload_bytes {
             return Ok(Err("a frame is cut short"));
         }
-        if !frame.matches(&header, &self.payload) {
+        if !frame.matches(&self.payload) {
             return Ok(Err("a frame's checksum does not fit"));
         }
         Ok(Ok(frame))
     }
 
-    /// Cuts the log off here if a crash during the last write explains the damage.
-    fn end_at_damage(&mut self, reason: &str) -> Result<(), OpenError> {
+    /// Cuts the log off here, where no frame begins, if it ends here or a crash during the last write
+    /// explains the damage.
+    fn end(&mut self, reason: &str) -> Result<(), OpenError> {
         let damage = Corruption::new(self.path, self.offset, reason);
         if !self.is_last {
             return Err(damage.into());
@@ -233,21 +240,26 @@ impl<'a> SegmentReader<'a> {
         file.seek(SeekFrom::Start(self.offset))
             .and_then(|_| file.read_to_end(&mut rest))
             .map_err(io_error("read", self.path))?;
-        if holds_later_group(&rest, self.frame_type, self.next_seq) {
+        // A later group was written when everything before it had been synced, so that before it
+        // there cannot be a torn write.
+        if later_frames(&rest, 0, Some(self.next_seq), self.shape)
+            .any(|frame| frame.header.synced_before)
+        {
             return Err(damage.into());
         }
-        tracing::warn!(
-            path = %self.path.display(), offset = self.offset, bytes = rest.len(), reason,
-            "cut off an unfinished write at the end of the log"
-        );
+        if !frame::is_end(&rest) {
+            tracing::warn!(
+                path = %self.path.display(), offset = self.offset, bytes = rest.len(), reason,
+                "cut off an unfinished write at the end of the log"
+            );
+            self.torn_tail = Some(damage);
+        }
         let cut = || {
             let file = File::options().write(true).open(self.path)?;
             self.disk.set_len(self.path, &file, self.offset)?;
             self.disk.sync_data(self.path, &file)
         };
-        cut().map_err(io_error("truncate", self.path))?;
-        self.torn_tail = Some(damage);
-        Ok(())
+        cut().map_err(io_error("truncate", self.path))
     }
 
     fn decode<B: Batch>(&mut self, frame: &FrameHeader) -> Result<B, OpenError> {
@@ -264,19 +276,4 @@ impl<'a> SegmentReader<'a> {
         }
         Ok(batch)
     }
-}
-
-/// Whether `rest`, which begins with damage, holds a frame of a later group: one that was written
-/// when everything before it had been synced, so that the damage cannot be a torn write.
-fn holds_later_group(rest: &[u8], frame_type: u8, next_seq: u64) -> bool {
-    (1..rest.len()).any(|start| {
-        let candidate = &rest[start..];
-        FrameHeader::decode(candidate, frame_type).is_ok_and(|frame| {
-            frame.synced_before
-                && frame.first_seq >= next_seq
-                && candidate
-                    .get(frame::HEADER_BYTES..frame.frame_bytes())
-                    .is_some_and(|payload| frame.matches(candidate, payload))
-        })
-    })
 }

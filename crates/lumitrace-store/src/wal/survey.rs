@@ -11,17 +11,9 @@ use bytes::Bytes;
 use crate::error::Corruption;
 use crate::signal::Batch;
 use crate::stored::Origins;
-use crate::wal::frame::{self, BadHeader, FrameHeader};
+pub(crate) use crate::wal::frame::FoundFrame;
+use crate::wal::frame::{self, FrameFormat, FrameHeader, FrameShape, frame_at, later_frames};
 use crate::wal::segment::{self, BadSegmentHeader, SegmentHeader};
-
-/// A whole frame.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FoundFrame<'a> {
-    /// Where it begins in the file.
-    pub(crate) offset: u64,
-    pub(crate) header: FrameHeader,
-    pub(crate) payload: &'a [u8],
-}
 
 impl FoundFrame<'_> {
     /// The batch in it; none if its payload does not hold what the header says.
@@ -45,7 +37,10 @@ impl FoundFrame<'_> {
 /// What a segment's file holds.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
+    /// Length of the file, in bytes.
     pub(crate) len: u64,
+    /// Length of what counts: up to the last whole frame.
+    pub(crate) used_bytes: u64,
     /// What the header says; none if it is damaged.
     pub(crate) first_seq: Option<u64>,
     /// After the last whole frame.
@@ -61,7 +56,8 @@ pub(crate) struct Survey {
 }
 
 /// Hands every whole frame of the segment at `path` to `visit`, also those behind damage, until it
-/// breaks. Frames of another type are none. Only the last segment of a log may end in an unfinished write.
+/// breaks. Frames of another type are none. Only the last segment of a log may end in an unfinished
+/// write.
 pub(crate) fn survey(
     path: &Path,
     frame_type: u8,
@@ -73,9 +69,11 @@ pub(crate) fn survey(
         len: bytes.len() as u64,
         ..Survey::default()
     };
+    let mut header = None;
     match SegmentHeader::decode(&bytes) {
-        Ok(header) => {
-            survey.first_seq = Some(header.first_seq);
+        Ok(found) => {
+            header = Some(found);
+            survey.first_seq = Some(found.first_seq);
             survey.end_seq = survey.first_seq;
         }
         Err(BadSegmentHeader::NewerVersion(version)) => {
@@ -91,26 +89,44 @@ pub(crate) fn survey(
             survey.damages.push(damage);
         }
     }
-    walk(path, (&bytes, frame_type), is_last, &mut survey, visit);
+    let format = match header {
+        Some(header) => Some(header.format),
+        None => format_of_frames(&bytes, frame_type),
+    };
+    let shape = format.map(|format| FrameShape { frame_type, format });
+    match shape {
+        Some(shape) => walk(path, (&bytes, shape), is_last, &mut survey, visit),
+        None => survey.ends_damaged = true,
+    }
     Ok(survey)
+}
+
+/// How the frames behind a damaged header are written, if any can be found.
+fn format_of_frames(bytes: &[u8], frame_type: u8) -> Option<FrameFormat> {
+    let has_frames = |format| {
+        let shape = FrameShape { frame_type, format };
+        later_frames(bytes, 0, None, shape).next().is_some()
+    };
+    segment::possible_formats(bytes).find(|format| has_frames(*format))
 }
 
 fn walk(
     path: &Path,
-    (bytes, frame_type): (&[u8], u8),
+    (bytes, shape): (&[u8], FrameShape),
     is_last: bool,
     survey: &mut Survey,
     visit: &mut dyn FnMut(&FoundFrame<'_>) -> ControlFlow<()>,
 ) {
-    let mut offset = segment::HEADER_BYTES;
+    let mut offset = segment::header_bytes(shape.format);
+    survey.used_bytes = offset as u64;
     while offset < bytes.len() {
-        let found = match frame_at(bytes, frame_type, offset) {
+        let found = match frame_at(bytes, offset, shape) {
             Ok(frame) => frame,
             Err(reason) => {
                 let damage = Corruption::new(path, offset as u64, reason);
-                let later = || later_frames(bytes, frame_type, offset, survey.end_seq);
+                let later = || later_frames(bytes, offset, survey.end_seq, shape);
                 if is_last && !later().any(|frame| frame.header.synced_before) {
-                    survey.unfinished = Some(damage);
+                    survey.unfinished = (!frame::is_end(&bytes[offset..])).then_some(damage);
                     return;
                 }
                 survey.damages.push(damage);
@@ -138,41 +154,11 @@ fn walk(
         survey.first_seq.get_or_insert(first_seq);
         survey.end_seq = Some(first_seq + u64::from(found.header.record_count));
         offset = found.offset as usize + found.header.frame_bytes();
+        survey.used_bytes = offset as u64;
         if visit(&found).is_break() {
             return;
         }
     }
-}
-
-/// The whole frames that begin behind `offset`, with records from `next_seq` on.
-fn later_frames(
-    bytes: &[u8],
-    frame_type: u8,
-    offset: usize,
-    next_seq: Option<u64>,
-) -> impl Iterator<Item = FoundFrame<'_>> {
-    (offset + 1..bytes.len())
-        .filter_map(move |start| frame_at(bytes, frame_type, start).ok())
-        .filter(move |frame| next_seq.is_none_or(|next| frame.header.first_seq >= next))
-}
-
-fn frame_at(bytes: &[u8], frame_type: u8, offset: usize) -> Result<FoundFrame<'_>, &'static str> {
-    let bytes = &bytes[offset..];
-    let header = FrameHeader::decode(bytes, frame_type).map_err(|bad| match bad {
-        BadHeader::Short => "a frame's header is cut short",
-        BadHeader::Unknown => "no header of a frame",
-    })?;
-    let payload = bytes
-        .get(frame::HEADER_BYTES..header.frame_bytes())
-        .ok_or("a frame is cut short")?;
-    if !header.matches(bytes, payload) {
-        return Err("a frame's checksum does not fit");
-    }
-    Ok(FoundFrame {
-        offset: offset as u64,
-        header,
-        payload,
-    })
 }
 
 #[cfg(test)]
@@ -180,11 +166,14 @@ mod tests {
     use super::*;
     use crate::wal::frame::Frame;
 
+    const SALT: u32 = 77;
+
     /// A segment of three frames of two records each, and where they begin.
     fn segment(synced_before: bool) -> (Vec<u8>, Vec<usize>) {
         let header = SegmentHeader {
             id: 1,
             first_seq: 10,
+            format: FrameFormat::V2 { salt: SALT },
         };
         let mut bytes = header.encode();
         let mut offsets = Vec::new();
@@ -198,7 +187,7 @@ mod tests {
                 received_unix_nano: 7,
                 payload: b"payload",
             };
-            frame.encode(&mut bytes);
+            frame.encode(SALT, &mut bytes);
         }
         (bytes, offsets)
     }
@@ -242,11 +231,46 @@ mod tests {
 
     #[test]
     fn a_damaged_header_does_not_hide_the_frames() {
-        let (mut bytes, _) = segment(false);
-        bytes[20] ^= 4;
+        // The version, the sequence number, either copy of the salt.
+        for damaged in [8, 20, 28, 32] {
+            let (mut bytes, _) = segment(false);
+            bytes[damaged] ^= 4;
+            let (survey, found) = surveyed(&bytes, true);
+            assert_eq!(found, [10, 12, 14], "{damaged}");
+            assert_eq!((survey.first_seq, survey.end_seq), (Some(10), Some(16)));
+            assert_eq!(survey.damages[0].offset, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_behind_the_end_of_the_last_segment_is_neither_damage_nor_unfinished() {
+        let (whole, _) = segment(true);
+        let (earlier_life, _) = segment(true);
+        for rest in [
+            vec![0; 4],
+            vec![0; 500],
+            [vec![0; 34], earlier_life].concat(),
+        ] {
+            let bytes = [whole.clone(), rest].concat();
+            let (survey, found) = surveyed(&bytes, true);
+            assert_eq!(found, [10, 12, 14]);
+            assert_eq!((survey.damages.len(), survey.unfinished), (0, None));
+            assert_eq!(survey.used_bytes, whole.len() as u64);
+            let (survey, _) = surveyed(&bytes, false);
+            assert_eq!(
+                survey.damages.len(),
+                1,
+                "only the last segment is not cut to size"
+            );
+        }
+    }
+
+    #[test]
+    fn zeros_before_a_later_group_are_damage() {
+        let (mut bytes, offsets) = segment(true);
+        bytes[offsets[1]..offsets[2]].fill(0);
         let (survey, found) = surveyed(&bytes, true);
-        assert_eq!(found, [10, 12, 14]);
-        assert_eq!((survey.first_seq, survey.end_seq), (Some(10), Some(16)));
-        assert_eq!(survey.damages[0].offset, 0);
+        assert_eq!(found, [10, 14]);
+        assert_eq!(survey.damages[0].offset, offsets[1] as u64);
     }
 }

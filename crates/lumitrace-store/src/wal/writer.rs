@@ -1,18 +1,20 @@
 //! Writing groups of batches to the log, and what a failure to do so means.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::append::AppendError;
-use crate::disk::{Disk, retryable_refusal};
+use crate::disk::{Disk, remove_if_present, retryable_refusal};
 use crate::engine::Engine;
+use crate::failpoint::{Failpoint, reached};
 use crate::options::Durability;
 use crate::signal::{Batch, Signal};
 use crate::stats::Counters;
 use crate::wal::frame::Frame;
 use crate::wal::queue::WaitingBatch;
-use crate::wal::segment::{ClosedSegment, OpenSegment, SegmentHeader, Segments};
+use crate::wal::segment::OpenSegment;
+use crate::wal::segments::{ClosedSegment, Segments};
 
 /// Why a group was not written.
 #[derive(Debug)]
@@ -68,19 +70,23 @@ impl LogWriter {
     ) -> Result<u64, LogFailure> {
         let mut segment = self.segment_with_room()?;
         let first_seq = self.position.next_seq;
-        let (bytes, end_seq) = encode_group(group, first_seq, self.unsynced_since.is_none());
-        if let Err(error) = self.disk.write_all(&segment.path, &segment.file, &bytes) {
-            let failure = undo_write(&*self.disk, &segment, &error);
+        let all_synced = self.unsynced_since.is_none();
+        let (frames, end_seq) = encode_group(group, segment.salt, first_seq, all_synced);
+        reached(Failpoint::GroupEncoded);
+        if let Err(error) = segment.append(&*self.disk, frames, self.segment_bytes) {
+            let failure = undo_write(&*self.disk, &mut segment, &error);
+            self.segments.set_open(segment.clone());
             self.open = Some(segment);
             return Err(failure);
         }
-        segment.len += bytes.len() as u64;
+        reached(Failpoint::GroupWritten);
         self.segments.set_open(segment.clone());
         self.open = Some(segment);
         self.position.next_seq = end_seq;
         self.unsynced_since.get_or_insert_with(Instant::now);
         if self.sync_due_in() == Some(Duration::ZERO) {
             self.sync()?;
+            reached(Failpoint::GroupSynced);
         }
         Ok(first_seq)
     }
@@ -120,17 +126,11 @@ impl LogWriter {
         }
         // Also in the modes that sync rarely: recovery trusts all segments but the last.
         self.sync()?;
-        let header = SegmentHeader {
-            id: self.position.next_segment_id,
-            first_seq: self.position.next_seq,
-        };
-        let created = OpenSegment::create(&*self.disk, &self.dir, header).map_err(|error| {
-            let fatal = || {
-                let dir = self.dir.display();
-                LogFailure::Fatal(format!("could not begin a log segment in {dir}: {error}"))
-            };
-            retryable_refusal(&error).map_or_else(fatal, LogFailure::Refused)
-        })?;
+        self.cut()?;
+        reached(Failpoint::SegmentCut);
+        let begun = self.begin_segment();
+        let begun =
+            begun.map_err(|error| log_failure("begin a log segment in", &self.dir, &error))?;
         self.position.next_segment_id += 1;
         if let Some(full) = self.open.take() {
             self.segments.add_closed(ClosedSegment {
@@ -139,14 +139,58 @@ impl LogWriter {
                 end_seq: self.position.next_seq,
             });
         }
-        self.segments.set_open(created.clone());
-        Ok(created)
+        self.segments.set_open(begun.clone());
+        Ok(begun)
     }
+
+    fn begin_segment(&self) -> std::io::Result<OpenSegment> {
+        let spare = self.segments.take_spare();
+        if spare.is_some() {
+            // What is in it may be overwritten once it cannot get its old name back.
+            self.disk.sync_dir(&self.dir)?;
+            reached(Failpoint::SpareNamed);
+        }
+        let spare = spare.as_ref().map(|spare| spare.path.as_path());
+        let position = (self.position.next_segment_id, self.position.next_seq);
+        OpenSegment::begin(&*self.disk, &self.dir, spare, position).inspect_err(|_| {
+            // Nobody knows any more what is in it.
+            if let Some(spare) = spare {
+                let _ = remove_if_present(&*self.disk, spare);
+            }
+        })
+    }
+
+    /// Makes the end of the open segment's file that of its frames, durably.
+    fn cut(&mut self) -> Result<(), LogFailure> {
+        let Some(segment) = self.open.as_mut().filter(|it| it.file_len > it.len) else {
+            return Ok(());
+        };
+        segment
+            .cut(&*self.disk)
+            .map_err(|error| log_failure("truncate", &segment.path, &error))?;
+        self.segments.set_open(segment.clone());
+        self.segments.sync(&*self.disk).map_err(LogFailure::Fatal)
+    }
+
+    /// Brings everything to the disk, and leaves a file that ends with its last frame.
+    pub(crate) fn close(&mut self) -> Result<(), LogFailure> {
+        self.sync()?;
+        self.cut()
+    }
+}
+
+/// What it means that the log could not do something.
+fn log_failure(action: &str, path: &Path, error: &std::io::Error) -> LogFailure {
+    retryable_refusal(error).map_or_else(
+        || LogFailure::Fatal(format!("could not {action} {}: {error}", path.display())),
+        LogFailure::Refused,
+    )
 }
 
 /// The frames of a group, and the sequence number after its last record.
 fn encode_group<B: Batch>(
     group: &[WaitingBatch<B>],
+    salt: u32,
     first_seq: u64,
     all_synced: bool,
 ) -> (Vec<u8>, u64) {
@@ -162,22 +206,19 @@ fn encode_group<B: Batch>(
             received_unix_nano: waiting.received_unix_nano,
             payload: batch.payload(),
         };
-        frame.encode(&mut bytes);
+        frame.encode(salt, &mut bytes);
         next_seq += batch.record_count() as u64;
     }
     (bytes, next_seq)
 }
 
 /// Cuts off what a failed write left behind, so that the log ends with a whole frame again.
-fn undo_write(disk: &dyn Disk, segment: &OpenSegment, error: &std::io::Error) -> LogFailure {
-    let path = segment.path.display();
-    if let Err(undo_error) = disk.set_len(&segment.path, &segment.file, segment.len) {
+fn undo_write(disk: &dyn Disk, segment: &mut OpenSegment, error: &std::io::Error) -> LogFailure {
+    if let Err(undo_error) = segment.cut(disk) {
+        let path = segment.path.display();
         return LogFailure::Fatal(format!(
             "could not write to {path}: {error}; nor cut off what was written: {undo_error}"
         ));
     }
-    retryable_refusal(error).map_or_else(
-        || LogFailure::Fatal(format!("could not write to {path}: {error}")),
-        LogFailure::Refused,
-    )
+    log_failure("write to", &segment.path, error)
 }

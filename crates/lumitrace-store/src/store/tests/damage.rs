@@ -4,9 +4,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lumitrace_model::KeyValue;
+
 use super::{append, copy_of, only_file, options};
 use crate::batch::testing::span;
-use crate::{OpenError, ReadError, RollupRequest, ScanRequest, Store};
+use crate::wal::frame::Frame;
+use crate::{OpenError, ReadError, RollupRequest, ScanRequest, Store, StoreOptions};
 
 /// Reads everything in every way; the number of spans, or the text of the error.
 fn read_all(dir: &Path) -> Result<u64, String> {
@@ -46,9 +49,11 @@ fn a_log_torn_at_any_byte_of_its_last_frame_keeps_every_frame_before() {
     append(&store, vec![span(1, 1)]);
     append(&store, vec![span(2, 1)]);
     let log_file = only_file(&dir.path().join("log"), "log");
-    let whole = fs::metadata(&log_file).unwrap().len();
+    let whole = store.stats().log_bytes;
     append(&store, vec![span(3, 1)]);
-    let len = fs::metadata(&log_file).unwrap().len();
+    let len = store.stats().log_bytes;
+    drop(store);
+    assert_eq!(fs::metadata(&log_file).unwrap().len(), len);
     for cut in whole..len {
         let torn = copy_of(dir.path());
         let log_file = only_file(&torn.path().join("log"), "log");
@@ -98,7 +103,7 @@ fn a_flipped_bit_in_the_log_is_named_with_file_and_offset() {
     append(&store, vec![span(1, 1)]);
     append(&store, vec![span(2, 1)]);
     let log_file = only_file(&dir.path().join("log"), "log");
-    let last_group = fs::metadata(&log_file).unwrap().len() as usize;
+    let last_group = store.stats().log_bytes as usize;
     append(&store, vec![span(3, 1)]);
     drop(store);
     let len = fs::metadata(&log_file).unwrap().len() as usize;
@@ -117,6 +122,91 @@ fn a_flipped_bit_in_the_log_is_named_with_file_and_offset() {
             assert_eq!(read, Ok(2), "flipped at {offset}");
         }
     }
+}
+
+/// A folder whose last segment is in a file that had another segment before, as a kill left it, and
+/// where its three frames of the same length end. Its spans are 1 to 13 of trace 1.
+fn folder_with_used_file() -> (tempfile::TempDir, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        log_segment_bytes: 2_000,
+        ..options(dir.path())
+    };
+    let store = Store::open(options).unwrap();
+    for number in 1..11 {
+        append(&store, vec![span(1, number); 20]);
+    }
+    store.flush().unwrap();
+    append(&store, vec![span(1, 11)]);
+    // The segment before, which is full, is not needed any more.
+    store.flush().unwrap();
+    for number in 12..14 {
+        append(&store, vec![span(1, number)]);
+    }
+    let killed = copy_of(dir.path());
+    (killed, store.stats().log_bytes)
+}
+
+#[test]
+fn frames_of_the_segment_that_a_file_was_before_are_not_read_again() {
+    let (dir, used) = folder_with_used_file();
+    let log_file = only_file(&dir.path().join("log"), "log");
+    assert!(fs::metadata(&log_file).unwrap().len() > used + 100);
+    let store = Store::open(options(dir.path())).unwrap();
+    let stats = store.stats();
+    assert_eq!((stats.replayed_records, stats.torn_tail), (2, None));
+    assert_eq!(stats.log_bytes, used);
+    assert_eq!(fs::metadata(&log_file).unwrap().len(), used);
+    drop(store);
+    assert_eq!(read_all(dir.path()), Ok(13));
+}
+
+#[test]
+fn damage_in_a_file_that_is_used_again_is_told_from_its_rest() {
+    let (dir, used) = folder_with_used_file();
+    let name = |dir: &Path| only_file(&dir.join("log"), "log");
+    let len = fs::metadata(name(dir.path())).unwrap().len();
+    for offset in (0..len as usize).step_by(7) {
+        let damaged = copy_of(dir.path());
+        flip(&name(damaged.path()), offset);
+        let read = read_all(damaged.path());
+        let last_frame = used - (used - 40) / 3;
+        if (offset as u64) < last_frame {
+            let error = read.unwrap_err();
+            assert!(error.contains(" is damaged at byte "), "{offset}: {error}");
+        } else {
+            let spans = if (offset as u64) < used { 12 } else { 13 };
+            assert_eq!(read, Ok(spans), "flipped at {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_in_a_payload_does_not_make_a_torn_write_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1)]);
+    let whole = store.stats().log_bytes as usize;
+    // What a sender can know: the layout, and the numbers that come next.
+    let mut fake = Vec::new();
+    let frame = Frame {
+        frame_type: 1,
+        synced_before: true,
+        first_seq: 3,
+        record_count: 1,
+        received_unix_nano: 7,
+        payload: b"x",
+    };
+    frame.encode(0, &mut fake);
+    let mut holder = span(1, 2);
+    holder.attributes.push(KeyValue::new("frame", fake));
+    append(&store, vec![holder]);
+    drop(store);
+    flip(&only_file(&dir.path().join("log"), "log"), whole + 20);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert!(store.stats().torn_tail.is_some());
+    drop(store);
+    assert_eq!(read_all(dir.path()), Ok(1));
 }
 
 #[test]
@@ -238,7 +328,7 @@ fn files_of_a_newer_release_are_refused_by_name_and_version() {
     // Where the version is, and the end of what the checksum after it covers.
     for (file, version_at, crc_at) in [
         (dir.path().join("MANIFEST"), 8, 12),
-        (only_file(&dir.path().join("log"), "log"), 8, 28),
+        (only_file(&dir.path().join("log"), "log"), 8, 36),
         (only_file(&dir.path().join("blocks"), "idx"), 8, 276),
     ] {
         let newer = copy_of(dir.path());

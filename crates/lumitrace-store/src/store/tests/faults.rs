@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,22 +51,35 @@ impl FaultyDisk {
     fn hits(path: &Path, part: &str) -> bool {
         path.to_string_lossy().contains(part)
     }
-}
 
-impl Disk for FaultyDisk {
-    fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    fn write(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        write: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut fault = self.fault.lock();
         while *fault == Fault::Stuck {
             self.changed.wait(&mut fault);
         }
         match *fault {
             Fault::Full(part) if Self::hits(path, part) => {
-                file.write_all(&bytes[..bytes.len() / 2])?;
+                write(&bytes[..bytes.len() / 2])?;
                 Err(io::ErrorKind::StorageFull.into())
             }
             Fault::Panics(part) if Self::hits(path, part) => panic!("a bug"),
-            _ => file.write_all(bytes),
+            _ => write(bytes),
         }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        self.write(path, bytes, |bytes| file.write_all(bytes))
+    }
+
+    fn write_at(&self, path: &Path, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write(path, bytes, |bytes| file.write_all_at(bytes, offset))
     }
 
     fn sync_data(&self, path: &Path, file: &File) -> io::Result<()> {

@@ -129,7 +129,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         prop_assert!(read_manifest(&bytes).is_err());
         read_sections(&bytes);
-        prop_assert!(read_log(dir.path(), &bytes).is_err() || bytes.len() <= 32);
+        prop_assert!(read_log(dir.path(), &bytes).is_err() || bytes.len() <= 40);
         prop_assert!(read_block(dir.path(), &bytes, &bytes, ROWS).is_err());
     }
 

@@ -50,7 +50,7 @@ const TRACES: u8 = 5;
 const LATER: u64 = 1_000_000;
 
 /// A folder in memory where there is one: syncing is simulated.
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()

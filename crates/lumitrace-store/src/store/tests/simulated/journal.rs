@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
@@ -24,7 +25,8 @@ type Inode = usize;
 enum Operation {
     CreateDir(PathBuf),
     Create(PathBuf, Inode),
-    Write(Inode, Vec<u8>),
+    /// At an offset, or at the end.
+    Write(Inode, Option<u64>, Vec<u8>),
     SetLen(Inode, u64),
     SyncData(Inode),
     Rename(PathBuf, PathBuf),
@@ -59,8 +61,9 @@ impl JournalDisk {
         let state = self.state.lock();
         let lines = state.journal[..len].iter().enumerate();
         let line = |(position, operation): (usize, &Operation)| match operation {
-            Operation::Write(inode, bytes) => {
-                format!("{position}: Write({inode}, {} bytes)\n", bytes.len())
+            Operation::Write(inode, offset, bytes) => {
+                let len = bytes.len();
+                format!("{position}: Write({inode}, {offset:?}, {len} bytes)\n")
             }
             operation => format!("{position}: {operation:?}\n"),
         };
@@ -109,6 +112,25 @@ impl State {
     fn inode(&self, path: &Path) -> Inode {
         self.names[path]
     }
+
+    /// A write, at an offset or at the end. One that fails may have got somewhere.
+    fn write(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        offset: Option<u64>,
+        write: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let inode = self.inode(path);
+        let (written, result) = match self.strike() {
+            Some(kind) => (&bytes[..bytes.len() / 2], Err(kind.into())),
+            None => (bytes, Ok(())),
+        };
+        write(written)?;
+        self.journal
+            .push(Operation::Write(inode, offset, written.to_vec()));
+        result
+    }
 }
 
 impl Disk for JournalDisk {
@@ -130,7 +152,7 @@ impl Disk for JournalDisk {
         if let Some(kind) = state.strike() {
             return Err(kind.into());
         }
-        let file = File::options().append(true).create_new(true).open(path)?;
+        let file = File::options().write(true).create_new(true).open(path)?;
         let inode = state.inodes;
         state.inodes += 1;
         state.names.insert(path.to_owned(), inode);
@@ -141,18 +163,18 @@ impl Disk for JournalDisk {
     }
 
     fn write_all(&self, path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let inode = state.inode(path);
-        // A write that fails may have got somewhere.
-        let (written, result) = match state.strike() {
-            Some(kind) => (&bytes[..bytes.len() / 2], Err(kind.into())),
-            None => (bytes, Ok(())),
-        };
-        file.write_all(written)?;
-        state
-            .journal
-            .push(Operation::Write(inode, written.to_vec()));
-        result
+        let write = |bytes: &[u8]| file.write_all(bytes);
+        self.state.lock().write(path, bytes, None, write)
+    }
+
+    fn write_at(&self, path: &Path, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let write = |bytes: &[u8]| file.write_all_at(bytes, offset);
+        self.state.lock().write(path, bytes, Some(offset), write)
+    }
+
+    /// The same for the same seed.
+    fn new_salt(&self) -> io::Result<u32> {
+        Ok(self.state.lock().journal.len() as u32 + 1)
     }
 
     fn set_len(&self, path: &Path, file: &File, len: u64) -> io::Result<()> {
@@ -237,19 +259,23 @@ fn contents_after(journal: &[Operation], rng: &mut Rng) -> HashMap<Inode, Vec<u8
     for (position, operation) in journal.iter().enumerate() {
         let is_synced = |inode| synced_at.get(inode).is_some_and(|at| *at > position);
         match operation {
-            Operation::Write(inode, bytes) => {
+            Operation::Write(inode, offset, bytes) => {
                 let (end, content) = files.entry(*inode).or_default();
-                let at = *end;
-                *end += bytes.len();
+                let at = offset.map_or(*end, |offset| offset as usize);
+                *end = (*end).max(at + bytes.len());
                 let kept = match rng.u8(..4) {
-                    _ if is_synced(inode) => bytes.len(),
-                    0 => 0,
-                    1 => rng.usize(..=bytes.len()),
-                    _ => bytes.len(),
+                    _ if is_synced(inode) => 0..bytes.len(),
+                    0 => 0..0,
+                    1 => {
+                        // Sectors reach the disk in any order.
+                        let first = rng.usize(..=bytes.len()) * rng.usize(..2);
+                        first..rng.usize(first..=bytes.len())
+                    }
+                    _ => 0..bytes.len(),
                 };
-                if kept > 0 {
-                    content.resize(content.len().max(at + kept), 0);
-                    content[at..at + kept].copy_from_slice(&bytes[..kept]);
+                if !kept.is_empty() {
+                    content.resize(content.len().max(at + kept.end), 0);
+                    content[at + kept.start..at + kept.end].copy_from_slice(&bytes[kept]);
                 }
             }
             Operation::SetLen(inode, len) => {
