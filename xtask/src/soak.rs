@@ -19,7 +19,8 @@ pub(crate) struct Options {
     /// Seeds of simulated work, with nine power cuts each.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// Times that a server is killed while it is fed.
+    /// Times that a server is killed while it is fed; and as often a process that stores spans, at
+    /// one step after the other of all that it does.
     #[arg(long, default_value_t = 500)]
     kills: u32,
     /// Write the outcome to docs/reliability.md.
@@ -49,6 +50,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             "lumitrace-server",
             "kill::",
             ("SOAK_KILLS", &kills),
+        )?,
+        row(
+            &format!("{kills} kills of a process, each at a chosen step"),
+            "lumitrace-store",
+            "killed::",
+            ("FAILPOINT_KILLS", &kills),
         )?,
     ];
     let table = format!(

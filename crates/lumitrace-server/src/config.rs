@@ -83,6 +83,8 @@ pub struct Store {
     pub memtable_bytes: Size,
     /// Bytes of requests that may wait for the log; senders above it are asked to come again.
     pub queue_bytes: Size,
+    /// Size of a file of the write-ahead log; three of them may be kept when blocks have their spans.
+    pub log_segment_bytes: Size,
     /// Longest time that spans stay in memory before they become a block.
     pub flush_after: Period,
     /// How long spans are kept after they ended, such as 720h; 0s keeps them for ever.
@@ -172,6 +174,7 @@ impl Default for Config {
                 durability_interval: Period::from_secs(1),
                 memtable_bytes: Size(64 * MIB),
                 queue_bytes: Size(64 * MIB),
+                log_segment_bytes: Size(64 * MIB),
                 flush_after: Period::from_secs(60),
                 retention_max_age: Period::from_secs(0),
                 retention_max_bytes: Size(0),

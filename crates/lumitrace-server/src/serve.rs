@@ -188,6 +188,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         },
         memtable_bytes: config.store.memtable_bytes.as_usize(),
         queue_bytes: config.store.queue_bytes.as_usize(),
+        log_segment_bytes: config.store.log_segment_bytes.0,
         flush_after: config.store.flush_after.0,
         retention: retention(&config.store),
         ..StoreOptions::new(&config.data_dir)

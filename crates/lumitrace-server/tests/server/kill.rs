@@ -1,5 +1,5 @@
 //! The promise of an acknowledgement: whatever was acknowledged is found exactly once, however
-//! often and whenever the server is killed.
+//! often and whenever the server is killed, until retention may remove it.
 
 use super::harness::{Server, until};
 use super::spans::{PROTOBUF, protobuf, span, trace_id};
@@ -7,38 +7,49 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Kills of a test run; `SOAK_KILLS` says how many instead.
 const KILLS: u32 = 50;
 const FEEDERS: u64 = 4;
 const SEED: u64 = 50_317;
-/// Small, so that blocks are written all the time and kills fall into that.
-const MEMTABLE: [&str; 2] = ["--store-memtable-bytes", "32KiB"];
+/// Small, so that blocks are written and merged all the time, the log rotates, and kills fall into
+/// that; and blocks are removed while the test runs.
+const SETTINGS: [&str; 6] = [
+    "--store-memtable-bytes",
+    "32KiB",
+    "--store-log-segment-bytes",
+    "24KiB",
+    "--store-retention-max-age",
+    "4s",
+];
+/// The same as in the settings.
+const MAX_AGE: Duration = Duration::from_secs(4);
 
 /// A batch: one trace, with spans 1 to `span_count`.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
     trace: u64,
     span_count: u64,
+    /// Before it was sent for the first time.
+    sent_at: Instant,
 }
 
-/// Sends batches until it is told to stop, each until it is acknowledged; gives back the ledger.
-async fn feed(
-    feeder: u64,
-    address: watch::Receiver<Option<String>>,
-    acknowledged: Arc<AtomicU64>,
-) -> Vec<Batch> {
+/// What was acknowledged.
+type Ledger = Arc<Mutex<Vec<Batch>>>;
+
+/// Sends batches until it is told to stop, each until it is acknowledged.
+async fn feed(feeder: u64, address: watch::Receiver<Option<String>>, ledger: Ledger) {
     let mut random = StdRng::seed_from_u64(SEED + feeder);
-    let mut ledger = Vec::new();
     let client = reqwest::Client::new();
     for number in 1.. {
         let batch = Batch {
             trace: feeder << 32 | number,
             span_count: random.random_range(1..=30),
+            sent_at: Instant::now(),
         };
         let spans = (1..=batch.span_count).map(|id| {
             let parent = (id > 1).then_some(1);
@@ -48,7 +59,7 @@ async fn feed(
         loop {
             let mut address = address.clone();
             let Ok(current) = address.wait_for(Option::is_some).await.map(|a| a.clone()) else {
-                return ledger;
+                return;
             };
             let url = format!("http://{}/v1/traces", current.unwrap());
             let request = client
@@ -62,24 +73,62 @@ async fn feed(
                 Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             }
         }
-        ledger.push(batch);
-        acknowledged.fetch_add(1, Ordering::Relaxed);
+        ledger.lock().unwrap().push(batch);
     }
-    ledger
 }
 
-/// The span ids of a trace, as often as they are found.
-async fn found(server: &Server, batch: Batch) -> Vec<String> {
+/// What servers did before they were killed.
+#[derive(Debug, Default)]
+struct Work {
+    flushes: f64,
+    compactions: f64,
+    expired_blocks: f64,
+}
+
+impl Work {
+    async fn add(&mut self, server: &Server) {
+        let count = async |name: &str| {
+            server
+                .metric(&format!("lumitrace_store_{name}_total"))
+                .await
+        };
+        self.flushes += count("flushes").await;
+        self.compactions += count("compactions").await;
+        self.expired_blocks += count("expired_blocks").await;
+    }
+
+    /// So that each phase had kills in it.
+    fn expect_every_phase(&self, dir: &Path, kills: u32) {
+        let all = [self.flushes, self.compactions, self.expired_blocks];
+        assert!(all.iter().all(|count| *count > 0.0), "{self:?}");
+        let log = std::fs::read_dir(dir.join("data/log")).unwrap();
+        let names = log.map(|entry| entry.unwrap().path());
+        let ids = names.filter_map(|path| path.file_stem()?.to_str()?.parse::<u32>().ok());
+        // Each start begins a segment; more were begun because others were full.
+        let last = ids.max().unwrap_or(0);
+        assert!(last > kills + 10, "only {last} segments");
+    }
+}
+
+/// Looks for a batch: all of it must be there once, or nothing if it is so old that it may be gone.
+async fn check(server: &Server, batch: Batch) {
     let (status, body) = server
         .get(&format!("/api/traces/{}", trace_id(batch.trace)))
         .await;
+    if status == 404 && batch.sent_at.elapsed() > MAX_AGE {
+        return;
+    }
     assert_eq!(status, 200, "trace {:x} is lost: {body}", batch.trace);
     let spans = body["data"][0]["spans"].as_array().unwrap().iter();
-    let mut ids: Vec<String> = spans
-        .map(|span| span["spanID"].as_str().unwrap().to_owned())
-        .collect();
-    ids.sort();
-    ids
+    let mut found: Vec<&str> = spans.map(|span| span["spanID"].as_str().unwrap()).collect();
+    found.sort_unstable();
+    let expected = (1..=batch.span_count).map(|id| format!("{id:016x}"));
+    assert_eq!(
+        found,
+        expected.collect::<Vec<_>>(),
+        "trace {:x}",
+        batch.trace
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,22 +136,35 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     let kills = std::env::var("SOAK_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (current, address) = watch::channel(None);
-    let acknowledged = Arc::new(AtomicU64::new(0));
+    let ledger = Ledger::default();
+    let acknowledged = || ledger.lock().unwrap().len();
     let feeders: Vec<_> = (1..=FEEDERS)
-        .map(|feeder| tokio::spawn(feed(feeder, address.clone(), Arc::clone(&acknowledged))))
+        .map(|feeder| tokio::spawn(feed(feeder, address.clone(), Arc::clone(&ledger))))
         .collect();
     drop(address);
 
     let mut random = StdRng::seed_from_u64(SEED);
+    let mut work = Work::default();
+    let mut checked = 0;
     for kill in 0..kills {
-        let mut server = Server::start_with(dir.path(), &MEMTABLE).await;
+        let mut server = Server::start_with(dir.path(), &SETTINGS).await;
+        // All that was acknowledged since the kill before, and some of what has survived others.
+        let known = ledger.lock().unwrap().clone();
+        for (index, batch) in known.iter().enumerate() {
+            let is_young = batch.sent_at.elapsed() < MAX_AGE;
+            if index >= checked || is_young && random.random_bool(0.2) {
+                check(&server, *batch).await;
+            }
+        }
+        checked = known.len();
         current.send_replace(Some(server.otlp_http.clone()));
         // Killed after a random number of acknowledgements, at a random moment between two.
-        let goal = acknowledged.load(Ordering::Relaxed) + random.random_range(1..=40);
+        let goal = acknowledged() + random.random_range(1..=60);
         until("acknowledgements", async || {
-            (acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
+            (acknowledged() >= goal).then_some(())
         })
         .await;
+        work.add(&server).await;
         tokio::time::sleep(Duration::from_micros(random.random_range(0..15_000))).await;
         server.kill();
         current.send_replace(None);
@@ -113,38 +175,35 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
         );
     }
 
-    let server = Server::start_with(dir.path(), &MEMTABLE).await;
+    let server = Server::start_with(dir.path(), &SETTINGS).await;
     current.send_replace(Some(server.otlp_http.clone()));
-    let goal = acknowledged.load(Ordering::Relaxed) + 10;
+    let goal = acknowledged() + 10;
     until("the feeders to go on", async || {
-        (acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
+        (acknowledged() >= goal).then_some(())
     })
     .await;
     // Feeders end when the sender of addresses is gone and they next ask for one.
     current.send_replace(None);
     drop(current);
-    let mut batches = 0;
-    let mut traces = BTreeSet::new();
     for feeder in feeders {
-        for batch in feeder.await.unwrap() {
-            let expected: Vec<String> = (1..=batch.span_count)
-                .map(|id| format!("{id:016x}"))
-                .collect();
-            assert_eq!(
-                found(&server, batch).await,
-                expected,
-                "trace {:x}",
-                batch.trace
-            );
-            assert!(traces.insert(batch.trace));
-            batches += 1;
-        }
+        feeder.await.unwrap();
     }
+    let batches = ledger.lock().unwrap().clone();
+    for batch in &batches {
+        check(&server, *batch).await;
+    }
+    let traces: BTreeSet<u64> = batches.iter().map(|batch| batch.trace).collect();
+    assert_eq!(traces.len(), batches.len());
     assert!(
-        batches >= u64::from(kills),
-        "only {batches} batches were acknowledged"
+        batches.len() >= kills as usize,
+        "only {} batches were acknowledged",
+        batches.len()
     );
+    work.expect_every_phase(dir.path(), kills);
     let (_, status): (_, Value) = server.get("/api/lumitrace/v1/status").await;
     assert_eq!(status["healthy"], true, "{status}");
-    println!("{batches} acknowledged batches survived {kills} kills");
+    println!(
+        "{} acknowledged batches survived {kills} kills; {work:?}",
+        batches.len()
+    );
 }

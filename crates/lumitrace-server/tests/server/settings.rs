@@ -14,7 +14,7 @@ fn another_value(key: &str) -> &'static str {
         "data_dir" => "elsewhere",
         "listen.otlp_grpc" | "listen.otlp_http" | "listen.ui" => "127.0.0.1:1",
         "limits.max_request_bytes" | "limits.max_in_flight_bytes" => "3MiB",
-        "store.memtable_bytes" | "store.queue_bytes" => "3MiB",
+        "store.memtable_bytes" | "store.queue_bytes" | "store.log_segment_bytes" => "3MiB",
         "store.retention_max_bytes" | "store.retention_min_free_bytes" => "3MiB",
         "store.retention_max_age" => "3s",
         "query.max_memory_bytes" | "query.max_total_memory_bytes" => "3MiB",

@@ -1,9 +1,10 @@
 //! A process that stores spans is ended at every step of what has to survive that, again and again on
-//! one folder, with a ledger outside of it: whatever was acknowledged must be found exactly once.
+//! one folder, with a ledger outside of it: whatever was acknowledged must be found exactly once,
+//! unless it is so old that retention may have removed it.
 //!
 //! `FAILPOINT_KILLS` says how many times; at least once for each step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,7 +12,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -24,10 +25,12 @@ use crate::{Retention, ScanRequest, Store, StoreOptions};
 /// Says to the process that stores spans where, and which span is its first.
 const DIR: &str = "KILLED_DIR";
 const FIRST: &str = "KILLED_FIRST_SPAN";
-/// A process that has stored so many spans was never where it was to end.
-const MAX_SPANS: u64 = 20_000;
-/// So many spans by turns are so old that they may be removed, and are not.
-const TURN_SPANS: u64 = 60;
+/// A process that has stored spans for so long was never where it was to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Spans older than this may be removed.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// After so many spans all are written out.
+const FLUSH_EVERY: u64 = 60;
 /// How many batches wait for their answers at once.
 const WAITING: usize = 3;
 
@@ -37,49 +40,45 @@ fn options(dir: &Path) -> StoreOptions {
         memtable_bytes: 12_000,
         log_segment_bytes: 2_000,
         retention: Retention {
-            max_age: Some(Duration::from_secs(3600)),
+            max_age: Some(MAX_AGE),
             ..Retention::default()
         },
         ..StoreOptions::new(dir)
     }
 }
 
-/// Whether a span may be removed.
-fn is_old(number: u64) -> bool {
-    number / TURN_SPANS % 4 == 1
+/// A line of the ledger: what the process says about some spans.
+enum Line {
+    /// At this time, in nanoseconds since the Unix epoch, they were handed over.
+    Sent(u64, Range<u64>),
+    Acknowledged(Range<u64>),
 }
-
-/// What the process says about a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Sent,
-    Acknowledged,
-}
-
-/// A line of the ledger.
-struct Line(Word, Range<u64>);
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ledger {:?} {} {}", self.0, self.1.start, self.1.end)
+        match self {
+            Self::Sent(at, spans) => writeln!(f, "ledger {at} {} {}", spans.start, spans.end),
+            Self::Acknowledged(spans) => writeln!(f, "ledger - {} {}", spans.start, spans.end),
+        }
     }
 }
 
 impl Line {
     /// None where the process was ended in the middle of the line, or the line is not of the ledger.
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.strip_suffix('\n')?.split(' ');
-        let word = match (words.next()?, words.next()?) {
-            ("ledger", "Sent") => Word::Sent,
-            ("ledger", "Acknowledged") => Word::Acknowledged,
-            _ => return None,
-        };
+        let words = line.strip_suffix('\n')?.strip_prefix("ledger ")?;
+        let mut words = words.split(' ');
+        let time = words.next()?;
         let first = words.next()?.parse().ok()?;
-        Some(Self(word, first..words.next()?.parse().ok()?))
+        let spans = first..words.next()?.parse().ok()?;
+        Some(match time {
+            "-" => Self::Acknowledged(spans),
+            at => Self::Sent(at.parse().ok()?, spans),
+        })
     }
 }
 
-/// The process that is ended: stores spans for ever, and says what it sends and what is
+/// The process that is ended: stores spans for long, and says what it sends and what is
 /// acknowledged.
 #[test]
 #[ignore = "a process of the test below"]
@@ -88,45 +87,36 @@ fn storing() {
         return;
     };
     let mut first: u64 = first.parse().unwrap();
-    let last = first + MAX_SPANS;
-    let say = |word, numbers| {
-        let line = format!("{}\n", Line(word, numbers));
-        io::stdout().write_all(line.as_bytes()).unwrap();
-    };
+    let say = |line: Line| io::stdout().write_all(line.to_string().as_bytes()).unwrap();
     let store = Store::open(options(Path::new(&dir))).unwrap();
     let mut rng = Rng::with_seed(first);
-    while first < last {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
         let mut waiting = Vec::new();
         for _ in 0..WAITING {
-            // Of one age, and so is what is written out with them.
-            let turn_end = (first / TURN_SPANS + 1) * TURN_SPANS;
-            let numbers = first..(first + rng.u64(1..6)).min(turn_end);
+            let numbers = first..first + rng.u64(1..6);
             first = numbers.end;
-            say(Word::Sent, numbers.clone());
+            say(Line::Sent(unix_nano_now(), numbers.clone()));
             waiting.push((store.append(batch_of(numbers.clone())), numbers));
-            if first == turn_end {
-                break;
-            }
         }
         for (answer, numbers) in waiting {
             // Memory may be full for a moment: then these are not stored.
             if answer.wait().is_ok() {
-                say(Word::Acknowledged, numbers);
+                say(Line::Acknowledged(numbers));
             }
         }
-        if first % TURN_SPANS == 0 {
+        if rng.u64(..FLUSH_EVERY) < WAITING as u64 {
             store.flush().unwrap();
         }
     }
 }
 
+/// Spans that end now: retention asks when they were received, and when they ended.
 fn batch_of(numbers: Range<u64>) -> crate::SpanBatch {
     let spans = numbers.map(|number| {
+        let now = unix_nano_now();
         let mut span = span(1 + (number % 5) as u8, number + 1);
-        if !is_old(number) {
-            span.start_unix_nano = unix_nano_now();
-            span.end_unix_nano = span.start_unix_nano + 1;
-        }
+        (span.start_unix_nano, span.end_unix_nano) = (now, now);
         span
     });
     batch(spans.collect())
@@ -134,27 +124,38 @@ fn batch_of(numbers: Range<u64>) -> crate::SpanBatch {
 
 #[derive(Default)]
 struct Ledger {
-    sent: BTreeSet<u64>,
+    /// When each span was handed over, in nanoseconds since the Unix epoch.
+    sent: BTreeMap<u64, u64>,
     acknowledged: BTreeSet<u64>,
 }
 
 impl Ledger {
     fn read(&mut self, output: &str) {
-        for Line(word, numbers) in output.split_inclusive('\n').filter_map(Line::parse) {
-            let noted = match word {
-                Word::Sent => &mut self.sent,
-                Word::Acknowledged => &mut self.acknowledged,
-            };
-            noted.extend(numbers);
+        for line in output.split_inclusive('\n').filter_map(Line::parse) {
+            match line {
+                Line::Sent(at, spans) => self.sent.extend(spans.map(|number| (number, at))),
+                Line::Acknowledged(spans) => self.acknowledged.extend(spans),
+            }
         }
     }
 
     fn next_span(&self) -> u64 {
-        self.sent.last().map_or(0, |last| last + 1)
+        self.sent.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 
-    fn check(&self, dir: &Path, place: &str) {
-        let store = Store::open(options(dir)).unwrap_or_else(|error| panic!("{place}: {error}"));
+    /// Whether a span may be gone, if nothing was removed after `ended_at`.
+    fn may_be_gone(&self, number: u64, ended_at: u64) -> bool {
+        !self.acknowledged.contains(&number)
+            || u128::from(ended_at - self.sent[&number]) >= MAX_AGE.as_nanos()
+    }
+
+    /// Says how many spans had to be there.
+    fn check(&self, dir: &Path, place: &str, ended_at: u64) -> usize {
+        let for_ever = StoreOptions {
+            retention: Retention::default(),
+            ..options(dir)
+        };
+        let store = Store::open(for_ever).unwrap_or_else(|error| panic!("{place}: {error}"));
         let mut found = BTreeSet::new();
         let mut visit = |record: Arc<crate::SpanRecord>| {
             let number = u64::from_be_bytes(record.span.span_id.to_bytes()) - 1;
@@ -162,15 +163,18 @@ impl Ledger {
             ControlFlow::Continue(())
         };
         store.scan(&ScanRequest::default(), &mut visit).unwrap();
-        let lost = self.acknowledged.difference(&found);
-        let lost: Vec<u64> = lost.copied().filter(|number| !is_old(*number)).collect();
+        let must_be_there = |number: &&u64| !self.may_be_gone(**number, ended_at);
+        let expected: BTreeSet<u64> = self.sent.keys().filter(must_be_there).copied().collect();
+        let lost: Vec<&u64> = expected.difference(&found).collect();
         assert!(lost.is_empty(), "{place}: {lost:?} are lost");
-        assert!(found.is_subset(&self.sent), "{place}: nobody sent that");
+        let is_sent = |number: &u64| self.sent.contains_key(number);
+        assert!(found.iter().all(is_sent), "{place}: nobody sent that");
+        expected.len()
     }
 }
 
-/// Stores spans in another process until it ends at `place`.
-fn store_until(place: &str, visit: usize, dir: &Path, ledger: &mut Ledger) {
+/// Stores spans in another process until it ends at `place`. Says when it had ended.
+fn store_until(place: &str, visit: usize, dir: &Path, ledger: &mut Ledger) -> u64 {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "store::tests::killed::storing", "--ignored"])
         .arg("--nocapture")
@@ -181,6 +185,7 @@ fn store_until(place: &str, visit: usize, dir: &Path, ledger: &mut Ledger) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
+    let ended_at = unix_nano_now();
     let mut text = String::new();
     output.stdout.as_slice().read_to_string(&mut text).unwrap();
     ledger.read(&text);
@@ -189,6 +194,7 @@ fn store_until(place: &str, visit: usize, dir: &Path, ledger: &mut Ledger) {
         !output.status.success() && !errors.contains("panicked"),
         "{place} was not reached for the {visit}th time:\n{errors}"
     );
+    ended_at
 }
 
 #[test]
@@ -202,12 +208,13 @@ fn a_process_that_ends_at_any_step_loses_nothing_and_doubles_nothing() {
     let dir = folder();
     let mut ledger = Ledger::default();
     let mut rng = Rng::with_seed(1);
+    let mut checked = 0;
     for kill in 0..kills {
         let place = &places[kill % places.len()];
-        store_until(place, rng.usize(1..4), dir.path(), &mut ledger);
-        ledger.check(dir.path(), place);
+        let ended_at = store_until(place, rng.usize(1..4), dir.path(), &mut ledger);
+        checked += ledger.check(dir.path(), place, ended_at);
     }
-    assert!(ledger.acknowledged.len() > 10 * places.len());
+    assert!(checked > 10 * places.len(), "{checked}");
     println!(
         "{} acknowledged spans survived {kills} kills at {} steps",
         ledger.acknowledged.len(),
