@@ -83,7 +83,7 @@ pub struct Store {
     pub memtable_bytes: Size,
     /// Bytes of requests that may wait for the log; senders above it are asked to come again.
     pub queue_bytes: Size,
-    /// Size of a file of the write-ahead log; three of them may be kept when blocks have their spans.
+    /// Size of a file of the write-ahead log; two that are not needed are kept to be used again.
     pub log_segment_bytes: Size,
     /// Longest time that spans stay in memory before they become a block.
     pub flush_after: Period,

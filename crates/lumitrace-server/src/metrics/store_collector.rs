@@ -65,7 +65,7 @@ fn gauges(stats: &ShelfStats) -> [Sample; 9] {
         ("store_spans", "Spans stored, in memory and in blocks", stats.records),
         ("store_blocks", "Blocks", stats.blocks),
         ("store_block_bytes", "Size of all blocks", stats.block_bytes),
-        ("store_log_bytes", "Size of the write-ahead log", stats.log_bytes),
+        ("store_log_bytes", "Size of what is in the write-ahead log", stats.log_bytes),
         ("store_disk_bytes", "Size of the data folder's files", stats.disk_bytes),
         ("store_memtable_spans", "Spans in memory that no block holds yet", stats.memtable_records),
         ("store_memtable_bytes", "Their size in memory", stats.memtable_bytes),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::fuzzing::{checksums, read_block, read_log, read_manifest, read_sections};
 
-const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
+const VERSIONS: [&str; 4] = ["v1", "v2", "v3", "v3-log2"];
 /// How many rows the blocks of the golden folders have.
 const ROWS: u64 = 3;
 
@@ -236,17 +236,18 @@ fn ranges_of_time_without_the_rows_of_the_block_are_damage() {
 
 #[test]
 fn a_frame_after_which_no_span_could_be_numbered_is_damage() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = golden("v2", "log/0000000001.log");
-    // The first sequence number of the segment, and of its first frame.
-    log[20..28].fill(0xff);
-    log[42..50].fill(0xff);
-    checksums::fit_log(&mut log);
-    let error = read_log(dir.path(), &log).unwrap_err().to_string();
-    assert!(
-        error.contains("0000000001.log is damaged at byte 32"),
-        "{error}"
-    );
+    // Where frames begin, and where the first has its first sequence number.
+    for (version, frames_at, first_seq_at) in [("v2", 32, 42), ("v3-log2", 40, 46)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = golden(version, "log/0000000001.log");
+        // Also that of the segment.
+        log[20..28].fill(0xff);
+        log[first_seq_at..first_seq_at + 8].fill(0xff);
+        checksums::fit_log(&mut log);
+        let error = read_log(dir.path(), &log).unwrap_err().to_string();
+        let expected = format!("0000000001.log is damaged at byte {frames_at}");
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]
