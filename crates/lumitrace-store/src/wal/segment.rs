@@ -74,10 +74,13 @@ impl SegmentHeader {
             let (magic, version) = (fields.take(8)?, fields.u32()?);
             let (id, first_seq) = (fields.u64()?, fields.u64()?);
             let format = match version {
+                0 => return None,
                 1 => FrameFormat::V1,
                 _ => {
-                    let salt = fields.u32()?;
-                    fields.u32()?;
+                    let (salt, again) = (fields.u32()?, fields.u32()?);
+                    if version == VERSION && salt != again {
+                        return None;
+                    }
                     FrameFormat::V2 { salt }
                 }
             };

@@ -170,3 +170,42 @@ impl Segments {
         self.set.lock().spares.pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    #[test]
+    fn two_files_that_were_filled_are_kept_and_the_others_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = Segments::new(100);
+        for (id, len) in [(1, 99), (2, 100), (3, 201), (4, 200), (5, 150)] {
+            let path = dir.path().join(segment::file_name(id));
+            fs::write(&path, vec![0; len as usize]).unwrap();
+            segments.add_closed(ClosedSegment {
+                path,
+                len,
+                end_seq: id + 1,
+            });
+        }
+        segments.free(&RealDisk, 5);
+        let names = || {
+            let files = fs::read_dir(dir.path()).unwrap();
+            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        let kept = ["0000000002.spare", "0000000004.spare", "0000000005.log"];
+        assert_eq!(Vec::from_iter(names()), kept);
+        let size = segments.size();
+        assert_eq!((size.segments, size.bytes, size.file_bytes), (1, 150, 450));
+
+        // The next process finds them, and does not need more.
+        fs::write(dir.path().join("0000000006.spare"), [0; 100]).unwrap();
+        let segments = Segments::new(100);
+        segments.find_spares(&RealDisk, dir.path()).unwrap();
+        assert_eq!(Vec::from_iter(names()), kept);
+        assert!(segments.take_spare().is_some() && segments.take_spare().is_some());
+        assert_eq!(segments.take_spare(), None);
+    }
+}
