@@ -74,9 +74,9 @@ impl Folder {
         }
     }
 
-    /// Keeps everybody from opening the folder until the returned file is closed, if nobody has
-    /// opened it yet. There is no file where it was never opened. Changes nothing.
-    pub(crate) fn lock_shared(&self) -> Result<Result<Option<File>, InUse>, OpenError> {
+    /// Keeps everybody from opening the folder until the lock is dropped, if nobody has opened it
+    /// yet. There is no file where it was never opened. Changes nothing.
+    pub(crate) fn lock_shared(&self) -> Result<Result<Option<FolderLock>, InUse>, OpenError> {
         let path = self.lock_file();
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -84,7 +84,7 @@ impl Folder {
             Err(error) => return Err(io_error("open", &path)(error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Ok(Some(file))),
+            Ok(()) => Ok(Ok(Some(FolderLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(Err(InUse {
                 pid: pid_in(&mut file),
             })),
@@ -92,8 +92,8 @@ impl Folder {
         }
     }
 
-    /// Locks the folder for this process until the returned file is closed.
-    pub(crate) fn lock(&self) -> Result<File, OpenError> {
+    /// Locks the folder for this process until the lock is dropped.
+    pub(crate) fn lock(&self) -> Result<FolderLock, OpenError> {
         let path = self.lock_file();
         let mut file = OpenOptions::new()
             .read(true)
@@ -122,7 +122,19 @@ impl Folder {
         if let Err(error) = note_pid(&mut file) {
             tracing::warn!(path = %path.display(), %error, "could not note the process id in the lock");
         }
-        Ok(file)
+        Ok(FolderLock(file))
+    }
+}
+
+/// Keeps others from opening a folder until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file alone would leave the lock to a process that is just being started, which
+        // has all files for a moment. If it fails, closing still lets go of it soon.
+        let _ = self.0.unlock();
     }
 }
 
@@ -192,6 +204,17 @@ mod tests {
             matches!(&refused, OpenError::Locked { pid: Some(pid), .. } if *pid == process::id()),
             "{refused}"
         );
+        drop(lock);
+        folder.lock().unwrap();
+    }
+
+    #[test]
+    fn a_closed_folder_is_free_though_another_process_has_got_the_open_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::create(dir.path()).unwrap();
+        let lock = folder.lock().unwrap();
+        // What a process that is being started has until it is another program.
+        let _inherited = lock.0.try_clone().unwrap();
         drop(lock);
         folder.lock().unwrap();
     }

@@ -2,7 +2,6 @@
 
 use std::convert;
 use std::fmt;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use lumitrace_model::{SpanId, TraceId};
 
 use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
-use crate::folder::Folder;
+use crate::folder::{Folder, FolderLock};
 use crate::logs::{self, Logs};
 use crate::metrics::{self, Metrics};
 use crate::rollup::roll_up;
@@ -38,7 +37,7 @@ struct Handle {
     logs: LateShelf<Logs>,
     metrics: LateShelf<Metrics>,
     /// Held, because closing it lets in the next process: so it is the last to be dropped.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Store {
