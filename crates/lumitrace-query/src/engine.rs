@@ -14,6 +14,7 @@ use lumitrace_store::{
 
 use crate::assembly::{Assembly, TraceTree};
 use crate::facts::{SpanState, service_name};
+use crate::logs::{LogPage, LogQuery, find_logs};
 use crate::search::cache::DigestCache;
 use crate::search::{
     TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
@@ -305,6 +306,20 @@ impl QueryEngine {
     /// view passes on to [`QueryEngine::summaries`]. Reads nothing.
     pub fn matching_traces(&self, query: &TraceQuery, batch: &StoredBatch) -> Vec<TraceId> {
         matching_traces(query, batch)
+    }
+
+    /// Log records that match `query`, newest first. Where time is over, or too many were looked at,
+    /// the page says that it is not certain.
+    ///
+    /// # Errors
+    /// When the store cannot be read, nobody waits any more, or memory does not suffice.
+    pub fn logs(&self, query: &LogQuery, budget: &QueryBudget) -> Result<LogPage, QueryError> {
+        find_logs(&self.store, query, budget)
+    }
+
+    /// The services that said something in log records, by name. Reads nothing from disk.
+    pub fn log_services(&self) -> Vec<String> {
+        self.store.log_services()
     }
 
     /// The services, by name. Reads nothing from disk.

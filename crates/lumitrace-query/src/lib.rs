@@ -1,5 +1,5 @@
-//! What stored spans mean: traces as trees, searches over them, and training runs with their
-//! curves.
+//! What stored spans and log records mean: traces as trees, searches over them, and training runs
+//! with their curves.
 //!
 //! **What it is.** Pure logic over [`lumitrace_store::Store`]: it reads spans and answers
 //! questions. "Now" is always an argument, so that every answer can be tested.
@@ -7,7 +7,7 @@
 //! **What it is not.** No network, no JSON, no files of its own, no clock.
 //!
 //! Modules in reading order, along the way of a question: [`engine`] takes it, [`assembly`] makes
-//! a tree of one trace, [`search`] finds traces, [`training`] recognises training runs among all
+//! a tree of one trace, [`search`] finds traces, [`logs`] log records, [`training`] recognises training runs among all
 //! spans and folds them, [`series`] thins a run's curves for drawing, [`statistics`] tells how often
 //! operations are called and how long they take, and [`facts`] holds the few facts about one span that
 //! all of them ask for.
@@ -17,6 +17,7 @@ pub mod engine;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+pub mod logs;
 mod recent;
 pub mod search;
 pub mod series;
@@ -28,6 +29,7 @@ pub use engine::{
     EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail,
 };
 pub use facts::SpanState;
+pub use logs::{LogCursor, LogPage, LogQuery};
 pub use search::{Cursor, ParseCursorError, TagFilter, TracePage, TraceQuery, TraceSummary};
 pub use series::{Series, SeriesPoint};
 pub use statistics::{OperationQuery, OperationRow, OperationStatistics, SpanStatistics};

@@ -73,11 +73,19 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A text that is no [`Cursor`].
+/// A text that is no [`Cursor`], or no [`LogCursor`](crate::LogCursor).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no cursor: pass the `next` of the page before, unchanged")]
 pub struct ParseCursorError {
     text: String,
+}
+
+impl ParseCursorError {
+    pub(crate) fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+        }
+    }
 }
 
 impl FromStr for Cursor {
@@ -91,9 +99,7 @@ impl FromStr for Cursor {
                 trace_id: trace_id.parse().ok()?,
             })
         };
-        parse().ok_or_else(|| ParseCursorError {
-            text: text.to_owned(),
-        })
+        parse().ok_or_else(|| ParseCursorError::new(text))
     }
 }
 

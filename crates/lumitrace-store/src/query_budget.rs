@@ -1,5 +1,5 @@
-//! What one question may cost: time, spans that are looked at, and memory; and whether somebody
-//! still waits for its answer.
+//! What one question may cost: time, spans or log records that are looked at, and memory; and
+//! whether somebody still waits for its answer.
 //!
 //! Memory is counted for what a question keeps, by the estimates of
 //! [`SpanRecord::memory_bytes`](crate::SpanRecord::memory_bytes), not for pages that are
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub struct QueryLimits {
     /// Longest time that it may take.
     pub max_time: Duration,
-    /// Most spans that it may look at.
+    /// Most spans, or log records, that it may look at.
     pub max_spans: u64,
     /// Most memory that it may keep at one time, in bytes.
     pub max_memory_bytes: u64,
@@ -78,8 +78,8 @@ pub enum Exhausted {
         /// The limit.
         limit: Duration,
     },
-    /// It looked at too many spans.
-    #[error("it looked at more than {limit} spans")]
+    /// It looked at too many spans, or log records.
+    #[error("it looked at more than {limit} records")]
     Spans {
         /// The limit.
         limit: u64,
@@ -197,7 +197,7 @@ impl QueryBudget {
         }
     }
 
-    /// Counts spans that are looked at.
+    /// Counts spans, or log records, that are looked at.
     ///
     /// # Errors
     /// There were too many; or as [`check`](Self::check).

@@ -207,6 +207,8 @@ impl Store {
 
     /// Hands every log record that `request` asks for to `visit`, newest first, until it breaks.
     ///
+    /// A search whose budget is exhausted ends early and says so in its statistics.
+    ///
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn scan_logs(
@@ -276,6 +278,20 @@ impl Store {
     /// The services of which spans are stored, by name.
     pub fn services(&self) -> Vec<ServiceSummary> {
         self.summaries().services()
+    }
+
+    /// The names of the services of which log records are stored, in order.
+    pub fn log_services(&self) -> Vec<String> {
+        let mut total = Summaries::default();
+        if let Some(sources) = self.handle.logs.get().map(Shelf::snapshot) {
+            let blocks = sources.blocks.iter();
+            blocks.for_each(|block| total.merge(block.summaries()));
+            let memtables = sources.memtables();
+            let memtables = memtables.iter();
+            memtables.for_each(|memtable| memtable.add_summaries_to(&mut total));
+        }
+        let services = total.services().into_iter();
+        services.map(|service| service.name).collect()
     }
 
     /// The operations of a service, by name and kind.

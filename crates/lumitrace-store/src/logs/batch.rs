@@ -93,8 +93,8 @@ impl LogEntry {
         self.origin.service_name()
     }
 
-    /// How much memory it takes by itself, in bytes; about.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    /// How much memory it takes by itself, without what it shares with others, in bytes; about.
+    pub fn memory_bytes(&self) -> usize {
         memory_bytes(&self.log)
     }
 }

@@ -9,10 +9,11 @@ use lumitrace_model::TraceId;
 use parking_lot::RwLock;
 
 use super::batch::{LogEntry, StoredLogs};
-use super::row::{SortKey, sort_key};
+use super::row::{self, SortKey, sort_key};
 use crate::manifest::BlockId;
 use crate::memtable::MemtableSize;
 use crate::signal;
+use crate::summary::Summaries;
 
 /// Log records in the order of blocks.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub(crate) struct LogMemtable {
 struct Content {
     entries: BTreeMap<SortKey, Arc<LogEntry>>,
     by_trace: HashMap<TraceId, Vec<SortKey>>,
+    summaries: Summaries,
     bytes: usize,
     seqs: Option<BlockId>,
     first_insert: Option<Instant>,
@@ -52,6 +54,10 @@ impl LogMemtable {
         let entries = keys.filter_map(|key| content.entries.get(key));
         entries.cloned().collect()
     }
+
+    pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
+        total.merge(&self.content.read().summaries);
+    }
 }
 
 impl signal::Memtable for LogMemtable {
@@ -79,6 +85,7 @@ impl signal::Memtable for LogMemtable {
             if let Some(trace_id) = entry.log.trace_id {
                 content.by_trace.entry(trace_id).or_default().push(key);
             }
+            row::add_to(&mut content.summaries, entry);
             content.entries.insert(key, Arc::clone(entry));
         }
     }

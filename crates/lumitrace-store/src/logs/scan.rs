@@ -12,7 +12,6 @@ pub use request::{LogScan, LogScanStats};
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use block_cursor::BlockCursor;
 use memtable_cursor::MemtableCursor;
@@ -112,10 +111,6 @@ fn merge(
         is_read, source, ..
     }) = heap.pop()
     {
-        if request.deadline.is_some_and(|at| Instant::now() >= at) {
-            stats.timed_out = true;
-            return Ok(ControlFlow::Break(()));
-        }
         if is_read {
             if let Some(entry) = read[source].next() {
                 stats.matched_records += 1;
@@ -124,7 +119,13 @@ fn merge(
                 }
             }
         } else {
+            // Here also searches come by that find nothing.
+            let before = stats.examined_records;
             let entries = cursors[source].read(stats)?;
+            if let Err(exhausted) = request.budget.look_at(stats.examined_records - before) {
+                stats.exhausted = Some(exhausted);
+                return Ok(ControlFlow::Break(()));
+            }
             if entries.is_empty() && cursors[source].bound() == SortKey::default() {
                 continue;
             }

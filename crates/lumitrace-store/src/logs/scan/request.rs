@@ -1,11 +1,10 @@
 //! What a search for log records asks for, and what it cost.
 
-use std::time::Instant;
-
 use lumitrace_model::{Severity, SpanId, TraceId, Value};
 
 use crate::logs::batch::LogEntry;
 use crate::scan::predicate::{contains_ignoring_case, has_attribute};
+use crate::{Exhausted, QueryBudget};
 
 /// What a search for log records asks for. All conditions must hold; the default asks for every one.
 ///
@@ -18,7 +17,7 @@ use crate::scan::predicate::{contains_ignoring_case, has_attribute};
 /// };
 /// # assert_eq!(errors.service, None);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct LogScan {
     /// Earliest time, inclusive, in nanoseconds since the Unix epoch.
     pub start_unix_nano: u64,
@@ -37,8 +36,8 @@ pub struct LogScan {
     pub trace_id: Option<TraceId>,
     /// The span it was said in.
     pub span_id: Option<SpanId>,
-    /// When to give up, however much there is still to be looked at.
-    pub deadline: Option<Instant>,
+    /// What it may cost: unlimited by default. A search that has exhausted it ends early.
+    pub budget: QueryBudget,
 }
 
 impl Default for LogScan {
@@ -52,7 +51,7 @@ impl Default for LogScan {
             attributes: Vec::new(),
             trace_id: None,
             span_id: None,
-            deadline: None,
+            budget: QueryBudget::unlimited(),
         }
     }
 }
@@ -68,10 +67,10 @@ pub struct LogScanStats {
     pub blocks_read: u64,
     /// Blocks that their indexes ruled out.
     pub blocks_pruned: u64,
-    /// Whether the caller, or the deadline, stopped the search.
+    /// Whether the caller, or the budget, stopped the search.
     pub stopped: bool,
-    /// Whether it was the deadline.
-    pub timed_out: bool,
+    /// What the budget lacked, if it was that.
+    pub exhausted: Option<Exhausted>,
 }
 
 impl LogScan {

@@ -19,7 +19,10 @@ use crate::compaction::{CompactionSignal, merge};
 use crate::repair::repair;
 use crate::retention::{self, Retention};
 use crate::shelf::unix_nano_now;
-use crate::{LogBatch, LogEntry, LogScan, ShelfName, Store, StoreOptions};
+use crate::{
+    Exhausted, LogBatch, LogEntry, LogScan, QueryBudget, QueryLimits, QueryMemory, ShelfName,
+    Store, StoreOptions,
+};
 
 /// When the log record with number 0 of [`log`] was said.
 pub(super) const FIRST_LOG: u64 = 1_700_000_000_000_000_000;
@@ -361,6 +364,60 @@ fn a_search_that_stops_after_the_newest_reads_few_of_many() {
         .scan_logs(&other_trace, &mut |_| ControlFlow::Continue(()))
         .unwrap();
     assert_eq!((stats.blocks_read, stats.blocks_pruned), (0, 3));
+}
+
+#[test]
+fn a_search_of_logs_ends_when_its_budget_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let batch = logs((0..20_000).map(|number| log(1, number)));
+    store.append_logs(batch).wait().unwrap();
+    let found = |store: &Store, budget: &QueryBudget| {
+        let request = LogScan {
+            budget: budget.clone(),
+            text: Some("said by nobody".to_owned()),
+            ..LogScan::default()
+        };
+        let mut go_on = |_| ControlFlow::Continue(());
+        let stats = store.scan_logs(&request, &mut go_on).unwrap();
+        assert_eq!(stats.stopped, stats.exhausted.is_some());
+        stats.exhausted
+    };
+    let limited = |limits| QueryBudget::new(limits, &Arc::new(QueryMemory::new(u64::MAX)));
+    for is_in_blocks in [false, true] {
+        if is_in_blocks {
+            store.flush().unwrap();
+        }
+        assert_eq!(found(&store, &QueryBudget::unlimited()), None);
+        let few = limited(QueryLimits {
+            max_spans: 1000,
+            ..QueryLimits::NONE
+        });
+        let too_many = Exhausted::Spans { limit: 1000 };
+        assert_eq!(found(&store, &few), Some(too_many));
+        let late = limited(QueryLimits {
+            max_time: Duration::ZERO,
+            ..QueryLimits::NONE
+        });
+        assert!(matches!(found(&store, &late), Some(Exhausted::Time { .. })));
+        let left = QueryBudget::unlimited();
+        drop(left.cancel_on_drop());
+        assert_eq!(found(&store, &left), Some(Exhausted::Cancelled));
+    }
+}
+
+#[test]
+fn the_services_that_said_something_are_known_from_memory_and_from_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    assert!(store.log_services().is_empty());
+    for part in 0..2 {
+        let batch = logs((0..3).map(|number| log(1, part * 3 + number)));
+        store.append_logs(batch).wait().unwrap();
+        let found = scanned(&store, &LogScan::default());
+        assert_eq!(store.log_services(), [found[0].service_name()]);
+        store.flush().unwrap();
+    }
 }
 
 #[test]
