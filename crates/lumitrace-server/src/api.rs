@@ -1,7 +1,7 @@
 //! Answers queries: Lumitrace's own API, Jaeger's, and the web interface, on one port.
 //!
-//! Modules in reading order: `params` reads what was asked, `traces`, `operations`, `runs`, `live`
-//! and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
+//! Modules in reading order: `params` reads what was asked, `traces`, `logs`, `operations`, `runs`,
+//! `live` and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
 //! spells values, `error` says what went wrong.
 
 mod archive;
@@ -10,6 +10,7 @@ mod error;
 mod jaeger;
 mod json;
 mod live;
+mod logs;
 mod operations;
 mod params;
 mod runs;
@@ -80,10 +81,13 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/traces", get(traces::search))
         .route("/traces/{trace_id}", get(traces::trace))
         .route("/traces/{trace_id}/spans/{span_id}", get(traces::span))
+        .route("/traces/{trace_id}/logs", get(logs::of_trace))
         .route(
             "/traces/{trace_id}/archive",
             get(archive::is_archived).post(archive::trace),
         )
+        .route("/logs", get(logs::search))
+        .route("/logs/services", get(logs::services))
         .route("/runs", get(runs::list))
         .route("/runs/{run_id}", get(runs::run))
         .route("/runs/{run_id}/series", get(runs::series))

@@ -6,6 +6,7 @@ mod store_collector;
 
 use crate::admit::Budget;
 use lumitrace_store::Store;
+use lumitrace_wire::otlp::Signal;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -69,6 +70,8 @@ pub struct IngestTotals {
     pub requests: u64,
     /// Spans stored.
     pub spans: u64,
+    /// Log records stored.
+    pub log_records: u64,
     /// Spans rejected within accepted requests.
     pub rejected_spans: u64,
     /// Requests refused.
@@ -82,6 +85,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<ProtocolLabels, Counter>,
     spans: Family<ProtocolLabels, Counter>,
+    log_records: Family<ProtocolLabels, Counter>,
     payload_bytes: Family<ProtocolLabels, Counter>,
     ingest_seconds: Histogram,
     refused: Family<ReasonLabels, Counter>,
@@ -105,6 +109,7 @@ impl Metrics {
             registry: Registry::with_prefix("lumitrace"),
             requests: Family::default(),
             spans: Family::default(),
+            log_records: Family::default(),
             payload_bytes: Family::default(),
             ingest_seconds: seconds(),
             refused: Family::default(),
@@ -134,6 +139,11 @@ impl Metrics {
             self.requests.clone(),
         );
         registry.register("spans", "Spans stored", self.spans.clone());
+        registry.register(
+            "log_records",
+            "Log records stored",
+            self.log_records.clone(),
+        );
         registry.register_with_unit(
             "payload",
             "Bytes of accepted requests, after decompression",
@@ -142,7 +152,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "request_duration",
-            "Time from a request's last byte until its spans are durable",
+            "Time from a request's last byte until its content is durable",
             Unit::Seconds,
             self.ingest_seconds.clone(),
         );
@@ -207,13 +217,16 @@ impl Metrics {
     /// A request was stored.
     pub(crate) fn accepted(
         &self,
+        signal: Signal,
         protocol: Protocol,
-        span_count: usize,
+        record_count: usize,
         payload_bytes: usize,
         duration: Duration,
     ) {
         let labels = protocol.into();
-        self.spans.get_or_create(&labels).inc_by(span_count as u64);
+        if let Some(records) = self.records(signal) {
+            records.get_or_create(&labels).inc_by(record_count as u64);
+        }
         self.payload_bytes
             .get_or_create(&labels)
             .inc_by(payload_bytes as u64);
@@ -231,6 +244,16 @@ impl Metrics {
             .queries_given_up
             .get_or_create(&ReasonLabels { reason });
         given_up.inc();
+    }
+
+    /// The counter of a signal's records.
+    fn records(&self, signal: Signal) -> Option<&Family<ProtocolLabels, Counter>> {
+        match signal {
+            Signal::Traces => Some(&self.spans),
+            Signal::Logs => Some(&self.log_records),
+            // They are not stored.
+            Signal::Metrics => None,
+        }
     }
 
     /// Spans were left out of an accepted request.
@@ -291,6 +314,7 @@ impl Metrics {
         IngestTotals {
             requests: sum(&self.requests),
             spans: sum(&self.spans),
+            log_records: sum(&self.log_records),
             rejected_spans: self.rejected_spans.get(),
             refused_requests: crate::admit::REASONS
                 .iter()

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use lumitrace_store::{ShelfStats, Store};
+use lumitrace_store::{ShelfName, ShelfStats, Store};
 use std::sync::Arc;
 
 /// What the answers are made from.
@@ -28,16 +28,28 @@ pub fn router(ops: Arc<Ops>) -> Router {
 }
 
 /// Why the server cannot do its work at the moment; `None` if all is well.
-pub(crate) fn problem(stats: &ShelfStats) -> Option<String> {
+pub(crate) fn problem(store: &Store) -> Option<String> {
+    let mut shelves = ShelfName::ALL.into_iter();
+    shelves.find_map(|shelf| problem_of(shelf, &store.stats_of(shelf)?))
+}
+
+fn problem_of(shelf: ShelfName, stats: &ShelfStats) -> Option<String> {
+    let refused = match shelf {
+        ShelfName::Spans => "spans are refused",
+        ShelfName::Archive => "nothing can be archived",
+        ShelfName::Logs => "log records are refused",
+        ShelfName::Metrics => "metrics are refused",
+    };
     let failure = stats.failure.as_ref().map(|reason| {
-        format!("spans are refused: {reason}; after the repair restart the server if this stays")
+        format!("{refused}: {reason}; after the repair restart the server if this stays")
     });
     let refusing = stats.refusing.as_ref();
-    let refusing = refusing.map(|reason| format!("spans are refused: {reason}"));
+    let refusing = refusing.map(|reason| format!("{refused}: {reason}"));
     let flush = stats.flush_problem.as_ref();
-    failure
-        .or(refusing)
-        .or_else(|| flush.map(|reason| format!("blocks cannot be written: {reason}")))
+    failure.or(refusing).or_else(|| {
+        let shelf = shelf.as_str();
+        flush.map(|reason| format!("blocks cannot be written ({shelf}): {reason}"))
+    })
 }
 
 /// The process lives and answers.
@@ -45,10 +57,10 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Spans are taken. A refusal counts until the next request is stored, since only writing shows
+/// What is sent is taken. A refusal counts until the next request is stored, since only writing shows
 /// whether the disk has space again; senders retry, so that follows soon.
 async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
-    match problem(&ops.store.stats()) {
+    match problem(&ops.store) {
         None => "ready\n".into_response(),
         Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
     }

@@ -2,13 +2,14 @@
 //!
 //! Both OTLP ports run the same service: a sender on the wrong port, or with a doubled path, is
 //! served all the same. On the way of a request: `route` tells what it wants, `body` reads and
-//! decompresses it within the limits, `ingest` decodes and stores it, `http` and `grpc` say
-//! the outcome.
+//! decompresses it within the limits, `ingest` decodes and stores it, with what `records` knows of
+//! each signal, and `http` and `grpc` say the outcome.
 
 mod body;
 mod grpc;
 mod http;
 mod ingest;
+mod records;
 mod route;
 
 pub use ingest::Receiver;

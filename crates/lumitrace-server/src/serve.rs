@@ -10,7 +10,7 @@ use crate::ops::Ops;
 use crate::receive::{self, Receiver};
 use anyhow::Context;
 use lumitrace_query::{EngineOptions, QueryEngine};
-use lumitrace_store::{Durability, QueryLimits, Retention, Store, StoreOptions};
+use lumitrace_store::{Durability, QueryLimits, Retention, ShelfName, Store, StoreOptions};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -108,9 +108,10 @@ impl Server {
             ui,
         } = self.endpoints;
         let stats = self.store.stats();
+        let logs = self.store.stats_of(ShelfName::Logs).unwrap_or_default();
         let data_dir =
             std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-        if let Some(torn) = &stats.torn_tail {
+        for torn in [&stats.torn_tail, &logs.torn_tail].into_iter().flatten() {
             tracing::warn!("the log ended in an unfinished write, which was cut off: {torn}");
         }
         tracing::info!(
@@ -118,13 +119,14 @@ impl Server {
             env!("CARGO_PKG_VERSION")
         );
         tracing::info!("  web interface  http://{ui}");
-        tracing::info!("  OTLP/HTTP      http://{otlp_http}/v1/traces");
+        tracing::info!("  OTLP/HTTP      http://{otlp_http}");
         tracing::info!("  OTLP/gRPC      {otlp_grpc}");
         tracing::info!(
-            "  data           {} ({} spans, {} recovered from the log)",
+            "  data           {} ({} spans, {} log records, {} recovered from the log)",
             data_dir.display(),
             stats.records,
-            stats.replayed_records
+            logs.records,
+            stats.replayed_records + logs.replayed_records
         );
         for (port, address) in [(OTLP_GRPC, otlp_grpc), (OTLP_HTTP, otlp_http), (UI, ui)] {
             if !address.ip().is_loopback() {

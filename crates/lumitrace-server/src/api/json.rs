@@ -37,6 +37,11 @@ pub(super) fn attributes(attributes: &[KeyValue]) -> Value {
     entries.collect()
 }
 
+/// A value that is no attribute's, such as the body of a log record: `{type, value}`.
+pub(super) fn value(value: &AttributeValue) -> Value {
+    Value::Object(typed(value))
+}
+
 fn typed(value: &AttributeValue) -> Map<String, Value> {
     let (name, value) = match value {
         AttributeValue::Null => ("null", Value::Null),

@@ -78,16 +78,7 @@ pub(super) async fn search(
 /// What the parameters of a search ask for.
 pub(super) fn search_query(query: Option<&str>) -> Result<TraceQuery, ApiError> {
     let params = Params::only(query, &SEARCH_PARAMS)?;
-    let tags = params.all("tag").filter(|tag| !tag.is_empty()).map(|tag| {
-        let (key, value) = tag.split_once('=').ok_or_else(|| {
-            ApiError::bad_request(format!("tag cannot be {tag:?}; write it as key=value"))
-        })?;
-        Ok(TagFilter {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        })
-    });
-    let mut tags = tags.collect::<Result<Vec<_>, ApiError>>()?;
+    let mut tags = tags(&params)?;
     let status = params.text("status");
     match status {
         None | Some("error") => {}
@@ -119,6 +110,21 @@ pub(super) fn search_query(query: Option<&str>) -> Result<TraceQuery, ApiError> 
         ));
     }
     Ok(query)
+}
+
+/// The tags that are asked for, each as `key=value`.
+pub(super) fn tags(params: &Params) -> Result<Vec<TagFilter>, ApiError> {
+    let tags = params.all("tag").filter(|tag| !tag.is_empty());
+    let read = tags.map(|tag| {
+        let (key, value) = tag.split_once('=').ok_or_else(|| {
+            ApiError::bad_request(format!("tag cannot be {tag:?}; write it as key=value"))
+        })?;
+        Ok(TagFilter {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    });
+    read.collect()
 }
 
 fn status_tag(status: &str) -> TagFilter {

@@ -2,13 +2,14 @@
 
 use crate::admit::Budget;
 use crate::ops;
-use lumitrace_store::{ShelfStats, Store};
+use lumitrace_store::{ShelfName, ShelfStats, Store};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use std::fmt;
+use std::time::Duration;
 
 /// A metric's name, its help and its value.
 type Sample = (&'static str, &'static str, u64);
@@ -27,7 +28,7 @@ impl fmt::Debug for StoreCollector {
 
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let stats = self.store.stats();
+        let stats = Figures::of(&self.store);
         let in_flight = self.budget.used_bytes();
         let in_flight = (
             "ingest_in_flight_bytes",
@@ -48,7 +49,8 @@ impl Collector for StoreCollector {
                 counter.metric_type(),
             )?)?;
         }
-        let seconds = ConstCounter::new(stats.sync_time.as_secs_f64());
+        let sync_times = stats.shelves.iter().map(|shelf| shelf.sync_time);
+        let seconds = ConstCounter::new(sync_times.sum::<Duration>().as_secs_f64());
         seconds.encode(encoder.encode_descriptor(
             "store_sync",
             "Time spent syncing the log",
@@ -58,52 +60,89 @@ impl Collector for StoreCollector {
     }
 }
 
+/// The figures of all shelves as of one moment.
+struct Figures {
+    spans: ShelfStats,
+    logs: ShelfStats,
+    /// Of all that there are.
+    shelves: Vec<ShelfStats>,
+    is_healthy: bool,
+}
+
+impl Figures {
+    fn of(store: &Store) -> Self {
+        let shelves = ShelfName::ALL.into_iter();
+        Self {
+            spans: store.stats(),
+            logs: store.stats_of(ShelfName::Logs).unwrap_or_default(),
+            shelves: shelves.filter_map(|shelf| store.stats_of(shelf)).collect(),
+            is_healthy: ops::problem(store).is_none(),
+        }
+    }
+
+    fn sum(&self, figure: impl Fn(&ShelfStats) -> u64) -> u64 {
+        self.shelves.iter().map(figure).sum()
+    }
+}
+
 #[rustfmt::skip] // A table: one metric a line.
-fn gauges(stats: &ShelfStats) -> [Sample; 9] {
-    let healthy = ops::problem(stats).is_none();
+fn gauges(stats: &Figures) -> [Sample; 11] {
     [
-        ("store_spans", "Spans stored, in memory and in blocks", stats.records),
-        ("store_blocks", "Blocks", stats.blocks),
-        ("store_block_bytes", "Size of all blocks", stats.block_bytes),
-        ("store_log_bytes", "Size of what is in the write-ahead log", stats.log_bytes),
-        ("store_disk_bytes", "Size of the data folder's files", stats.disk_bytes),
-        ("store_memtable_spans", "Spans in memory that no block holds yet", stats.memtable_records),
-        ("store_memtable_bytes", "Their size in memory", stats.memtable_bytes),
-        ("store_queue_bytes", "Bytes waiting for the log", stats.queue_bytes),
-        ("store_healthy", "0 where it refuses spans or cannot write blocks", u64::from(healthy)),
+        ("store_spans", "Spans stored, in memory and in blocks", stats.spans.records),
+        ("store_log_records", "Log records stored, in memory and in blocks", stats.logs.records),
+        ("store_blocks", "Blocks", stats.sum(|shelf| shelf.blocks)),
+        ("store_block_bytes", "Size of all blocks", stats.sum(|shelf| shelf.block_bytes)),
+        ("store_log_bytes", "Size of what is in the write-ahead logs", stats.sum(|shelf| shelf.log_bytes)),
+        ("store_disk_bytes", "Size of the data folder's files", stats.sum(|shelf| shelf.disk_bytes)),
+        ("store_memtable_spans", "Spans in memory that no block holds yet", stats.spans.memtable_records),
+        ("store_memtable_log_records", "Log records in memory that no block holds yet", stats.logs.memtable_records),
+        ("store_memtable_bytes", "Size in memory of what no block holds yet", stats.sum(|shelf| shelf.memtable_bytes)),
+        ("store_queue_bytes", "Bytes waiting for the log", stats.sum(|shelf| shelf.queue_bytes)),
+        ("store_healthy", "0 where it refuses records or cannot write blocks", u64::from(stats.is_healthy)),
     ]
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &ShelfStats) -> [Sample; 9] {
+fn work(stats: &Figures) -> [Sample; 12] {
     [
-        ("store_appended_batches", "Batches acknowledged", stats.appended_batches),
-        ("store_appended_spans", "Spans acknowledged", stats.appended_records),
-        ("store_syncs", "Times the log was synced", stats.syncs),
-        ("store_flushes", "Memtables written out as blocks", stats.flushes),
-        ("store_flush_failures", "Failed attempts to write a block", stats.flush_failures),
-        ("store_compactions", "Merges of blocks", stats.compactions),
+        ("store_appended_batches", "Batches acknowledged", stats.sum(|shelf| shelf.appended_batches)),
+        ("store_appended_spans", "Spans acknowledged", stats.spans.appended_records),
+        ("store_appended_log_records", "Log records acknowledged", stats.logs.appended_records),
+        ("store_syncs", "Times a log was synced", stats.sum(|shelf| shelf.syncs)),
+        ("store_flushes", "Memtables written out as blocks", stats.sum(|shelf| shelf.flushes)),
+        ("store_flush_failures", "Failed attempts to write a block", stats.sum(|shelf| shelf.flush_failures)),
+        ("store_compactions", "Merges of blocks", stats.sum(|shelf| shelf.compactions)),
         (
             "store_expired_blocks",
             "Blocks removed because they were kept long enough",
-            stats.expired_blocks,
+            stats.sum(|shelf| shelf.expired_blocks),
         ),
         (
             "store_expired_spans",
             "Spans removed because they were kept long enough",
-            stats.expired_records,
+            stats.spans.expired_records,
         ),
-        ("store_replayed_spans", "Spans replayed from the log at the start", stats.replayed_records),
+        (
+            "store_expired_log_records",
+            "Log records removed because they were kept long enough",
+            stats.logs.expired_records,
+        ),
+        ("store_replayed_spans", "Spans replayed from the log at the start", stats.spans.replayed_records),
+        (
+            "store_replayed_log_records",
+            "Log records replayed from the log at the start",
+            stats.logs.replayed_records,
+        ),
     ]
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn refusals(stats: &ShelfStats) -> [Sample; 5] {
+fn refusals(stats: &Figures) -> [Sample; 5] {
     [
-        ("store_refused_full", "Batches refused: queue full", stats.refused.full),
-        ("store_refused_disk_full", "Batches refused: disk full", stats.refused.disk_full),
-        ("store_refused_read_only", "Batches refused: read-only", stats.refused.read_only),
-        ("store_refused_too_large", "Batches refused: too large", stats.refused.too_large),
-        ("store_refused_failed", "Batches refused: store failed", stats.refused.failed),
+        ("store_refused_full", "Batches refused: queue full", stats.sum(|shelf| shelf.refused.full)),
+        ("store_refused_disk_full", "Batches refused: disk full", stats.sum(|shelf| shelf.refused.disk_full)),
+        ("store_refused_read_only", "Batches refused: read-only", stats.sum(|shelf| shelf.refused.read_only)),
+        ("store_refused_too_large", "Batches refused: too large", stats.sum(|shelf| shelf.refused.too_large)),
+        ("store_refused_failed", "Batches refused: store failed", stats.sum(|shelf| shelf.refused.failed)),
     ]
 }

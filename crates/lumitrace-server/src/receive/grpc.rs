@@ -7,8 +7,8 @@
 //! Statuses and their details are tonic's.
 
 use super::body::{self, Encoding};
-use super::http::unsupported_signal;
 use super::ingest::{Format, Payload, Receiver};
+use super::records::{Addressee, check_stored, not_stored};
 use super::route::{Route, route};
 use crate::admit::Refusal;
 use crate::metrics::Protocol;
@@ -44,7 +44,7 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 /// Answers one gRPC call.
 pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
     if request.version() != Version::HTTP_2 {
-        let message = "gRPC needs HTTP/2; over HTTP/1.1 send OTLP/HTTP to /v1/traces\n";
+        let message = "gRPC needs HTTP/2; over HTTP/1.1 send OTLP/HTTP to /v1/traces or /v1/logs\n";
         receiver.refused(&Refusal::Malformed(message.to_owned()));
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, message).into_response();
     }
@@ -64,17 +64,17 @@ async fn call(
     parts: &http::request::Parts,
     body: &mut Body,
 ) -> Result<Vec<u8>, Refusal> {
-    let route = route(parts.uri.path());
-    match route {
-        Route::Traces => {}
+    let signal = match route(parts.uri.path()) {
+        Route::Export(signal) => check_stored(signal)?,
         Route::GrpcHealth => return Ok(SERVING.to_vec()),
-        Route::OtherSignal(signal) => return Err(unsupported_signal(signal)),
+        Route::Profiles => return Err(not_stored("profiles")),
         Route::Root | Route::Unknown => {
             let message = "there is no such method; traces go to \
-                           opentelemetry.proto.collector.trace.v1.TraceService/Export";
+                           opentelemetry.proto.collector.trace.v1.TraceService/Export, \
+                           logs to opentelemetry.proto.collector.logs.v1.LogsService/Export";
             return Err(Refusal::NotFound(message.to_owned()));
         }
-    }
+    };
     if parts.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(parts.method.to_string()));
     }
@@ -97,12 +97,12 @@ async fn call(
         bytes,
         encoding,
         format: Format::Protobuf,
-        route,
+        addressee: Addressee::Signal(signal),
     };
-    let partial = receiver
+    let outcome = receiver
         .ingest(payload, &mut reservation, Protocol::Grpc)
         .await?;
-    Ok(encode_export_protobuf(partial.as_ref()))
+    Ok(encode_export_protobuf(outcome.partial_success.as_ref()))
 }
 
 /// Takes the one message of a unary call out of its frame, and tells whether it is compressed.

@@ -1,7 +1,8 @@
 //! OTLP over HTTP: statuses and bodies as the OTLP specification's "OTLP/HTTP Response" says.
 
 use super::body::{self, Encoding};
-use super::ingest::{Format, Payload, Receiver};
+use super::ingest::{Format, Outcome, Payload, Receiver};
+use super::records::{Addressee, check_stored, not_stored};
 use super::route::{Route, route};
 use crate::admit::Refusal;
 use crate::metrics::Protocol;
@@ -10,10 +11,8 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use lumitrace_wire::otlp::Signal;
 use lumitrace_wire::otlp::response::{
-    PartialSuccess, encode_export_json, encode_export_protobuf, encode_status_json,
-    encode_status_protobuf,
+    encode_export_json, encode_export_protobuf, encode_status_json, encode_status_protobuf,
 };
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -31,11 +30,11 @@ pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
     }
     let format = format_of(&parts.headers);
     let outcome = match admit(&parts, route, format.clone()) {
-        Ok((format, encoding)) => receive(receiver, &mut body, format, encoding, route).await,
+        Ok(admitted) => receive(receiver, &mut body, admitted).await,
         Err(refusal) => Err(refusal),
     };
     match outcome {
-        Ok(partial) => accepted(format.unwrap_or(Format::Protobuf), partial.as_ref()),
+        Ok(outcome) => accepted(format.unwrap_or(Format::Protobuf), &outcome),
         Err(refusal) => {
             receiver.refused(&refusal);
             body::discard(body).await;
@@ -44,49 +43,55 @@ pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
     }
 }
 
+/// What is known of a request before its body is read.
+struct Admitted {
+    addressee: Addressee,
+    format: Format,
+    encoding: Encoding,
+}
+
 /// The decisions that need no body.
 fn admit(
     parts: &http::request::Parts,
     route: Route,
     format: Result<Format, Refusal>,
-) -> Result<(Format, Encoding), Refusal> {
-    match route {
-        Route::Traces | Route::Root => {}
-        Route::OtherSignal(signal) => return Err(unsupported_signal(signal)),
+) -> Result<Admitted, Refusal> {
+    let addressee = match route {
+        Route::Export(signal) => Addressee::Signal(check_stored(signal)?),
+        Route::Root => Addressee::Unnamed,
+        Route::Profiles => return Err(not_stored("profiles")),
         Route::GrpcHealth | Route::Unknown => {
-            let message = "there is no receiver at this path; traces go to /v1/traces";
+            let message = "there is no receiver at this path; traces go to /v1/traces, \
+                           logs to /v1/logs";
             return Err(Refusal::NotFound(message.to_owned()));
         }
-    }
+    };
     if parts.method != Method::POST {
         return Err(Refusal::MethodNotAllowed(parts.method.to_string()));
     }
-    Ok((
-        format?,
-        Encoding::from_header(parts.headers.get(CONTENT_ENCODING))?,
-    ))
-}
-
-/// The refusal of a signal that OTLP knows and this server does not store.
-pub(super) fn unsupported_signal(signal: &str) -> Refusal {
-    Refusal::NotFound(format!(
-        "this server stores traces only so far; it does not take {signal}"
-    ))
+    Ok(Admitted {
+        addressee,
+        format: format?,
+        encoding: Encoding::from_header(parts.headers.get(CONTENT_ENCODING))?,
+    })
 }
 
 async fn receive(
     receiver: &Receiver,
     body: &mut Body,
-    format: Format,
-    encoding: Encoding,
-    route: Route,
-) -> Result<Option<PartialSuccess>, Refusal> {
+    admitted: Admitted,
+) -> Result<Outcome, Refusal> {
+    let Admitted {
+        addressee,
+        format,
+        encoding,
+    } = admitted;
     let protocol = match format {
         Format::Protobuf => Protocol::HttpProtobuf,
         Format::Json => Protocol::HttpJson,
     };
     receiver.metrics.request(protocol);
-    if route == Route::Root {
+    if addressee == Addressee::Unnamed {
         receiver.metrics.post_to_root();
     }
     let mut reservation = receiver.reserve();
@@ -95,7 +100,7 @@ async fn receive(
         bytes,
         encoding,
         format,
-        route,
+        addressee,
     };
     receiver.ingest(payload, &mut reservation, protocol).await
 }
@@ -121,13 +126,14 @@ fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
     }
 }
 
-fn accepted(format: Format, partial: Option<&PartialSuccess>) -> Response {
+fn accepted(format: Format, outcome: &Outcome) -> Response {
+    let partial = outcome.partial_success.as_ref();
     match format {
         Format::Protobuf => respond(StatusCode::OK, PROTOBUF, encode_export_protobuf(partial)),
         Format::Json => respond(
             StatusCode::OK,
             JSON,
-            encode_export_json(Signal::Traces, partial),
+            encode_export_json(outcome.signal, partial),
         ),
     }
 }
@@ -164,13 +170,13 @@ fn answer_to_people(receiver: &Receiver, method: &Method, route: Route) -> Optio
         return None;
     }
     let text = format!(
-        "Lumitrace is up. This port takes OTLP traces: POST /v1/traces (protobuf or JSON), \
+        "Lumitrace is up. This port takes OTLP: POST /v1/traces and /v1/logs (protobuf or JSON), \
          or gRPC.\nThe web interface is at {}\n",
         receiver.ui_url
     );
     let mut response = match route {
         Route::Root => respond(StatusCode::OK, TEXT, text.into_bytes()),
-        Route::Traces | Route::OtherSignal(_) => {
+        Route::Export(_) | Route::Profiles => {
             respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, text.into_bytes())
         }
         Route::GrpcHealth | Route::Unknown => {

@@ -1,22 +1,18 @@
 //! Decodes a request's payload and stores it: the part of the way that HTTP and gRPC share.
 
 use super::body::{self, BodyLimits, Encoding, INLINE_BYTES};
-use super::route::Route;
+use super::records::{Addressee, Batch, read_batch};
 use crate::admit::{Budget, Refusal, Reservation};
 use crate::config::Limits;
 use crate::metrics::{Metrics, Protocol};
 use bytes::Bytes;
-use lumitrace_store::{AppendError, SpanBatch, Store};
-use lumitrace_wire::otlp::json;
+use lumitrace_store::{AppendError, Store};
+use lumitrace_wire::DecodeLimits;
+use lumitrace_wire::otlp::Signal;
 use lumitrace_wire::otlp::response::PartialSuccess;
-use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// How many bytes in memory one byte of an ordinary request becomes, at most: spans with a few
-/// numbers as attributes take two to three.
-const TYPICAL_EXPANSION: usize = 4;
 
 /// Takes requests into the store, within the limits.
 pub struct Receiver {
@@ -64,7 +60,15 @@ pub(super) struct Payload {
     pub(super) bytes: Bytes,
     pub(super) encoding: Encoding,
     pub(super) format: Format,
-    pub(super) route: Route,
+    pub(super) addressee: Addressee,
+}
+
+/// What was stored of a request.
+pub(super) struct Outcome {
+    /// What it turned out to carry.
+    pub(super) signal: Signal,
+    /// What could not be kept of it.
+    pub(super) partial_success: Option<PartialSuccess>,
 }
 
 impl Receiver {
@@ -110,41 +114,50 @@ impl Receiver {
         self.budget.reserve()
     }
 
-    /// Stores the spans of `payload`. When this returns they are durable and searchable; spans
-    /// that cannot be kept are told in the partial success.
+    /// Stores what `payload` carries. When this returns, it is durable and searchable; records that
+    /// cannot be kept are told in the partial success.
     pub(super) async fn ingest(
         &self,
         payload: Payload,
         reservation: &mut Reservation,
         protocol: Protocol,
-    ) -> Result<Option<PartialSuccess>, Refusal> {
+    ) -> Result<Outcome, Refusal> {
         let begun = Instant::now();
-        let decoded = self.decode(payload, reservation).await?;
         let Decoded {
-            batch:
-                Batch {
-                    spans,
-                    rejected_spans,
-                    rejection,
-                },
+            mut batch,
             payload_bytes,
-        } = decoded;
-        let span_count = spans.span_count();
-        if span_count > 0 {
-            self.store.append(spans).await.map_err(refusal_of_store)?;
+        } = self.decode(payload, reservation).await?;
+        let (signal, record_count, rejected) =
+            (batch.signal(), batch.record_count(), batch.rejected);
+        let rejection = batch.rejection.take();
+        if record_count > 0 {
+            let stored = batch.append_to(&self.store).await;
+            stored.map_err(refusal_of_store)?;
         }
-        self.metrics
-            .accepted(protocol, span_count, payload_bytes, begun.elapsed());
-        if rejected_spans == 0 {
-            return Ok(None);
+        self.metrics.accepted(
+            signal,
+            protocol,
+            record_count,
+            payload_bytes,
+            begun.elapsed(),
+        );
+        if rejected == 0 {
+            return Ok(Outcome {
+                signal,
+                partial_success: None,
+            });
         }
-        self.metrics.rejected_spans(rejected_spans);
+        // Nothing but spans is ever left out.
+        self.metrics.rejected_spans(rejected);
         let error_message = rejection.unwrap_or_default();
-        tracing::debug!(rejected_spans, error_message, "spans rejected");
-        Ok(Some(PartialSuccess {
-            rejected: rejected_spans,
-            error_message,
-        }))
+        tracing::debug!(?signal, rejected, error_message, "records rejected");
+        Ok(Outcome {
+            signal,
+            partial_success: Some(PartialSuccess {
+                rejected,
+                error_message,
+            }),
+        })
     }
 
     async fn decode(
@@ -174,92 +187,6 @@ impl Receiver {
     }
 }
 
-/// Memory that a protobuf message takes for each of its bytes while it waits for the store, at most,
-/// beside itself: a span has at least 30 bytes, and its place in the index about 90; most takes a span
-/// with a scope of its own.
-const INDEX_EXPANSION: u64 = 5;
-
-/// Reads a batch out of `bytes`, holding no more memory than the budget knows of.
-fn read_batch(
-    bytes: Bytes,
-    format: Format,
-    limits: &DecodeLimits,
-    reservation: &mut Reservation,
-) -> Result<Result<Batch, DecodeError>, Refusal> {
-    match format {
-        Format::Protobuf => {
-            if !reservation.grow(INDEX_EXPANSION * bytes.len() as u64) {
-                return Err(Refusal::Overloaded);
-            }
-            Ok(SpanBatch::from_payload(bytes, limits).map(Batch::of_protobuf))
-        }
-        Format::Json => Ok(decode_json(&bytes, limits, reservation)?.and_then(Batch::of_json)),
-    }
-}
-
-/// Spans to be stored, and those that cannot be.
-struct Batch {
-    spans: SpanBatch,
-    rejected_spans: u64,
-    rejection: Option<String>,
-}
-
-impl Batch {
-    fn of_protobuf(spans: SpanBatch) -> Self {
-        let (rejected_spans, rejection) = spans.rejected();
-        Self {
-            rejected_spans,
-            rejection: rejection.map(str::to_owned),
-            spans,
-        }
-    }
-
-    fn of_json(decoded: DecodedTraces) -> Result<Self, DecodeError> {
-        Ok(Self {
-            spans: SpanBatch::from_resource_spans(&decoded.resource_spans)?,
-            rejected_spans: decoded.rejected_spans,
-            rejection: decoded.rejection,
-        })
-    }
-}
-
-/// Decodes JSON holding no more memory than the budget knows of.
-///
-/// A message may take up to `max_expansion` times its size, but hardly any honest one takes more
-/// than [`TYPICAL_EXPANSION`] times: only what turns out to need more is given more, and decoded
-/// again.
-fn decode_json(
-    bytes: &[u8],
-    limits: &DecodeLimits,
-    reservation: &mut Reservation,
-) -> Result<Result<DecodedTraces, DecodeError>, Refusal> {
-    let reserve = |reservation: &mut Reservation, times: usize| {
-        let decoded_bytes = bytes.len().saturating_mul(times) as u64;
-        if reservation.grow(decoded_bytes) {
-            Ok(())
-        } else {
-            Err(Refusal::Overloaded)
-        }
-    };
-    let within = |max_expansion| DecodeLimits {
-        max_expansion,
-        ..*limits
-    };
-    let typical = limits.max_expansion.min(TYPICAL_EXPANSION);
-    // Once more for texts, which no limit on items counts.
-    reserve(reservation, typical.saturating_add(1))?;
-    let decoded = json::decode_traces(bytes, &within(typical));
-    if typical == limits.max_expansion || !matches!(decoded, Err(DecodeError::TooManyItems { .. }))
-    {
-        return Ok(decoded);
-    }
-    // What could never be reserved is refused for good rather than for now.
-    let room = reservation.room_bytes() / bytes.len().max(1) as u64;
-    let more = (limits.max_expansion - typical).min(usize::try_from(room).unwrap_or(usize::MAX));
-    reserve(reservation, more)?;
-    Ok(json::decode_traces(bytes, &within(typical + more)))
-}
-
 fn decode(
     payload: &Payload,
     max_bytes: u64,
@@ -267,15 +194,17 @@ fn decode(
     reservation: &mut Reservation,
 ) -> Result<Decoded, Refusal> {
     let bytes = body::decompress(payload.encoding, &payload.bytes, max_bytes, reservation)?;
-    let batch = read_batch(bytes.clone(), payload.format, limits, reservation)?;
-    if payload.route == Route::Root
-        && let Ok(batch) = &batch
-    {
-        check_signal(&bytes, payload.format, batch)?;
-    }
+    let payload_bytes = bytes.len();
+    let batch = read_batch(
+        payload.addressee,
+        bytes,
+        payload.format,
+        limits,
+        reservation,
+    )?;
     Ok(Decoded {
         batch: batch.map_err(|error| Refusal::Malformed(error.to_string()))?,
-        payload_bytes: bytes.len(),
+        payload_bytes,
     })
 }
 
@@ -284,107 +213,16 @@ struct Decoded {
     payload_bytes: usize,
 }
 
-/// At `/` no path says which signal is meant. Traces are taken; what is plainly something else is
-/// refused with a reason that helps.
-fn check_signal(bytes: &[u8], format: Format, batch: &Batch) -> Result<(), Refusal> {
-    let names = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
-    let has_spans = batch.spans.span_count() > 0;
-    let foreign = match format {
-        Format::Json => !has_spans && (names(b"\"resourceLogs\"") || names(b"\"resourceMetrics\"")),
-        // Logs and metrics share the outer shape, but not one of their items has a trace id where
-        // spans have it.
-        Format::Protobuf => !has_spans && batch.rejected_spans > 0,
-    };
-    if foreign {
-        return Err(Refusal::NotFound(
-            "this holds no spans, and the server stores only traces so far; \
-             name the signal in the path, such as /v1/traces"
-                .to_owned(),
-        ));
-    }
-    Ok(())
-}
-
 fn refusal_of_store(error: AppendError) -> Refusal {
     match error {
         AppendError::Full { .. } => Refusal::StoreBusy,
         AppendError::TooLarge { limit_bytes, .. } => Refusal::TooLarge {
             limit_bytes: limit_bytes as u64,
         },
-        // Even a store that has failed for good takes spans again after a restart, and until then
+        // Even a store that has failed for good takes records again after a restart, and until then
         // the sender had better keep them.
         AppendError::DiskFull { .. }
         | AppendError::ReadOnly { .. }
         | AppendError::Failed { .. } => Refusal::StoreUnavailable(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: DecodeLimits = DecodeLimits {
-        max_depth: 64,
-        max_expansion: 1 << 10,
-    };
-
-    fn decoded(bytes: &[u8], format: Format, budget: &Budget) -> Result<(), Refusal> {
-        let mut reservation = budget.reserve();
-        let bytes = Bytes::copy_from_slice(bytes);
-        let batch = read_batch(bytes, format, &LIMITS, &mut reservation)?;
-        batch
-            .map(drop)
-            .map_err(|error| Refusal::Malformed(error.to_string()))
-    }
-
-    #[test]
-    fn decoding_draws_on_the_budget_before_it_fills_memory() {
-        // Three bytes make one empty ResourceSpans.
-        let dense = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(1000));
-        let decoded = |budget: &Budget| decoded(dense.as_bytes(), Format::Json, budget);
-        assert_eq!(decoded(&Budget::new(4 << 20)), Ok(()));
-        let budget = Budget::new(4 << 20);
-        let mut others = budget.reserve();
-        assert!(others.grow(3 << 20));
-        assert_eq!(decoded(&budget), Err(Refusal::Overloaded));
-        // More than all of the budget: it would be no use to come again.
-        let refusal = decoded(&Budget::new(50_000)).unwrap_err();
-        assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
-    }
-
-    #[test]
-    fn an_ordinary_message_reserves_no_more_than_it_may_need() {
-        // One field that is unknown, and so skipped.
-        let ordinary = [&[0x7a, 100][..], &[0; 100]].concat();
-        let budget = Budget::new(102 * INDEX_EXPANSION);
-        assert_eq!(decoded(&ordinary, Format::Protobuf, &budget), Ok(()));
-        assert_eq!(budget.used_bytes(), 0);
-    }
-
-    #[test]
-    fn no_index_takes_more_memory_than_is_reserved_for_it() {
-        use lumitrace_model::{ResourceSpans, ScopeSpans, Span, SpanId, TraceId};
-        // The shortest spans there are.
-        let span = Span {
-            trace_id: TraceId::from_bytes([1; 16]),
-            span_id: SpanId::from_bytes([1; 8]),
-            kind: lumitrace_model::SpanKind::Unspecified,
-            ..Span::default()
-        };
-        let scope_of = |spans| ScopeSpans {
-            spans,
-            ..ScopeSpans::default()
-        };
-        let together = vec![scope_of(vec![span.clone(); 1000])];
-        let apart = vec![scope_of(vec![span]); 1000];
-        for scope_spans in [together, apart] {
-            let batch = SpanBatch::from_resource_spans(&[ResourceSpans {
-                scope_spans,
-                ..ResourceSpans::default()
-            }])
-            .unwrap();
-            let index_bytes = batch.memory_bytes() - batch.payload_bytes();
-            assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
-        }
     }
 }

@@ -1,14 +1,16 @@
 //! Which receiver a path means, sloppy spellings included.
 
+use lumitrace_wire::otlp::Signal;
+
 /// What a path on an OTLP port asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Traces, at their path or a sloppy spelling of it.
-    Traces,
-    /// `/`: clients that were given a bare address post there. Traces, if anything we take.
+    /// A signal, at its path or a sloppy spelling of it.
+    Export(Signal),
+    /// `/`: clients that were given a bare address post there. What it is, its content says.
     Root,
-    /// Logs, metrics or profiles: real OTLP, but not stored here.
-    OtherSignal(&'static str),
+    /// Profiles: real OTLP, but not stable, and not stored here.
+    Profiles,
     /// gRPC's own health check.
     GrpcHealth,
     /// Nothing.
@@ -34,15 +36,15 @@ pub(super) fn route(path: &str) -> Route {
     }
     match segments[..] {
         [] => Route::Root,
-        ["v1", "traces"] => Route::Traces,
-        ["v1", "logs"] => Route::OtherSignal("logs"),
-        ["v1", "metrics"] => Route::OtherSignal("metrics"),
-        ["v1development", "profiles"] => Route::OtherSignal("profiles"),
+        ["v1", "traces"] => Route::Export(Signal::Traces),
+        ["v1", "logs"] => Route::Export(Signal::Logs),
+        ["v1", "metrics"] => Route::Export(Signal::Metrics),
+        ["v1development", "profiles"] => Route::Profiles,
         [service, "Export"] => match service.strip_prefix("opentelemetry.proto.collector.") {
-            Some("trace.v1.TraceService") => Route::Traces,
-            Some("logs.v1.LogsService") => Route::OtherSignal("logs"),
-            Some("metrics.v1.MetricsService") => Route::OtherSignal("metrics"),
-            Some("profiles.v1development.ProfilesService") => Route::OtherSignal("profiles"),
+            Some("trace.v1.TraceService") => Route::Export(Signal::Traces),
+            Some("logs.v1.LogsService") => Route::Export(Signal::Logs),
+            Some("metrics.v1.MetricsService") => Route::Export(Signal::Metrics),
+            Some("profiles.v1development.ProfilesService") => Route::Profiles,
             _ => Route::Unknown,
         },
         ["grpc.health.v1.Health", "Check"] => Route::GrpcHealth,
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sloppy_paths_still_reach_the_traces_receiver() {
+    fn sloppy_paths_still_reach_the_receiver_of_their_signal() {
         for path in [
             "/v1/traces",
             "/v1/traces/",
@@ -64,7 +66,15 @@ mod tests {
             "/v1/traces/v1/traces",
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         ] {
-            assert_eq!(route(path), Route::Traces, "{path}");
+            assert_eq!(route(path), Route::Export(Signal::Traces), "{path}");
+        }
+        for path in [
+            "/v1/logs",
+            "/v1/logs/",
+            "/v1/logs/v1/logs",
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        ] {
+            assert_eq!(route(path), Route::Export(Signal::Logs), "{path}");
         }
         assert_eq!(route("/"), Route::Root);
         assert_eq!(route(""), Route::Root);
@@ -72,8 +82,8 @@ mod tests {
 
     #[test]
     fn other_signals_are_told_from_nonsense() {
-        assert_eq!(route("/v1/logs"), Route::OtherSignal("logs"));
-        assert_eq!(route("/v1/metrics/"), Route::OtherSignal("metrics"));
+        assert_eq!(route("/v1/metrics/"), Route::Export(Signal::Metrics));
+        assert_eq!(route("/v1development/profiles"), Route::Profiles);
         for path in [
             "/v2/traces",
             "/v1/traces/x",

@@ -1,0 +1,408 @@
+//! What the signals differ in: how a payload becomes records, what memory that takes, and where they
+//! are stored. The rest of the way of a request is the same for all of them.
+
+use super::ingest::Format;
+use crate::admit::{Refusal, Reservation};
+use bytes::Bytes;
+use lumitrace_store::{Append, LogBatch, SpanBatch, Store};
+use lumitrace_wire::otlp::{Signal, json};
+use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// How many bytes in memory one byte of an ordinary request becomes, at most: spans and log records
+/// with a few numbers as attributes take two to three.
+const TYPICAL_EXPANSION: usize = 4;
+/// Memory that a request of spans in protobuf takes for each of its bytes while it waits for the
+/// store, at most, beside itself: a span has at least 30 bytes, and its place in the index about 90;
+/// most takes a span with a scope of its own.
+const INDEX_EXPANSION: u64 = 5;
+
+/// Which signal a request was sent as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Addressee {
+    /// The one that its path names.
+    Signal(Signal),
+    /// Its path names none: its content must say.
+    Unnamed,
+}
+
+/// Lets those signals pass that are stored.
+pub(super) fn check_stored(signal: Signal) -> Result<Signal, Refusal> {
+    match signal {
+        Signal::Traces | Signal::Logs => Ok(signal),
+        Signal::Metrics => Err(not_stored("metrics")),
+    }
+}
+
+/// The refusal of what OTLP knows and this server does not store.
+pub(super) fn not_stored(what: &str) -> Refusal {
+    Refusal::NotFound(format!(
+        "this server stores traces and logs so far; it does not take {what}"
+    ))
+}
+
+/// Records to be stored, and how many cannot be.
+pub(super) struct Batch {
+    records: Records,
+    /// How many records are left out.
+    pub(super) rejected: u64,
+    /// Why, for the sender's eyes.
+    pub(super) rejection: Option<String>,
+}
+
+enum Records {
+    Spans(SpanBatch),
+    Logs(LogBatch),
+}
+
+impl Batch {
+    fn of_spans(spans: SpanBatch) -> Self {
+        let (rejected, rejection) = spans.rejected();
+        Self {
+            rejected,
+            rejection: rejection.map(str::to_owned),
+            records: Records::Spans(spans),
+        }
+    }
+
+    fn of_decoded_spans(decoded: DecodedTraces) -> Result<Self, DecodeError> {
+        let spans = SpanBatch::from_resource_spans(&decoded.resource_spans)?;
+        Ok(Self {
+            records: Records::Spans(spans),
+            rejected: decoded.rejected_spans,
+            rejection: decoded.rejection,
+        })
+    }
+
+    /// Log records lack nothing that the store could not do without.
+    fn of_logs(logs: LogBatch) -> Self {
+        Self {
+            records: Records::Logs(logs),
+            rejected: 0,
+            rejection: None,
+        }
+    }
+
+    pub(super) fn signal(&self) -> Signal {
+        match self.records {
+            Records::Spans(_) => Signal::Traces,
+            Records::Logs(_) => Signal::Logs,
+        }
+    }
+
+    pub(super) fn record_count(&self) -> usize {
+        match &self.records {
+            Records::Spans(spans) => spans.span_count(),
+            Records::Logs(logs) => logs.record_count(),
+        }
+    }
+
+    pub(super) fn append_to(self, store: &Store) -> Append {
+        match self.records {
+            Records::Spans(spans) => store.append(spans),
+            Records::Logs(logs) => store.append_logs(logs),
+        }
+    }
+}
+
+/// Reads a batch out of `bytes`, holding no more memory than the budget knows of.
+pub(super) fn read_batch(
+    addressee: Addressee,
+    bytes: Bytes,
+    format: Format,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Result<Batch, DecodeError>, Refusal> {
+    match (addressee, format) {
+        (Addressee::Signal(signal), _) => read_signal(signal, bytes, format, limits, reservation),
+        (Addressee::Unnamed, Format::Json) => {
+            read_signal(signal_of_json(&bytes), bytes, format, limits, reservation)
+        }
+        (Addressee::Unnamed, Format::Protobuf) => read_unnamed_protobuf(bytes, limits, reservation),
+    }
+}
+
+fn read_signal(
+    signal: Signal,
+    bytes: Bytes,
+    format: Format,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Result<Batch, DecodeError>, Refusal> {
+    match (signal, format) {
+        (Signal::Traces, Format::Protobuf) => {
+            if !reservation.grow(INDEX_EXPANSION * bytes.len() as u64) {
+                return Err(Refusal::Overloaded);
+            }
+            Ok(SpanBatch::from_payload(bytes, limits).map(Batch::of_spans))
+        }
+        (Signal::Traces, Format::Json) => {
+            let decode = |limits: &DecodeLimits| json::decode_traces(&bytes, limits);
+            let decoded = within_budget(bytes.len(), limits, reservation, decode)?;
+            Ok(decoded.and_then(Batch::of_decoded_spans))
+        }
+        (Signal::Logs, Format::Protobuf) => {
+            let decode = |limits: &DecodeLimits| LogBatch::from_payload(bytes.clone(), limits);
+            let decoded = within_budget(bytes.len(), limits, reservation, decode)?;
+            Ok(decoded.map(Batch::of_logs))
+        }
+        (Signal::Logs, Format::Json) => {
+            let decode = |limits: &DecodeLimits| json::decode_logs(&bytes, limits);
+            let decoded = within_budget(bytes.len(), limits, reservation, decode)?;
+            let logs = decoded.and_then(|decoded| LogBatch::from_resource_logs(&decoded));
+            Ok(logs.map(Batch::of_logs))
+        }
+        (Signal::Metrics, _) => Err(not_stored("metrics")),
+    }
+}
+
+/// The signal that JSON says it is, by the name of its list. What names none is read as traces, and
+/// so gets its refusal there.
+fn signal_of_json(bytes: &[u8]) -> Signal {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Lists {
+        #[serde(rename = "resourceLogs", alias = "resource_logs")]
+        logs: Option<IgnoredAny>,
+        #[serde(rename = "resourceMetrics", alias = "resource_metrics")]
+        metrics: Option<IgnoredAny>,
+    }
+    let lists: Lists = serde_json::from_slice(bytes).unwrap_or_default();
+    match lists {
+        Lists { logs: Some(_), .. } => Signal::Logs,
+        Lists {
+            metrics: Some(_), ..
+        } => Signal::Metrics,
+        _ => Signal::Traces,
+    }
+}
+
+/// Reads spans or, where none are, log records. The three signals have the same outer shape, but no
+/// item is two of them: where a span has its trace id, a log record has a time.
+fn read_unnamed_protobuf(
+    bytes: Bytes,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+) -> Result<Result<Batch, DecodeError>, Refusal> {
+    let format = Format::Protobuf;
+    let spans = read_signal(Signal::Traces, bytes.clone(), format, limits, reservation)?;
+    if let Ok(batch) = &spans
+        && (batch.record_count() > 0 || batch.rejected == 0)
+    {
+        return Ok(spans);
+    }
+    let logs = read_signal(Signal::Logs, bytes, format, limits, reservation)?;
+    match (logs, spans) {
+        (Ok(logs), _) if logs.record_count() > 0 => Ok(Ok(logs)),
+        (_, Err(error)) => Ok(Err(error)),
+        (_, Ok(_)) => Err(Refusal::NotFound(
+            "this holds neither spans nor log records; name the signal in the path, \
+             such as /v1/traces or /v1/logs"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Decodes a payload holding no more memory than the budget knows of.
+///
+/// A message may take up to `max_expansion` times its size, but hardly any honest one takes more
+/// than [`TYPICAL_EXPANSION`] times: only what turns out to need more is given more, and decoded
+/// again.
+fn within_budget<T>(
+    payload_bytes: usize,
+    limits: &DecodeLimits,
+    reservation: &mut Reservation,
+    decode: impl Fn(&DecodeLimits) -> Result<T, DecodeError>,
+) -> Result<Result<T, DecodeError>, Refusal> {
+    let reserve = |reservation: &mut Reservation, times: usize| {
+        let decoded_bytes = payload_bytes.saturating_mul(times) as u64;
+        if reservation.grow(decoded_bytes) {
+            Ok(())
+        } else {
+            Err(Refusal::Overloaded)
+        }
+    };
+    let within = |max_expansion| DecodeLimits {
+        max_expansion,
+        ..*limits
+    };
+    let typical = limits.max_expansion.min(TYPICAL_EXPANSION);
+    // Once more for texts, which no limit on items counts.
+    reserve(reservation, typical.saturating_add(1))?;
+    let decoded = decode(&within(typical));
+    if typical == limits.max_expansion || !matches!(decoded, Err(DecodeError::TooManyItems { .. }))
+    {
+        return Ok(decoded);
+    }
+    // What could never be reserved is refused for good rather than for now.
+    let room = reservation.room_bytes() / payload_bytes.max(1) as u64;
+    let more = (limits.max_expansion - typical).min(usize::try_from(room).unwrap_or(usize::MAX));
+    reserve(reservation, more)?;
+    Ok(decode(&within(typical + more)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admit::Budget;
+
+    const LIMITS: DecodeLimits = DecodeLimits {
+        max_depth: 64,
+        max_expansion: 1 << 10,
+    };
+
+    fn read(
+        addressee: Addressee,
+        bytes: &[u8],
+        format: Format,
+        budget: &Budget,
+    ) -> Result<Batch, Refusal> {
+        let mut reservation = budget.reserve();
+        let bytes = Bytes::copy_from_slice(bytes);
+        let batch = read_batch(addressee, bytes, format, &LIMITS, &mut reservation)?;
+        batch.map_err(|error| Refusal::Malformed(error.to_string()))
+    }
+
+    const TRACES: Addressee = Addressee::Signal(Signal::Traces);
+    const LOGS: Addressee = Addressee::Signal(Signal::Logs);
+
+    #[test]
+    fn decoding_draws_on_the_budget_before_it_fills_memory() {
+        // Three bytes of JSON, or two of protobuf, make one empty group.
+        let json = |list: &str| format!(r#"{{"{list}":[{}{{}}]}}"#, "{},".repeat(1000));
+        for (addressee, dense, format) in [
+            (TRACES, json("resourceSpans").into_bytes(), Format::Json),
+            (LOGS, json("resourceLogs").into_bytes(), Format::Json),
+            (LOGS, [0x0a, 0].repeat(1000), Format::Protobuf),
+        ] {
+            let decoded = |budget: &Budget| read(addressee, &dense, format, budget).map(drop);
+            assert_eq!(decoded(&Budget::new(4 << 20)), Ok(()));
+            let budget = Budget::new(4 << 20);
+            let mut others = budget.reserve();
+            assert!(others.grow((4 << 20) - 50_000));
+            assert_eq!(decoded(&budget), Err(Refusal::Overloaded));
+            // More than all of the budget: it would be no use to come again.
+            let refusal = decoded(&Budget::new(50_000)).unwrap_err();
+            assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_message_reserves_no_more_than_it_may_need() {
+        // One field that is unknown, and so skipped.
+        let ordinary = [&[0x7a, 100][..], &[0; 100]].concat();
+        let budget = Budget::new(102 * INDEX_EXPANSION);
+        let read = read(TRACES, &ordinary, Format::Protobuf, &budget);
+        assert_eq!(read.map(|batch| batch.record_count()), Ok(0));
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_posted_to_no_path_says_itself_which_signal_it_is() {
+        use lumitrace_model::{
+            LogRecord, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span,
+        };
+        use lumitrace_model::{SpanId, TraceId, Value};
+        use lumitrace_wire::otlp::protobuf;
+        let span = Span {
+            trace_id: TraceId::from_bytes([1; 16]),
+            span_id: SpanId::from_bytes([1; 8]),
+            ..Span::default()
+        };
+        let spans = [ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![span],
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }];
+        let logs = |log| {
+            [ResourceLogs {
+                scope_logs: vec![ScopeLogs {
+                    log_records: vec![log],
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }]
+        };
+        let said = logs(LogRecord {
+            time_unix_nano: 5,
+            body: Value::from("said"),
+            ..LogRecord::default()
+        });
+        let observed = logs(LogRecord {
+            observed_time_unix_nano: 5,
+            trace_id: Some(TraceId::from_bytes([1; 16])),
+            ..LogRecord::default()
+        });
+        // Metric{name: "loss"} in its scope and resource.
+        let metric = [&[0x0a, 10, 0x12, 8, 0x12, 6, 0x0a, 4][..], b"loss"].concat();
+        let signal = |bytes: &[u8], format| {
+            let read = read(Addressee::Unnamed, bytes, format, &Budget::new(1 << 20));
+            read.map(|batch| batch.signal()).ok()
+        };
+        for (bytes, format, expected) in [
+            (
+                protobuf::encode_traces(&spans),
+                Format::Protobuf,
+                Some(Signal::Traces),
+            ),
+            (
+                protobuf::encode_logs(&said),
+                Format::Protobuf,
+                Some(Signal::Logs),
+            ),
+            (
+                protobuf::encode_logs(&observed),
+                Format::Protobuf,
+                Some(Signal::Logs),
+            ),
+            (metric, Format::Protobuf, None),
+            (
+                json::encode_traces(&spans),
+                Format::Json,
+                Some(Signal::Traces),
+            ),
+            (json::encode_logs(&said), Format::Json, Some(Signal::Logs)),
+            (
+                br#"{"resource_logs":[]}"#.to_vec(),
+                Format::Json,
+                Some(Signal::Logs),
+            ),
+            (br#"{"resourceMetrics":[]}"#.to_vec(), Format::Json, None),
+            (b"{}".to_vec(), Format::Json, Some(Signal::Traces)),
+            (b"[".to_vec(), Format::Json, None),
+        ] {
+            let shown = String::from_utf8_lossy(&bytes);
+            assert_eq!(signal(&bytes, format), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn no_index_takes_more_memory_than_is_reserved_for_it() {
+        use lumitrace_model::{ResourceSpans, ScopeSpans, Span, SpanId, TraceId};
+        // The shortest spans there are.
+        let span = Span {
+            trace_id: TraceId::from_bytes([1; 16]),
+            span_id: SpanId::from_bytes([1; 8]),
+            kind: lumitrace_model::SpanKind::Unspecified,
+            ..Span::default()
+        };
+        let scope_of = |spans| ScopeSpans {
+            spans,
+            ..ScopeSpans::default()
+        };
+        let together = vec![scope_of(vec![span.clone(); 1000])];
+        let apart = vec![scope_of(vec![span]); 1000];
+        for scope_spans in [together, apart] {
+            let batch = SpanBatch::from_resource_spans(&[ResourceSpans {
+                scope_spans,
+                ..ResourceSpans::default()
+            }])
+            .unwrap();
+            let index_bytes = batch.memory_bytes() - batch.payload_bytes();
+            assert!(index_bytes as u64 <= INDEX_EXPANSION * batch.payload_bytes() as u64);
+        }
+    }
+}
