@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, test, type Page } from '@playwright/test';
-import { newSpanId } from './otlp';
+import { newSpanId, nowNano, sendLogs } from './otlp';
 import { TrainingRun } from './training';
 
 const axeSource = readFileSync(
@@ -61,9 +61,23 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await expect(page.locator('.result').first()).toBeVisible();
     expect(await accessibilityFaults(page)).toEqual([]);
 
+    const said = [1, 5, 9, 13, 17, 21].map((severity, at) => ({
+      body: `severity ${severity}`,
+      traceId: run.traceId,
+      spanId: epoch,
+      severity,
+      at,
+    }));
+    await sendLogs(run.service, said, nowNano());
     await page.goto(`/trace/${run.traceId}?span=${epoch}`);
-    await expect(page.getByRole('complementary', { name: 'Span details' })).toBeVisible();
+    const details = page.getByRole('complementary', { name: 'Span details' });
+    await expect(details.getByText('severity 21')).toBeVisible();
     await expect(page.getByRole('row').first()).toBeVisible();
+    expect(await accessibilityFaults(page)).toEqual([]);
+
+    await page.goto(`/logs?service=${run.service}`);
+    await page.getByRole('button', { name: /severity 17/ }).click();
+    await expect(page.getByLabel('Body', { exact: true })).toBeVisible();
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await page.goto('/runs');
@@ -81,7 +95,7 @@ test('no page breaks the content security policy or throws', async ({ page }) =>
   page.on('console', (message) => {
     if (message.type() === 'error') problems.push(message.text());
   });
-  for (const path of ['/', '/runs', '/search?range=1h']) {
+  for (const path of ['/', '/logs', '/runs', '/search?range=1h']) {
     await page.goto(path);
     await expect(page.getByRole('heading', { level: 1 })).toHaveCount(1);
   }

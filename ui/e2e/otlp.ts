@@ -1,4 +1,4 @@
-/** Sends spans to the server under test as any program would: OTLP as JSON over HTTP. */
+/** Sends spans and log records to the server under test as any program would: OTLP as JSON over HTTP. */
 import { randomBytes } from 'node:crypto';
 
 const OTLP_URL = process.env.LUMITRACE_OTLP_URL ?? 'http://127.0.0.1:4318';
@@ -91,12 +91,47 @@ export async function sendSpans(
       },
     ],
   };
-  const response = await fetch(`${OTLP_URL}/v1/traces`, {
+  await post('/v1/traces', body);
+}
+
+export interface LogSpec {
+  body: string;
+  traceId?: string;
+  spanId?: string;
+  /** OpenTelemetry's number; `INFO` unless said. */
+  severity?: number;
+  /** Milliseconds after the moment `base`. */
+  at?: number;
+  attributes?: Attributes;
+}
+
+/** Sends log records of one service; resolves when the server has them durably. */
+export async function sendLogs(service: string, logs: LogSpec[], base: bigint): Promise<void> {
+  const logRecords = logs.map((spec) => ({
+    timeUnixNano: (base + BigInt(Math.round((spec.at ?? 0) * 1e6))).toString(),
+    severityNumber: spec.severity ?? 9,
+    body: { stringValue: spec.body },
+    traceId: spec.traceId ?? '',
+    spanId: spec.spanId ?? '',
+    attributes: keyValues(spec.attributes ?? {}),
+  }));
+  await post('/v1/logs', {
+    resourceLogs: [
+      {
+        resource: { attributes: keyValues({ 'service.name': service }) },
+        scopeLogs: [{ scope: { name: 'lumitrace-ui-e2e', version: '1' }, logRecords }],
+      },
+    ],
+  });
+}
+
+async function post(path: string, body: unknown): Promise<void> {
+  const response = await fetch(OTLP_URL + path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
   if (!response.ok) {
-    throw new Error(`the server refused spans: ${response.status} ${await response.text()}`);
+    throw new Error(`the server refused a request: ${response.status} ${await response.text()}`);
   }
 }

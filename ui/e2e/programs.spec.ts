@@ -79,6 +79,18 @@ test('a trace of OpenTelemetry for Python is found by its failed span', async ({
   await expect(details).toContainText('Traceback');
 });
 
+test('what OpenTelemetry for Python logs stands beside the span it was said in', async ({
+  page,
+}) => {
+  await page.goto('/logs?service=opentelemetry-python-client&level=error');
+  const said = page.getByRole('button', { name: /payment failed for order 17/ });
+  await expect(said).toContainText('error');
+  await page.getByRole('link', { name: /^[0-9a-f]{8}$/ }).click();
+  const details = page.getByRole('complementary', { name: 'Span details' });
+  await expect(details.getByRole('heading', { name: 'POST /checkout' })).toBeVisible();
+  await expect(details.getByRole('button', { name: /payment failed/ })).toBeVisible();
+});
+
 test('a trace of OpenTelemetry for JavaScript shows its spans, values and exception', async ({
   page,
 }) => {

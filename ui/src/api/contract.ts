@@ -143,6 +143,35 @@ export interface SpanDetails {
   flags: number;
 }
 
+/** Something that a program said at one moment. */
+export interface LogRecord {
+  /** Its place in the list of results; unique. */
+  id: string;
+  time_unix_nano: NanoString;
+  observed_time_unix_nano: NanoString;
+  /** OpenTelemetry's, 1 to 24; 0 where the program did not say. */
+  severity_number: number;
+  /** The level as the program spells it, or empty. */
+  severity_text: string;
+  service: string;
+  event_name: string;
+  body: TypedValue;
+  trace_id: string | null;
+  span_id: string | null;
+  flags: number;
+  attributes: Attribute[];
+  dropped_attributes_count: number;
+  resource: { attributes: Attribute[] };
+  scope: { name: string; version: string; attributes: Attribute[] };
+}
+
+export interface LogPage {
+  logs: LogRecord[];
+  next: string | null;
+  /** The search gave up before it had looked at everything: older ones may match. */
+  truncated: boolean;
+}
+
 export interface RunSummary {
   run_id: string;
   service_name: string;
@@ -281,6 +310,7 @@ export interface ServerStatus {
   started_unix_nano: NanoString;
   data_dir: string;
   spans: number;
+  log_records: number;
   blocks: number;
   disk_bytes: number;
   memtable_spans: number;
@@ -288,6 +318,7 @@ export interface ServerStatus {
   otlp: {
     requests: number;
     spans: number;
+    log_records: number;
     rejected_spans: number;
     refused_requests: number;
     posts_to_root: number;

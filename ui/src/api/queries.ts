@@ -3,6 +3,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 import { ApiError, getJson, postJson } from './client';
 import type {
   Batch,
+  LogPage,
   Operation,
   RunSummary,
   RunView,
@@ -115,6 +116,59 @@ export function spanDetails(traceId: string, spanId: string) {
       getJson<SpanDetails>(`/traces/${part(traceId)}/spans/${part(spanId)}`, signal),
     refetchInterval: (query) => (query.state.data?.state === 'running' ? 2_000 : false),
     refetchOnWindowFocus: false,
+  });
+}
+
+export const logServices = queryOptions({
+  queryKey: ['log services'],
+  queryFn: async ({ signal }) =>
+    (await getJson<{ services: string[] }>('/logs/services', signal)).services,
+  refetchInterval: 10_000,
+});
+
+export const LOG_PAGE_LIMIT = 200;
+const LOGS_PAUSE_MILLIS = 3_000;
+
+function logPage(
+  path: string,
+  query: URLSearchParams,
+  before: string | null,
+  signal: AbortSignal,
+): Promise<LogPage> {
+  const parameters = new URLSearchParams(query);
+  parameters.set('limit', String(LOG_PAGE_LIMIT));
+  if (before !== null) parameters.set('before', before);
+  return getJson<LogPage>(`${path}?${parameters}`, signal);
+}
+
+/**
+ * Pages of log records, newest first. `query` is built when asked, since relative ranges end now.
+ * `follow` asks again and again, as long as there is one page: more are not moved under the reader.
+ */
+export function logs(key: string, query: () => URLSearchParams, follow: boolean) {
+  return infiniteQueryOptions({
+    queryKey: ['logs', key],
+    queryFn: ({ pageParam, signal }) => logPage('/logs', query(), pageParam, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next,
+    placeholderData: keepPreviousData,
+    refetchOnWindowFocus: false,
+    refetchInterval: ({ state }) =>
+      follow && (state.data?.pages.length ?? 0) <= 1 ? LOGS_PAUSE_MILLIS : false,
+  });
+}
+
+/** Pages of the log records of a span, or of the whole trace, newest first. */
+export function traceLogs(traceId: string, spanId: string | null, isRunning: boolean) {
+  const query = new URLSearchParams(spanId === null ? {} : { span_id: spanId });
+  return infiniteQueryOptions({
+    queryKey: ['trace logs', traceId, spanId],
+    queryFn: ({ pageParam, signal }) =>
+      logPage(`/traces/${part(traceId)}/logs`, query, pageParam, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next,
+    refetchOnWindowFocus: false,
+    refetchInterval: isRunning ? LOGS_PAUSE_MILLIS : false,
   });
 }
 

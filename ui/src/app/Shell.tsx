@@ -25,6 +25,9 @@ export function Shell() {
           <Link to="/" className="nav-link" activeOptions={{ exact: true, includeSearch: false }}>
             Traces
           </Link>{' '}
+          <Link to="/logs" className="nav-link" activeOptions={{ includeSearch: false }}>
+            Logs
+          </Link>{' '}
           <Link to="/runs" className="nav-link">
             Runs
           </Link>
@@ -95,14 +98,15 @@ function ServerState() {
             <dl className="fact-list number">
               <dt>Version</dt>
               <dd>{data.version}</dd>
-              <dt>Spans stored</dt>
+              <dt>Stored</dt>
               <dd>
-                {formatCount(data.spans)} in {formatCount(data.blocks)} blocks,{' '}
-                {formatBytes(data.disk_bytes)}
+                {formatCount(data.spans)} spans, {formatCount(data.log_records)} log records in{' '}
+                {formatCount(data.blocks)} blocks, {formatBytes(data.disk_bytes)}
               </dd>
               <dt>Received</dt>
               <dd>
-                {formatCount(data.otlp.spans)} spans in {formatCount(data.otlp.requests)} requests
+                {formatCount(data.otlp.spans)} spans, {formatCount(data.otlp.log_records)} log
+                records in {formatCount(data.otlp.requests)} requests
               </dd>
               <dt>Refused</dt>
               <dd>

@@ -6,9 +6,11 @@ import {
   lazyRouteComponent,
   Link,
 } from '@tanstack/react-router';
-import { filtersFromUrl, filtersToUrl, type UrlParameters } from '../search/filters';
+import { logFiltersFromUrl, logFiltersToUrl } from '../logs/log_filters';
+import { filtersFromUrl, filtersToUrl } from '../search/filters';
 import { SearchPage } from '../search/SearchPage';
 import { EmptyState, ErrorState } from '../widgets/messages';
+import type { UrlParameters } from '../widgets/time_range';
 import { Shell } from './Shell';
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
@@ -41,6 +43,14 @@ const trace = createRoute({
   component: lazyRouteComponent(() => import('../trace/TracePage'), 'TracePage'),
 });
 
+const logs = createRoute({
+  getParentRoute: () => root,
+  path: '/logs',
+  validateSearch: (url: Record<string, unknown>) =>
+    logFiltersToUrl(logFiltersFromUrl(url as UrlParameters)),
+  component: lazyRouteComponent(() => import('../logs/LogsPage'), 'LogsPage'),
+});
+
 const runs = createRoute({
   getParentRoute: () => root,
   path: '/runs',
@@ -64,7 +74,7 @@ function NotFound() {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, search, trace, runs, run]),
+  routeTree: root.addChildren([home, search, trace, logs, runs, run]),
   scrollRestoration: true,
   // Parameters stay plain text in the URL, so that people can read, write and share them.
   parseSearch: (text) => {

@@ -1,23 +1,15 @@
 /** The filters of the search page. Each change goes straight to the URL. */
 import { useQuery } from '@tanstack/react-query';
-import { useNavigate } from '@tanstack/react-router';
-import { useEffect, useMemo, useRef, useState } from 'react';
-import { Switch } from 'react-aria-components';
+import { useEffect, useMemo, useState } from 'react';
 import { operations, services } from '../api/queries';
 import { assignColors, colorToken } from '../app/colors';
 import { parseDuration } from '../format/duration';
-import { useKeys } from '../widgets/hooks';
-import { SearchIcon } from '../widgets/icons';
+import { LiveSwitch } from '../widgets/LiveSwitch';
 import { ColorDot } from '../widgets/marks';
-import { Combo, Pick, Segments } from '../widgets/Picker';
-import {
-  isFiltered,
-  NO_FILTERS,
-  RANGES,
-  type RangeName,
-  type SearchFilters,
-  type StatusFilter,
-} from './filters';
+import { Combo, Segments } from '../widgets/Picker';
+import { TextFilter } from '../widgets/TextFilter';
+import { CustomRange, RangePick } from '../widgets/TimeRangeFields';
+import { isFiltered, NO_FILTERS, type SearchFilters, type StatusFilter } from './filters';
 import { TagField } from './TagField';
 
 interface FilterProps {
@@ -29,22 +21,14 @@ export function FilterForm({ filters, onChange }: FilterProps) {
   return (
     <search className="filters">
       <div className="filter-row">
-        <TextFilter value={filters.text} onChange={(text) => onChange({ text })} />
-        <ServiceFilters filters={filters} onChange={onChange} />
-        <Pick
-          label="Time"
-          choices={RANGES.map(({ name, label }) => ({ id: name, label }))}
-          value={filters.range}
-          onChange={(range) => onChange(rangeChange(range as RangeName, filters))}
+        <TextFilter
+          placeholder="Text in names, attributes and messages, or a trace id"
+          value={filters.text}
+          onChange={(text) => onChange({ text })}
         />
-        <Switch
-          className="switch live-switch"
-          isSelected={filters.live}
-          onChange={(live) => onChange({ live })}
-        >
-          <span className="track" />
-          Live
-        </Switch>
+        <ServiceFilters filters={filters} onChange={onChange} />
+        <RangePick range={filters} onChange={onChange} />
+        <LiveSwitch live={filters.live} onChange={(live) => onChange({ live })} />
       </div>
       <div className="filter-row second">
         <TagField tags={filters.tags} onChange={(tags) => onChange({ tags })} />
@@ -77,7 +61,7 @@ export function FilterForm({ filters, onChange }: FilterProps) {
         </div>
         <ClearButton filters={filters} onChange={onChange} />
       </div>
-      {filters.range === 'custom' && <CustomRange filters={filters} onChange={onChange} />}
+      {filters.range === 'custom' && <CustomRange range={filters} onChange={onChange} />}
     </search>
   );
 }
@@ -94,62 +78,6 @@ function ClearButton({ filters, onChange }: FilterProps) {
     >
       Clear
     </button>
-  );
-}
-
-function rangeChange(range: RangeName, filters: SearchFilters): Partial<SearchFilters> {
-  if (range !== 'custom') return { range, from: null, to: null };
-  return { range, from: filters.from ?? Date.now() - 3_600_000, to: filters.to };
-}
-
-const TYPING_PAUSE_MILLIS = 300;
-const TRACE_ID = /^[0-9a-f]{32}$/i;
-
-/** Free text; a whole trace id opens that trace on Enter. */
-function TextFilter({ value, onChange }: { value: string; onChange: (text: string) => void }) {
-  const [typed, setTyped] = useState(value);
-  const field = useRef<HTMLInputElement>(null);
-  const navigate = useNavigate();
-  const latest = useRef(onChange);
-  useEffect(() => {
-    latest.current = onChange;
-  });
-  useEffect(() => setTyped(value), [value]);
-  useEffect(() => {
-    if (typed === value || TRACE_ID.test(typed.trim())) return;
-    const timer = window.setTimeout(() => latest.current(typed), TYPING_PAUSE_MILLIS);
-    return () => window.clearTimeout(timer);
-  }, [typed, value]);
-  useKeys({
-    '/': (event) => {
-      event.preventDefault();
-      field.current?.focus();
-    },
-  });
-  return (
-    <label className="field text-filter">
-      <span className="field-label">Search</span>
-      <span className="text-filter-box">
-        <SearchIcon />
-        <input
-          ref={field}
-          className="input"
-          type="search"
-          placeholder="Text in names, attributes and messages, or a trace id"
-          value={typed}
-          onChange={(event) => setTyped(event.target.value)}
-          onKeyDown={(event) => {
-            if (event.key === 'Escape') field.current?.blur();
-            if (event.key !== 'Enter') return;
-            const text = typed.trim();
-            if (TRACE_ID.test(text)) {
-              void navigate({ to: '/trace/$traceId', params: { traceId: text.toLowerCase() } });
-            } else if (typed !== value) onChange(typed);
-          }}
-        />
-        <kbd aria-hidden="true">/</kbd>
-      </span>
-    </label>
   );
 }
 
@@ -224,47 +152,5 @@ function DurationFilter({ label, placeholder, value, onChange }: DurationProps) 
         }}
       />
     </label>
-  );
-}
-
-/** Local time in the form of `datetime-local` fields. */
-function localText(millis: number | null): string {
-  if (millis === null) return '';
-  const offset = new Date(millis).getTimezoneOffset() * 60_000;
-  return new Date(millis - offset).toISOString().slice(0, 19);
-}
-
-function CustomRange({ filters, onChange }: FilterProps) {
-  const read = (text: string) => (text === '' ? null : new Date(text).getTime());
-  return (
-    <div className="filter-row custom-range">
-      <label className="field">
-        <span className="field-label">From</span>
-        <input
-          className="input number"
-          type="datetime-local"
-          step="1"
-          value={localText(filters.from)}
-          onChange={(event) => onChange({ from: read(event.target.value) })}
-        />
-      </label>
-      <label className="field">
-        <span className="field-label">To (empty: now)</span>
-        <input
-          className="input number"
-          type="datetime-local"
-          step="1"
-          value={localText(filters.to)}
-          onChange={(event) => onChange({ to: read(event.target.value) })}
-        />
-      </label>
-      <button
-        type="button"
-        className="button quiet"
-        onClick={() => onChange({ range: 'all', from: null, to: null })}
-      >
-        All time
-      </button>
-    </div>
   );
 }

@@ -7,6 +7,7 @@ import { serverStatus, services } from '../api/queries';
 import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
 import { EmptyState, ErrorState } from '../widgets/messages';
+import type { UrlParameters } from '../widgets/time_range';
 import { DurationStrip } from './DurationStrip';
 import { FilterForm } from './FilterForm';
 import {
@@ -15,7 +16,6 @@ import {
   isFiltered,
   NO_FILTERS,
   type SearchFilters,
-  type UrlParameters,
 } from './filters';
 import { FirstTrace } from './FirstTrace';
 import { ResultList, ResultSkeleton } from './ResultList';

@@ -5,7 +5,6 @@ import {
   isFiltered,
   NO_FILTERS,
   serverQuery,
-  timeWindow,
   type SearchFilters,
 } from './filters';
 
@@ -61,12 +60,6 @@ describe('the query for the server', () => {
   });
   it('leaves out durations that cannot be read', () => {
     expect(serverQuery({ ...NO_FILTERS, minDuration: 'soon' }, 0).toString()).toBe('');
-  });
-  it('counts relative ranges from now', () => {
-    expect(timeWindow({ ...NO_FILTERS, range: '15m' }, 1_000_000)).toEqual({
-      from: 100_000,
-      to: null,
-    });
   });
 });
 

@@ -1,11 +1,19 @@
 /** What the search page asks for: its form in the URL, and the query it makes for the server. */
 import { durationParameter, parseDuration } from '../format/duration';
+import {
+  addWindow,
+  ALL_TIME,
+  rangeFromUrl,
+  rangeToUrl,
+  urlText,
+  type TimeRange,
+  type UrlParameters,
+} from '../widgets/time_range';
 import { parseTagParameter, tagParameter, type Tag } from './tags';
 
-export type RangeName = '15m' | '1h' | '24h' | '7d' | 'all' | 'custom';
 export type StatusFilter = '' | 'error' | 'ok' | 'unset';
 
-export interface SearchFilters {
+export interface SearchFilters extends TimeRange {
   service: string;
   operation: string;
   text: string;
@@ -14,10 +22,6 @@ export interface SearchFilters {
   minDuration: string;
   maxDuration: string;
   status: StatusFilter;
-  range: RangeName;
-  /** Unix milliseconds; only for the range `custom`. */
-  from: number | null;
-  to: number | null;
   live: boolean;
 }
 
@@ -29,30 +33,15 @@ export const NO_FILTERS: SearchFilters = {
   minDuration: '',
   maxDuration: '',
   status: '',
-  range: 'all',
-  from: null,
-  to: null,
+  ...ALL_TIME,
   live: true,
 };
-
-export const RANGES: { name: RangeName; label: string; millis: number | null }[] = [
-  { name: '15m', label: 'Last 15 minutes', millis: 15 * 60_000 },
-  { name: '1h', label: 'Last hour', millis: 3_600_000 },
-  { name: '24h', label: 'Last 24 hours', millis: 86_400_000 },
-  { name: '7d', label: 'Last 7 days', millis: 7 * 86_400_000 },
-  { name: 'all', label: 'All time', millis: null },
-  { name: 'custom', label: 'Custom range', millis: null },
-];
-
-/** The parameters of a URL as the router hands them over. */
-export type UrlParameters = Record<string, string | string[] | undefined>;
 
 const STATUSES: ReadonlySet<string> = new Set(['error', 'ok', 'unset']);
 
 /** Reads the URL; unknown or broken values fall back to no filter. */
 export function filtersFromUrl(url: UrlParameters): SearchFilters {
-  const text = (key: string) => firstOf(url[key]) ?? '';
-  const range = RANGES.find(({ name }) => name === text('range'))?.name ?? NO_FILTERS.range;
+  const text = (key: string) => urlText(url, key);
   const status = text('status');
   return {
     service: text('service'),
@@ -62,9 +51,7 @@ export function filtersFromUrl(url: UrlParameters): SearchFilters {
     minDuration: text('min'),
     maxDuration: text('max'),
     status: STATUSES.has(status) ? (status as StatusFilter) : '',
-    range,
-    from: range === 'custom' ? millisOf(text('from')) : null,
-    to: range === 'custom' ? millisOf(text('to')) : null,
+    ...rangeFromUrl(url),
     live: text('live') !== '0',
   };
 }
@@ -82,26 +69,13 @@ export function filtersToUrl(filters: SearchFilters): UrlParameters {
   put('min', filters.minDuration);
   put('max', filters.maxDuration);
   put('status', filters.status);
-  if (filters.range !== NO_FILTERS.range) put('range', filters.range);
-  if (filters.range === 'custom') {
-    put('from', filters.from === null ? '' : String(filters.from));
-    put('to', filters.to === null ? '' : String(filters.to));
-  }
+  Object.assign(url, rangeToUrl(filters));
   if (!filters.live) put('live', '0');
   return url;
 }
 
-function firstOf(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
-}
-
 function allOf(value: string | string[] | undefined): string[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
-}
-
-function millisOf(text: string): number | null {
-  const value = Number(text);
-  return text !== '' && Number.isFinite(value) ? value : null;
 }
 
 /** Whether anything narrows the search; the range and the live switch do not count. */
@@ -117,16 +91,6 @@ export function isFiltered(filters: SearchFilters): boolean {
   );
 }
 
-/** The time window in unix milliseconds at the moment `now`; `null` means open. */
-export function timeWindow(
-  filters: SearchFilters,
-  now: number,
-): { from: number | null; to: number | null } {
-  if (filters.range === 'custom') return { from: filters.from, to: filters.to };
-  const millis = RANGES.find(({ name }) => name === filters.range)?.millis ?? null;
-  return { from: millis === null ? null : now - millis, to: null };
-}
-
 /** The query string for `/traces` and `/live/traces`, without limit and cursor. */
 export function serverQuery(filters: SearchFilters, now: number): URLSearchParams {
   const query = new URLSearchParams();
@@ -140,17 +104,11 @@ export function serverQuery(filters: SearchFilters, now: number): URLSearchParam
   put('min_duration', durationText(filters.minDuration));
   put('max_duration', durationText(filters.maxDuration));
   put('status', filters.status);
-  const { from, to } = timeWindow(filters, now);
-  if (from !== null) put('start_unix_nano', millisToNanoText(from));
-  if (to !== null) put('end_unix_nano', millisToNanoText(to));
+  addWindow(query, filters, now);
   return query;
 }
 
 function durationText(typed: string): string {
   const nano = parseDuration(typed);
   return nano === null ? '' : durationParameter(nano);
-}
-
-function millisToNanoText(millis: number): string {
-  return (BigInt(Math.max(0, Math.floor(millis))) * 1_000_000n).toString();
 }

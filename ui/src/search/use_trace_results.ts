@@ -5,6 +5,7 @@ import type { TraceSummary } from '../api/contract';
 import { useLive, type Live } from '../api/live';
 import { tracePage, traces } from '../api/queries';
 import { addArrivals, admitAll, combine, NO_ARRIVALS } from './arrivals';
+import { isOpenEnded } from '../widgets/time_range';
 import { filtersToUrl, serverQuery, type SearchFilters } from './filters';
 
 export interface TraceResults {
@@ -33,13 +34,13 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
   useEffect(() => setArrivals(NO_ARRIVALS), [key]);
 
   // A window that ended in the past gets no new traces.
-  const isOpenEnded = filters.range !== 'custom' || filters.to === null;
+  const mayGrow = isOpenEnded(filters);
   const livePath = useMemo(() => {
-    if (!filters.live || !isOpenEnded) return null;
+    if (!filters.live || !mayGrow) return null;
     return `/live/traces?${serverQuery(filters, Date.now())}`;
     // The same filters keep the same stream, though relative ranges move on.
     // oxlint-disable-next-line react/exhaustive-deps
-  }, [key, filters.live, isOpenEnded]);
+  }, [key, filters.live, mayGrow]);
 
   const { refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = query;
   // After a break more may have been missed than one page holds.

@@ -1,7 +1,6 @@
 /** Everything about one span. What went wrong comes first, then what it carried. */
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
 import type { SpanDetails, SpanEvent, SpanException, SpanLink } from '../api/contract';
 import { spanDetails } from '../api/queries';
 import { formatDuration } from '../format/duration';
@@ -12,6 +11,8 @@ import { CloseIcon } from '../widgets/icons';
 import { ColorDot, StateBadge } from '../widgets/marks';
 import { ErrorState, Skeleton } from '../widgets/messages';
 import { AttributeTable } from '../attributes/AttributeTable';
+import { PanelSection } from './PanelSection';
+import { SpanLogs } from './SpanLogs';
 
 interface PanelProps {
   traceId: string;
@@ -62,30 +63,39 @@ function Details({ span, traceStart, color }: DetailsProps) {
     <>
       <PanelHead span={span} traceStart={traceStart} color={color} />
       {span.exception !== null && <Exception exception={span.exception} />}
-      <Section title="Attributes" count={span.attributes.length} open>
+      <PanelSection title="Attributes" count={formatCount(span.attributes.length)} open>
         <AttributeTable attributes={span.attributes} searchable />
         <Dropped count={span.dropped_attributes_count} noun="attributes" />
-      </Section>
-      <Section title="Events" count={span.events.length} open={span.events.length > 0}>
+      </PanelSection>
+      <PanelSection
+        title="Events"
+        count={formatCount(span.events.length)}
+        open={span.events.length > 0}
+      >
         {span.events.map((event, index) => (
           // Events have no id; their order is fixed.
           // oxlint-disable-next-line react/no-array-index-key
           <Event key={index} event={event} />
         ))}
         <Dropped count={span.dropped_events_count} noun="events" />
-      </Section>
+      </PanelSection>
+      <SpanLogs
+        traceId={span.trace_id}
+        spanId={span.span_id}
+        isRunning={span.state === 'running'}
+      />
       {(span.links.length > 0 || span.dropped_links_count > 0) && (
-        <Section title="Links" count={span.links.length} open>
+        <PanelSection title="Links" count={formatCount(span.links.length)} open>
           {span.links.map((link) => (
             <LinkedSpan key={`${link.trace_id} ${link.span_id}`} link={link} />
           ))}
           <Dropped count={span.dropped_links_count} noun="links" />
-        </Section>
+        </PanelSection>
       )}
-      <Section title="Resource" count={span.resource.attributes.length}>
+      <PanelSection title="Resource" count={formatCount(span.resource.attributes.length)}>
         <AttributeTable attributes={span.resource.attributes} />
-      </Section>
-      <Section title="Scope" count={span.scope.attributes.length}>
+      </PanelSection>
+      <PanelSection title="Scope" count={formatCount(span.scope.attributes.length)}>
         <dl className="fact-list panel-facts">
           <dt>Name</dt>
           <dd className="code">{span.scope.name || '–'}</dd>
@@ -99,7 +109,7 @@ function Details({ span, traceStart, color }: DetailsProps) {
           )}
         </dl>
         <AttributeTable attributes={span.scope.attributes} />
-      </Section>
+      </PanelSection>
     </>
   );
 }
@@ -146,25 +156,6 @@ function PanelHead({ span, traceStart, color }: DetailsProps) {
         </dd>
       </dl>
     </div>
-  );
-}
-
-interface SectionProps {
-  title: string;
-  count: number;
-  open?: boolean;
-  children: ReactNode;
-}
-
-function Section({ title, count, open = false, children }: SectionProps) {
-  return (
-    <details className="panel-section" open={open}>
-      <summary>
-        <h3>{title}</h3>
-        <span className="faint number">{formatCount(count)}</span>
-      </summary>
-      {children}
-    </details>
   );
 }
 

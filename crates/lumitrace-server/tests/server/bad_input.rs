@@ -264,18 +264,13 @@ async fn wrong_methods_types_and_paths_get_their_http_status() {
                 415
             );
         }
-        for path in [
-            "/v1/logs",
-            "/v1/metrics",
-            "/v1development/profiles",
-            "/v2/traces",
-        ] {
+        for path in ["/v1/metrics", "/v1development/profiles", "/v2/traces"] {
             let answer = answer(Method::POST, path, PROTOBUF).await;
             assert_eq!(answer.status, 404, "{path}");
             assert_eq!(status_code(&answer, PROTOBUF), 12, "{path}");
         }
-        let logs = json!({"resourceLogs": [{"scopeLogs": []}]}).to_string();
-        assert_eq!(post(&format!("{base}/"), JSON, logs).await.status, 404);
+        let metrics = json!({"resourceMetrics": [{"scopeMetrics": []}]}).to_string();
+        assert_eq!(post(&format!("{base}/"), JSON, metrics).await.status, 404);
         let health = reqwest::get(&base).await.unwrap();
         assert_eq!(health.status(), 200);
         let text = health.text().await.unwrap();
@@ -410,10 +405,6 @@ async fn other_grpc_services_are_unimplemented() {
     let server = Server::start(dir.path()).await;
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     for (path, code) in [
-        (
-            "opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            "12",
-        ),
         (
             "opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             "12",

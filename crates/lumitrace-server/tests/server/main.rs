@@ -13,6 +13,7 @@ mod jaeger;
 mod kill;
 mod lifecycle;
 mod live;
+mod logs;
 mod ops;
 mod round_trip;
 mod settings;
