@@ -246,6 +246,10 @@ fn within_budget<T>(
 mod tests {
     use super::*;
     use crate::admit::Budget;
+    use lumitrace_model::{
+        LogRecord, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span, SpanId, TraceId, Value,
+    };
+    use lumitrace_wire::otlp::protobuf;
 
     const LIMITS: DecodeLimits = DecodeLimits {
         max_depth: 64,
@@ -298,90 +302,80 @@ mod tests {
         assert_eq!(budget.used_bytes(), 0);
     }
 
-    #[test]
-    fn what_is_posted_to_no_path_says_itself_which_signal_it_is() {
-        use lumitrace_model::{
-            LogRecord, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span,
-        };
-        use lumitrace_model::{SpanId, TraceId, Value};
-        use lumitrace_wire::otlp::protobuf;
+    fn one_span() -> Vec<ResourceSpans> {
         let span = Span {
             trace_id: TraceId::from_bytes([1; 16]),
             span_id: SpanId::from_bytes([1; 8]),
             ..Span::default()
         };
-        let spans = [ResourceSpans {
+        vec![ResourceSpans {
             scope_spans: vec![ScopeSpans {
                 spans: vec![span],
                 ..ScopeSpans::default()
             }],
             ..ResourceSpans::default()
-        }];
-        let logs = |log| {
-            [ResourceLogs {
-                scope_logs: vec![ScopeLogs {
-                    log_records: vec![log],
-                    ..ScopeLogs::default()
-                }],
-                ..ResourceLogs::default()
-            }]
-        };
-        let said = logs(LogRecord {
+        }]
+    }
+
+    fn one_log(log: LogRecord) -> Vec<ResourceLogs> {
+        vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![log],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }]
+    }
+
+    fn signal_without_path(bytes: &[u8], format: Format) -> Option<Signal> {
+        let read = read(Addressee::Unnamed, bytes, format, &Budget::new(1 << 20));
+        read.map(|batch| batch.signal()).ok()
+    }
+
+    #[test]
+    fn protobuf_that_is_posted_to_no_path_says_itself_which_signal_it_is() {
+        let said = one_log(LogRecord {
             time_unix_nano: 5,
             body: Value::from("said"),
             ..LogRecord::default()
         });
-        let observed = logs(LogRecord {
+        let observed = one_log(LogRecord {
             observed_time_unix_nano: 5,
             trace_id: Some(TraceId::from_bytes([1; 16])),
             ..LogRecord::default()
         });
         // Metric{name: "loss"} in its scope and resource.
         let metric = [&[0x0a, 10, 0x12, 8, 0x12, 6, 0x0a, 4][..], b"loss"].concat();
-        let signal = |bytes: &[u8], format| {
-            let read = read(Addressee::Unnamed, bytes, format, &Budget::new(1 << 20));
-            read.map(|batch| batch.signal()).ok()
-        };
-        for (bytes, format, expected) in [
-            (
-                protobuf::encode_traces(&spans),
-                Format::Protobuf,
-                Some(Signal::Traces),
-            ),
-            (
-                protobuf::encode_logs(&said),
-                Format::Protobuf,
-                Some(Signal::Logs),
-            ),
-            (
-                protobuf::encode_logs(&observed),
-                Format::Protobuf,
-                Some(Signal::Logs),
-            ),
-            (metric, Format::Protobuf, None),
-            (
-                json::encode_traces(&spans),
-                Format::Json,
-                Some(Signal::Traces),
-            ),
-            (json::encode_logs(&said), Format::Json, Some(Signal::Logs)),
-            (
-                br#"{"resource_logs":[]}"#.to_vec(),
-                Format::Json,
-                Some(Signal::Logs),
-            ),
-            (br#"{"resourceMetrics":[]}"#.to_vec(), Format::Json, None),
-            (b"{}".to_vec(), Format::Json, Some(Signal::Traces)),
-            (b"[".to_vec(), Format::Json, None),
+        for (bytes, expected) in [
+            (protobuf::encode_traces(&one_span()), Some(Signal::Traces)),
+            (protobuf::encode_logs(&said), Some(Signal::Logs)),
+            (protobuf::encode_logs(&observed), Some(Signal::Logs)),
+            (metric, None),
+        ] {
+            let signal = signal_without_path(&bytes, Format::Protobuf);
+            assert_eq!(signal, expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_posted_to_no_path_says_itself_which_signal_it_is() {
+        let logs = one_log(LogRecord::default());
+        for (bytes, expected) in [
+            (json::encode_traces(&one_span()), Some(Signal::Traces)),
+            (json::encode_logs(&logs), Some(Signal::Logs)),
+            (br#"{"resource_logs":[]}"#.to_vec(), Some(Signal::Logs)),
+            (br#"{"resourceMetrics":[]}"#.to_vec(), None),
+            (b"{}".to_vec(), Some(Signal::Traces)),
+            (b"[".to_vec(), None),
         ] {
             let shown = String::from_utf8_lossy(&bytes);
-            assert_eq!(signal(&bytes, format), expected, "{shown}");
+            let signal = signal_without_path(&bytes, Format::Json);
+            assert_eq!(signal, expected, "{shown}");
         }
     }
 
     #[test]
     fn no_index_takes_more_memory_than_is_reserved_for_it() {
-        use lumitrace_model::{ResourceSpans, ScopeSpans, Span, SpanId, TraceId};
         // The shortest spans there are.
         let span = Span {
             trace_id: TraceId::from_bytes([1; 16]),
