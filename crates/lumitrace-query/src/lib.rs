@@ -7,10 +7,10 @@
 //! **What it is not.** No network, no JSON, no files of its own, no clock.
 //!
 //! Modules in reading order, along the way of a question: [`engine`] takes it, [`assembly`] makes
-//! a tree of one trace, [`search`] finds traces, [`logs`] log records, [`training`] recognises training runs among all
-//! spans and folds them, [`series`] thins a run's curves for drawing, [`statistics`] tells how often
-//! operations are called and how long they take, and [`facts`] holds the few facts about one span that
-//! all of them ask for.
+//! a tree of one trace, [`search`] finds traces, [`logs`] log records, [`training`] recognises
+//! training runs among all spans and folds them, [`series`] thins a run's curves for drawing,
+//! [`statistics`] tells how often operations are called and how long they take, and [`facts`] holds
+//! the few facts about one span that all of them ask for.
 
 pub mod assembly;
 pub mod engine;
