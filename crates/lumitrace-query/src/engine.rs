@@ -197,6 +197,7 @@ impl QueryEngine {
     ) -> Result<Option<TraceTree>, QueryError> {
         let parts = SpanParts {
             links: false,
+            large_values: false,
             ..SpanParts::ALL
         };
         let mut assembly = Assembly::new(&self.options.training_names);
@@ -287,6 +288,8 @@ impl QueryEngine {
     ) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
         let attributes = SpanParts {
             attributes: true,
+            // Conditions are on whole values.
+            large_values: query.needs_attributes(),
             ..SpanParts::NONE
         };
         if query.needs_attributes() {

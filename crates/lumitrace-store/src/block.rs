@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`layout`] decides from what [`keys`] are counted which columns a block has,
 //! and [`schema`] names them. A span comes as a [`row`]. Its attributes, as borrowed
-//! [`value`]s, become [`attribute_columns`] or go
+//! [`value`]s, of which [`large_values`] go into a [`payload`] file, become [`attribute_columns`] or go
 //! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
@@ -23,10 +23,12 @@ pub(crate) mod in_order;
 pub(crate) mod index;
 pub(crate) mod index_header;
 pub(crate) mod keys;
+pub(crate) mod large_values;
 pub(crate) mod layout;
 pub(crate) mod lists;
 pub(crate) mod page_header;
 pub(crate) mod page_values;
+pub(crate) mod payload;
 pub(crate) mod reader;
 pub(crate) mod received;
 pub(crate) mod records;

@@ -3,6 +3,7 @@
 
 mod block;
 mod log;
+mod payload;
 mod sums;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ pub(crate) use log::segments as log_segments;
 pub(crate) use sums::SpanSums;
 
 use crate::block::Block;
+use crate::block::writer::{data_path, index_path};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::{Folder, ShelfFolder};
 use crate::found_block;
@@ -285,6 +287,7 @@ fn check_end_of_manifest(
 /// The files in the folder of blocks.
 #[derive(Debug, Default)]
 pub(crate) struct BlockFiles {
+    dir: PathBuf,
     /// Of which at least one file is there.
     pub(crate) ids: BTreeSet<BlockId>,
     paths: BTreeSet<PathBuf>,
@@ -300,7 +303,10 @@ impl BlockFiles {
 
     pub(crate) fn list(folder: &ShelfFolder) -> Result<Self, OpenError> {
         let dir = folder.blocks_dir();
-        let mut files = Self::default();
+        let mut files = Self {
+            dir: dir.clone(),
+            ..Self::default()
+        };
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
@@ -320,14 +326,11 @@ impl BlockFiles {
         Ok(files)
     }
 
-    /// The blocks of which both files are there.
+    /// The blocks of which both files are there that each block has.
     pub(crate) fn whole_ids(&self) -> impl Iterator<Item = BlockId> + '_ {
         let has_both = |id: &BlockId| {
-            let of_it = self
-                .paths
-                .iter()
-                .filter(|path| block_id_of(path) == Some(*id));
-            of_it.count() == 2
+            let files = [data_path(&self.dir, *id), index_path(&self.dir, *id)];
+            files.iter().all(|file| self.paths.contains(file))
         };
         self.ids.iter().copied().filter(has_both)
     }
@@ -336,6 +339,6 @@ impl BlockFiles {
 /// The block of which `path` is a file.
 pub(crate) fn block_id_of(path: &Path) -> Option<BlockId> {
     let extension = path.extension()?.to_str()?;
-    matches!(extension, "parquet" | "idx").then_some(())?;
+    matches!(extension, "parquet" | "idx" | "payload").then_some(())?;
     BlockId::parse(path.file_stem()?.to_str()?)
 }

@@ -100,7 +100,7 @@ fn next_merge<S: Signal>(engine: &Engine<S>, failed: &HashSet<BlockId>) -> Optio
     let size = |block: &Arc<Block>| {
         let usable = !failed.contains(&block.id());
         if usable {
-            block.record().data_bytes
+            block.record().data_bytes + block.record().payload_bytes
         } else {
             u64::MAX
         }

@@ -47,6 +47,8 @@ failpoints! {
     BlockDataWritten by ["lumitrace-flush", "lumitrace-compact"],
     /// Its index too.
     BlockIndexWritten by ["lumitrace-flush", "lumitrace-compact"],
+    /// Its large values have their name, which only blocks that have any come by.
+    BlockPayloadRenamed by ["lumitrace-flush", "lumitrace-compact"],
     /// The index has its name, the rows have not.
     BlockIndexRenamed by ["lumitrace-flush", "lumitrace-compact"],
     /// Both have.

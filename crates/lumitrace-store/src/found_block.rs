@@ -1,4 +1,4 @@
-//! Blocks of which no manifest says anything: opened and measured from their own two files.
+//! Blocks of which no manifest says anything: opened and measured from their own files.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
     };
     let path = index_path(dir, id);
     let index = Index::open(path)?;
+    record.payload_bytes = index.payload()?.file_bytes();
     let file = ChecksummedFile::new(data_path(dir, id), record.data_bytes, index.checksums());
     let footer = Footer::read(&file, index.keys())?;
     let rows = footer.metadata.metadata().file_metadata().num_rows();

@@ -23,6 +23,9 @@ use crate::block::dictionaries::DictionaryCache;
 use crate::block::index_header::Header;
 use crate::block::keys::Keys;
 use crate::block::layout::Planner;
+use crate::block::payload::ChunkRuns;
+use crate::block::payload::frames::{FrameChunks, FrameTable};
+use crate::block::payload::payload_path;
 use crate::block::received::ReceivedTable;
 use crate::block::rollup::BlockRollup;
 use crate::block::schema::SPAN_SCHEMA;
@@ -133,7 +136,7 @@ fn read_frame(bytes: &[u8], format: FrameFormat) {
     assert_eq!(Some(again.as_slice()), bytes.get(..again.len()));
 }
 
-/// Reads `bytes` as each of the sections of a sidecar, and as its header.
+/// Reads `bytes` as each of the sections of a sidecar, as its header, and as a frame of a payload.
 pub fn read_sections(bytes: &[u8]) {
     let _ = Header::decode(bytes);
     if let Some(summaries) = Summaries::decode(&mut Fields::new(bytes)) {
@@ -187,6 +190,15 @@ pub fn read_sections(bytes: &[u8]) {
         rows_in_page_v1(page, TraceId::from_bytes([1; 16]));
     }
     decode_filter(bytes);
+    if let Some(table) = FrameTable::decode(bytes) {
+        assert_eq!(FrameTable::decode(&table.encode()), Some(table));
+    }
+    if let Some(runs) = ChunkRuns::decode(bytes) {
+        assert_eq!(ChunkRuns::decode(&runs.encode()), Some(runs));
+    }
+    for chunks in [1, 3] {
+        FrameChunks::decode(bytes, chunks);
+    }
 }
 
 fn read_tables(tables: &Tables) {
@@ -203,22 +215,39 @@ fn read_tables(tables: &Tables) {
     assert_eq!(builder.encode(), (resources, scopes));
 }
 
+/// The files of a block; its payload is empty if it has none.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockBytes<'a> {
+    /// The index.
+    pub index: &'a [u8],
+    /// The file of spans.
+    pub data: &'a [u8],
+    /// The file of large values.
+    pub payload: &'a [u8],
+}
+
 /// Reads a block of `rows` rows in every way; its files are written to `dir`. Returns the number of
 /// spans that were read.
 ///
 /// # Errors
 /// It is damaged. Not everything is read then.
-pub fn read_block(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64, OpenError> {
-    read_block_of(dir, index, data, rows).inspect_err(expect_damage)
+pub fn read_block(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, OpenError> {
+    read_block_of(dir, files, rows).inspect_err(expect_damage)
 }
 
-fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64, OpenError> {
+fn read_block_of(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, OpenError> {
+    let BlockBytes {
+        index,
+        data,
+        payload,
+    } = *files;
     let id = BlockId {
         first_seq: 1,
         end_seq: 1 + rows,
     };
     write(&data_path(dir, id), data);
     write(&index_path(dir, id), index);
+    write(&payload_path(dir, id), payload);
     let record = BlockRecord {
         id,
         rows,
@@ -228,6 +257,7 @@ fn read_block_of(dir: &Path, index: &[u8], data: &[u8], rows: u64) -> Result<u64
         last_end_unix_nano: u64::MAX,
         data_bytes: data.len() as u64,
         index_bytes: index.len() as u64,
+        payload_bytes: payload.len() as u64,
     };
     let block = Arc::new(Block::open(
         Arc::new(UnsyncedDisk),

@@ -118,6 +118,8 @@ pub enum FileKind {
     BlockData,
     /// The index of a block.
     BlockIndex,
+    /// Large values of a block's spans.
+    BlockPayload,
     /// A log segment.
     Log,
     /// A file that was a log segment, and is kept to become one again.
@@ -136,6 +138,7 @@ impl FileKind {
         match self {
             Self::BlockData => "block data",
             Self::BlockIndex => "block indexes",
+            Self::BlockPayload => "block payloads",
             Self::Log => "log",
             Self::LogSpare => "log, kept for reuse",
             Self::Manifest => "manifest",
@@ -330,6 +333,7 @@ fn kind_of(folder: &Folder, path: &Path) -> FileKind {
             Some("spare") if parent == shelf.log_dir() => Some(FileKind::LogSpare),
             Some("parquet") if parent == shelf.blocks_dir() => Some(FileKind::BlockData),
             Some("idx") if parent == shelf.blocks_dir() => Some(FileKind::BlockIndex),
+            Some("payload") if parent == shelf.blocks_dir() => Some(FileKind::BlockPayload),
             _ => None,
         }
     };

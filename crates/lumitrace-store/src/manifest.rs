@@ -71,6 +71,8 @@ pub(crate) struct BlockRecord {
     pub(crate) last_end_unix_nano: u64,
     pub(crate) data_bytes: u64,
     pub(crate) index_bytes: u64,
+    /// Zero if it has no payload file.
+    pub(crate) payload_bytes: u64,
 }
 
 /// One entry of the manifest.
@@ -503,6 +505,7 @@ impl BlockRecord {
             last_end_unix_nano: 0,
             data_bytes: 0,
             index_bytes: 0,
+            payload_bytes: 0,
         }
     }
 
@@ -516,7 +519,7 @@ impl BlockRecord {
 
     /// Size of its files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.data_bytes + self.index_bytes
+        self.data_bytes + self.index_bytes + self.payload_bytes
     }
 
     fn encode(&self, payload: &mut Vec<u8>) {
@@ -533,6 +536,9 @@ impl BlockRecord {
         ] {
             payload.put_u64(field);
         }
+        if self.payload_bytes > 0 {
+            payload.put_u64(self.payload_bytes);
+        }
     }
 
     fn decode(fields: &mut Fields<'_>) -> Option<Self> {
@@ -548,6 +554,10 @@ impl BlockRecord {
             last_end_unix_nano: fields.u64()?,
             data_bytes: fields.u64()?,
             index_bytes: fields.u64()?,
+            payload_bytes: match fields.is_empty() {
+                true => 0,
+                false => fields.u64()?,
+            },
         };
         let BlockId { first_seq, end_seq } = record.id;
         (first_seq < end_seq && is_seq(&end_seq)).then_some(record)

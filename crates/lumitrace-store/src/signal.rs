@@ -102,6 +102,8 @@ pub(crate) struct BlockTarget {
 pub(crate) struct BlockRows<'a> {
     pub(crate) block: &'a Block,
     pub(crate) rows: Vec<Range<usize>>,
+    /// Whether large values that are damaged stay cut, instead of failing.
+    pub(crate) is_rescue: bool,
 }
 
 impl<'a> BlockRows<'a> {
@@ -110,6 +112,7 @@ impl<'a> BlockRows<'a> {
         Self {
             block,
             rows: std::iter::once(all).collect(),
+            is_rescue: false,
         }
     }
 }

@@ -9,7 +9,9 @@ use lumitrace_wire::{DecodeError, DecodeLimits};
 
 use crate::block::columns::SpanColumns;
 use crate::block::in_order::in_order;
+use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
+use crate::block::payload::PayloadCopier;
 use crate::block::row::{Row, sort_key, sort_key_of_head};
 use crate::block::schema::SPAN_SCHEMA;
 use crate::block::{Block, BlockWriter};
@@ -20,7 +22,7 @@ use crate::manifest::BlockRecord;
 use crate::memtable::Memtable;
 use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
 use crate::stored::{Origins, StoredBatch};
-use crate::{SpanBatch, SpanParts, SpanRecord};
+use crate::{SpanBatch, SpanParts};
 
 /// The signal of spans.
 pub(crate) struct Spans;
@@ -69,7 +71,7 @@ impl Signal for Spans {
         let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
         spans
             .iter()
-            .try_for_each(|span| writer.push(&span.into()))?;
+            .try_for_each(|span| writer.push_span(&span.into()))?;
         writer.finish()
     }
 
@@ -83,37 +85,39 @@ impl Signal for Spans {
             plan(part, &mut planner).map_err(io::Error::other)?;
         }
         let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
-        let mut held: Option<SpanRecord> = None;
-        let inputs = rows.iter().map(records).collect::<Result<Vec<_>, _>>();
-        let inputs = inputs.map_err(io::Error::other)?;
-        let written = in_order(inputs, sort_key, is_stopping, |record| {
+        let inputs = rows.iter().enumerate().map(numbered_records);
+        let inputs = inputs.collect::<Result<Vec<_>, _>>();
+        let copiers = rows.iter().map(copier).collect::<Result<Vec<_>, _>>();
+        let (inputs, mut copiers) = inputs
+            .and_then(|inputs| Ok((inputs, copiers?)))
+            .map_err(io::Error::other)?;
+        let mut held: Option<Numbered> = None;
+        let mut write = |(input, cut): Numbered| writer.push_from(&cut, &mut copiers[input]);
+        let key = |(_, cut): &Numbered| sort_key(&cut.record);
+        let written = in_order(inputs, key, is_stopping, |next| {
             match &mut held {
                 // Records of one span are neighbours.
-                Some(current) if sort_key(current) == sort_key(&record) => {
-                    if supersedes(&record, current) {
-                        *current = record;
+                Some(current) if key(current) == key(&next) => {
+                    if supersedes(&next.1.record, &current.1.record) {
+                        *current = next;
                     }
+                    Ok(())
                 }
-                _ => {
-                    if let Some(done) = held.replace(record) {
-                        writer.push(&(&done).into())?;
-                    }
-                }
+                _ => held.replace(next).map_or(Ok(()), &mut write),
             }
-            Ok(())
         })?;
         if written.is_break() {
             return Ok(None);
         }
-        held.iter().try_for_each(|last| writer.push(&last.into()))?;
+        held.map_or(Ok(()), &mut write)?;
         writer.finish().map(Some)
     }
 
     fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
         let mut next = records(rows)?;
         while let Some(batch) = next()? {
-            for SpanRecord { span, .. } in &batch {
-                visit(span.start_unix_nano, span.end_unix_nano);
+            for CutRecord { record, .. } in &batch {
+                visit(record.span.start_unix_nano, record.span.end_unix_nano);
             }
         }
         Ok(())
@@ -123,8 +127,10 @@ impl Signal for Spans {
         let rows = BlockRows::all(block);
         let mut next = records(&rows)?;
         let (mut last_key, mut sums) = (None, SpanSums::default());
-        while let Some(batch) = next()? {
-            for record in &batch {
+        while let Some(mut batch) = next()? {
+            for cut in &mut batch {
+                check.add_large_values(cut)?;
+                let record = &cut.record;
                 let key = sort_key(record);
                 check.add_row(record.seq, last_key.is_none_or(|last| last <= key))?;
                 last_key = Some(key);
@@ -155,13 +161,32 @@ fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Reads these rows, batch by batch.
+/// Reads these rows, batch by batch, as the columns have them.
 fn records<'a>(
     rows: &BlockRows<'a>,
-) -> Result<impl FnMut() -> Result<Option<Vec<SpanRecord>>, ReadError> + use<'a>, ReadError> {
+) -> Result<impl FnMut() -> Result<Option<Vec<CutRecord>>, ReadError> + use<'a>, ReadError> {
     let mut records = rows
         .block
         .open_data()?
         .records(&rows.rows, SpanParts::ALL)?;
-    Ok(move || records.next())
+    Ok(move || records.next_cut())
+}
+
+/// A span, and the number of the input that it came from.
+type Numbered = (usize, CutRecord);
+
+/// Like [`records`], with the number of the input.
+fn numbered_records<'a>(
+    (number, rows): (usize, &BlockRows<'a>),
+) -> Result<impl FnMut() -> Result<Option<Vec<Numbered>>, ReadError> + use<'a>, ReadError> {
+    let mut next = records(rows)?;
+    Ok(move || {
+        let batch = next()?;
+        Ok(batch.map(|batch| batch.into_iter().map(|cut| (number, cut)).collect()))
+    })
+}
+
+fn copier(rows: &BlockRows<'_>) -> Result<PayloadCopier, ReadError> {
+    let payload = rows.block.payload()?;
+    Ok(PayloadCopier::new(payload, rows.is_rescue))
 }

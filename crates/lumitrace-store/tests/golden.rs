@@ -29,11 +29,30 @@ use lumitrace_store::{
 const NEWEST: &str = "v3-log2";
 const NEWEST_LOGS: &str = "logs-v3";
 const NEWEST_METRICS: &str = "metrics-v3";
+/// Those before large values had a file of their own.
+const WITHOUT_LARGE_VALUES: [&str; 2] = ["v1", "v2"];
 
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(version)
+}
+
+/// Long, so that it is in the payload file.
+fn large_text() -> String {
+    (0..500).map(|number| format!("Größe {number}\n")).collect()
+}
+
+/// Attributes of events and links, and beside others of a span, in the folder of this version.
+fn attributes_in(version: &str) -> Vec<KeyValue> {
+    let mut attributes = value_of_every_type();
+    if !WITHOUT_LARGE_VALUES.contains(&version) {
+        attributes.push(KeyValue::new("large", large_text()));
+        let parts = vec![Value::from(large_text()), Value::from(1)];
+        attributes.push(KeyValue::new("large_array", parts));
+        attributes.push(KeyValue::new("large_bytes", large_text().into_bytes()));
+    }
+    attributes
 }
 
 fn value_of_every_type() -> Vec<KeyValue> {
@@ -52,8 +71,8 @@ fn value_of_every_type() -> Vec<KeyValue> {
     ]
 }
 
-/// The spans of trace `trace`: what a folder of each version holds.
-fn resource_spans(trace: u8) -> Vec<ResourceSpans> {
+/// The spans of trace `trace`: what a folder of this version holds.
+fn resource_spans(version: &str, trace: u8) -> Vec<ResourceSpans> {
     let span = |number: u8| Span {
         trace_id: TraceId::from_bytes([trace; 16]),
         span_id: SpanId::from_bytes([number; 8]),
@@ -64,12 +83,12 @@ fn resource_spans(trace: u8) -> Vec<ResourceSpans> {
         kind: SpanKind::Consumer,
         start_unix_nano: 1_700_000_000_000_000_000 + u64::from(number),
         end_unix_nano: 1_700_000_000_000_000_000,
-        attributes: value_of_every_type(),
+        attributes: attributes_in(version),
         dropped_attributes_count: 1,
         events: vec![Event {
             time_unix_nano: 5,
             name: "exception".into(),
-            attributes: value_of_every_type(),
+            attributes: attributes_in(version),
             dropped_attributes_count: 2,
         }],
         dropped_events_count: 3,
@@ -77,7 +96,7 @@ fn resource_spans(trace: u8) -> Vec<ResourceSpans> {
             trace_id: TraceId::from_bytes([9; 16]),
             span_id: SpanId::from_bytes([9; 8]),
             trace_state: "other=2".into(),
-            attributes: value_of_every_type(),
+            attributes: attributes_in(version),
             dropped_attributes_count: 4,
             flags: 1,
         }],
@@ -134,19 +153,19 @@ fn copy_into(from: &Path, to: &Path) {
 #[test]
 fn folders_of_all_versions_are_read_whole() {
     for version in ["v1", "v2", "v3", NEWEST] {
-        check(&golden(version));
+        check(version);
     }
 }
 
-fn check(golden: &Path) {
+fn check(version: &str) {
     let dir = tempfile::tempdir().unwrap();
-    copy_into(golden, dir.path());
+    copy_into(&golden(version), dir.path());
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     assert_eq!(store.stats().blocks, 1);
     // Trace 1 is in the block, trace 2 in the log.
     for trace in [1, 2] {
         let found = store.trace(TraceId::from_bytes([trace; 16])).unwrap();
-        let expected = &resource_spans(trace)[0];
+        let expected = &resource_spans(version, trace)[0];
         let spans = found.iter().map(|record| by_key(record.span.clone()));
         let expected_spans = expected.scope_spans[0].spans.iter().cloned().map(by_key);
         assert_eq!(
@@ -181,7 +200,7 @@ fn write_the_golden_folder_of_the_newest_version() {
     });
     let store = store.unwrap();
     for trace in [1, 2] {
-        let batch = SpanBatch::from_resource_spans(&resource_spans(trace)).unwrap();
+        let batch = SpanBatch::from_resource_spans(&resource_spans(NEWEST, trace)).unwrap();
         store.append(batch).wait().unwrap();
         if trace == 1 {
             store.flush().unwrap();
@@ -217,7 +236,7 @@ fn resource_logs(part: u8) -> Vec<ResourceLogs> {
         span_id: (number != 1).then(|| SpanId::from_bytes([part; 8])),
         event_name: "exception".into(),
     };
-    let spans = resource_spans(part).remove(0);
+    let spans = resource_spans(NEWEST, part).remove(0);
     vec![ResourceLogs {
         resource: spans.resource,
         schema_url: spans.schema_url.clone(),
@@ -396,7 +415,7 @@ fn resource_metrics(part: u8) -> Vec<ResourceMetrics> {
         metadata: value_of_every_type(),
         data: Some(data),
     };
-    let spans = resource_spans(part).remove(0);
+    let spans = resource_spans(NEWEST, part).remove(0);
     vec![ResourceMetrics {
         resource: spans.resource,
         schema_url: spans.schema_url.clone(),

@@ -453,6 +453,7 @@ impl LiveRuns {
             attributes: true,
             events: seqs.start > 0,
             links: false,
+            large_values: false,
         };
         let services = self
             .store
@@ -499,6 +500,7 @@ fn requests(catalog: &RunCatalog, run_id: RunId, seqs: Range<u64>) -> Option<Vec
             attributes: true,
             events: true,
             links: false,
+            large_values: false,
         },
         ..ScanRequest::default()
     };

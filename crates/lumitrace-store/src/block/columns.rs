@@ -13,6 +13,7 @@ use lumitrace_model::{SpanId, TraceId};
 
 use super::attribute_columns::AttributeColumnsBuilder;
 use super::attributes::AttributesBuilder;
+use super::large_values::LargeValuesBuilder;
 use super::layout::Layout;
 use super::lists::{EventsBuilder, LinksBuilder};
 use super::row::{BlockRow, Row};
@@ -90,6 +91,7 @@ pub(crate) struct SpanColumns {
     attributes: AttributesBuilder,
     events: EventsBuilder,
     links: LinksBuilder,
+    large_values: LargeValuesBuilder,
     bytes: usize,
 }
 
@@ -132,6 +134,7 @@ impl Columns for SpanColumns {
             attributes: AttributesBuilder::default(),
             events: EventsBuilder::default(),
             links: LinksBuilder::default(),
+            large_values: LargeValuesBuilder::default(),
             bytes: 0,
         }
     }
@@ -169,6 +172,7 @@ impl Columns for SpanColumns {
         self.attributes.end_list();
         self.events.push(row);
         self.links.push(row)?;
+        self.large_values.push(row.large_values)?;
         self.bytes += row.bytes;
         Ok(())
     }
@@ -218,6 +222,7 @@ impl Columns for SpanColumns {
             (schema::ATTRIBUTES, Arc::new(self.attributes.finish())),
             (schema::EVENTS, Arc::new(self.events.finish())),
             (schema::LINKS, Arc::new(self.links.finish())),
+            (schema::LARGE_VALUES, Arc::new(self.large_values.finish())),
         ]);
         let attribute_columns = self.attribute_columns.finish();
         schema::batch_of(&self.schema, columns, attribute_columns)

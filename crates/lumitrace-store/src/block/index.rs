@@ -1,6 +1,6 @@
 //! The sidecar of a block: what it holds in short and when, which attribute keys its spans have,
-//! where each trace's rows are, what its spans share, how many they are and how long they took, and
-//! the checksums of its data.
+//! where each trace's rows are, what its spans share, how many they are and how long they took,
+//! where its large values are, and the checksums of its data.
 
 mod verification;
 
@@ -17,6 +17,7 @@ use parquet::bloom_filter::Sbbf;
 use super::file::{CHUNK_BYTES, CHUNK_BYTES_V1, Checksums};
 use super::index_header::{Header, Section};
 use super::keys::Keys;
+use super::payload::frames::FrameTable;
 use super::received::ReceivedTable;
 use super::rollup::{BlockRollup, RollupBuilder};
 use super::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
@@ -40,6 +41,7 @@ pub(crate) struct IndexContent {
     pub(crate) filter_directory: FilterDirectory,
     pub(crate) filters: Vec<u8>,
     pub(crate) rollup: RollupBuilder,
+    pub(crate) payload: FrameTable,
 }
 
 impl IndexContent {
@@ -71,6 +73,7 @@ impl IndexContent {
             (Section::FilterDirectory, self.filter_directory.encode()),
             (Section::Filters, self.filters),
             (Section::Rollup, self.rollup.encode()?),
+            (Section::Payload, self.payload.encode()),
         ];
         let mut out = Header::lay_out(&sections).encode();
         for (_, section) in &sections {
@@ -99,6 +102,7 @@ pub(crate) struct Index {
     tables: OnceLock<Arc<Tables>>,
     filter_directory: OnceLock<FilterDirectory>,
     last_received: OnceLock<Option<u64>>,
+    payload: OnceLock<Arc<FrameTable>>,
 }
 
 /// What each page of the trace table begins with.
@@ -162,6 +166,7 @@ impl Index {
             tables: OnceLock::new(),
             filter_directory: OnceLock::new(),
             last_received: OnceLock::new(),
+            payload: OnceLock::new(),
         })
     }
 
@@ -258,6 +263,19 @@ impl Index {
         }
         let rollup = BlockRollup::decode(&self.section(Section::Rollup)?, rows as usize);
         Ok(rollup.ok_or_else(|| self.malformed(Section::Rollup))?)
+    }
+
+    /// The frames of the payload file; none if there is no such file.
+    pub(crate) fn payload(&self) -> Result<Arc<FrameTable>, ReadError> {
+        if let Some(table) = self.payload.get() {
+            return Ok(Arc::clone(table));
+        }
+        let table = match self.header.version() {
+            ..3 => FrameTable::default(),
+            _ => FrameTable::decode(&self.section(Section::Payload)?)
+                .ok_or_else(|| self.malformed(Section::Payload))?,
+        };
+        Ok(Arc::clone(self.payload.get_or_init(|| Arc::new(table))))
     }
 
     /// The error of a section whose checksum fits, but whose content does not make sense.

@@ -36,11 +36,12 @@ pub(crate) enum Section {
     FilterDirectory,
     Filters,
     Rollup,
+    Payload,
 }
 
 impl Section {
     /// How many there are.
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = 14;
     /// What there was in version 1.
     const V1: [Self; 6] = [
         Self::Summary,
@@ -79,6 +80,7 @@ impl Section {
         Self::FilterDirectory,
         Self::Filters,
         Self::Rollup,
+        Self::Payload,
     ];
 
     /// Whether its parts have checksums of their own, so that one can be read alone.

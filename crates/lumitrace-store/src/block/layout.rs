@@ -138,7 +138,7 @@ impl Planner {
         self.rows += 1;
         self.tables.numbers(&row.head());
         self.counter.begin_span();
-        row.each_attribute(|key, value| self.counter.add(key, value));
+        row.each_attribute(|key, value| self.counter.add(key, row.kept(value)));
     }
 
     /// Looks at a block that goes into this one.

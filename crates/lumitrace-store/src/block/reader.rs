@@ -24,6 +24,7 @@ use super::file::ChecksummedFile;
 use super::footer::{AttributeName, Footer};
 use super::index::Index;
 use super::layout::{OptionalColumns, Planner};
+use super::payload::{PayloadReader, payload_path};
 use super::records::{Records, SpanBatches};
 use super::schema::RowSchema;
 use super::time_ranges::TimeRange;
@@ -65,6 +66,19 @@ impl Block {
         record: BlockRecord,
         dictionaries: BlockDictionaries,
     ) -> Result<Self, OpenError> {
+        if record.payload_bytes > 0 {
+            check_length(&payload_path(&dir, record.id), record.payload_bytes)?;
+        }
+        Self::open_without_payload(disk, dir, record, dictionaries)
+    }
+
+    /// Opens a block of whose payload file anything may be lost: it shows when it is read.
+    fn open_without_payload(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        record: BlockRecord,
+        dictionaries: BlockDictionaries,
+    ) -> Result<Self, OpenError> {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
         let mut index = Index::open(index_path(&dir, record.id))?;
@@ -90,10 +104,12 @@ impl Block {
         })
     }
 
-    /// Opens a block to look at it on its own, without a store around it.
+    /// Opens a block to look at it on its own, without a store around it. Its payload file may be
+    /// damaged: what the columns have of it can still be read.
     pub(crate) fn open_alone(dir: &Path, record: BlockRecord) -> Result<Self, OpenError> {
         let dictionaries = Arc::<DictionaryCache>::default().for_block();
-        Self::open(Arc::new(RealDisk), dir.to_owned(), record, dictionaries)
+        let disk = Arc::new(RealDisk);
+        Self::open_without_payload(disk, dir.to_owned(), record, dictionaries)
     }
 
     pub(crate) fn record(&self) -> &BlockRecord {
@@ -214,6 +230,22 @@ impl Block {
         Err(Corruption::new(&path, 0, "the rows of a trace are not rows of the block").into())
     }
 
+    /// The file of large values, for one reader.
+    pub(crate) fn payload(&self) -> Result<PayloadReader, ReadError> {
+        let path = payload_path(&self.dir, self.record.id);
+        let table = self.index.payload()?;
+        if table.file_bytes() != self.record.payload_bytes {
+            let found = self.record.payload_bytes;
+            let reason = format!(
+                "it has {found} bytes, the index says {}",
+                table.file_bytes()
+            );
+            let offset = found.min(table.file_bytes());
+            return Err(Corruption::new(&path, offset, reason).into());
+        }
+        Ok(PayloadReader::new(path, table))
+    }
+
     fn data_file(&self) -> ChecksummedFile {
         let path = data_path(&self.dir, self.record.id);
         ChecksummedFile::new(path, self.record.data_bytes, self.index.checksums())
@@ -238,6 +270,10 @@ impl Block {
         let mut optional = OptionalColumns::default();
         let names = kind.optional.iter().filter(|name| data.has_column(name));
         names.for_each(|name| optional.insert(name));
+        if self.index.version() < 3 {
+            // Its large values are in its columns, and nobody has counted them.
+            optional.insert(schema::LARGE_VALUES);
+        }
         planner.add_block(self.record.rows, &optional, keys, &*self.index.tables()?);
         Ok(true)
     }
@@ -452,6 +488,7 @@ impl<'a> BlockData<'a> {
             schema::ATTRIBUTES => parts.attributes,
             schema::EVENTS => parts.events,
             schema::LINKS => parts.links,
+            schema::LARGE_VALUES => parts.large_values,
             // Only one of the two is needed to know the resource.
             schema::SERVICE => !has_resource_ids,
             _ => parts.attributes || !name.starts_with(schema::ATTRIBUTE_PREFIX),

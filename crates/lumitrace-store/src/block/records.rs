@@ -1,11 +1,14 @@
 //! Rows of a block as spans.
 
+use std::collections::VecDeque;
 use std::iter::Flatten;
 use std::ops::Range;
 use std::vec::IntoIter;
 
 use arrow::array::RecordBatch;
 
+use super::large_values::{self, CutRecord};
+use super::payload::PayloadReader;
 use super::reader::{Batches, Block, BlockData};
 use super::rows::{self, ParentRow};
 use crate::SpanRecord;
@@ -34,6 +37,9 @@ pub(crate) struct Records<'a> {
     batches: SpanBatches,
     /// Numbers of the rows to come.
     rows: Flatten<IntoIter<Range<usize>>>,
+    /// Spans that were read, and whose large values are to be put back.
+    cut: VecDeque<CutRecord>,
+    payload: Option<PayloadReader>,
 }
 
 impl<'a> Records<'a> {
@@ -49,22 +55,50 @@ impl<'a> Records<'a> {
             data,
             batches,
             rows: Vec::from(rows).into_iter().flatten(),
+            cut: VecDeque::new(),
+            payload: None,
         }
     }
 
-    /// The next batch of spans; none after the last.
+    /// The next batch of spans; none after the last. Their large values are whole, if they were asked
+    /// for.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<SpanRecord>>, ReadError> {
+        if self.cut.is_empty() {
+            let Some(batch) = self.next_cut()? else {
+                return Ok(None);
+            };
+            if batch.iter().all(|cut| cut.large_values.is_empty()) {
+                return Ok(Some(batch.into_iter().map(|cut| cut.record).collect()));
+            }
+            self.cut = batch.into();
+        }
+        let payload = match &mut self.payload {
+            Some(payload) => payload,
+            None => self.payload.insert(self.block.payload()?),
+        };
+        large_values::restore_some(&mut self.cut, payload).map(Some)
+    }
+
+    /// The next batch of spans as the columns have them; none after the last. They know their large
+    /// values, if these were asked for.
+    pub(crate) fn next_cut(&mut self) -> Result<Option<Vec<CutRecord>>, ReadError> {
         let Some(batch) = self.batches.next()? else {
             return Ok(None);
         };
         let block = self.block;
         let tables = block.index().tables()?;
         let decoded = rows::decode(&batch, self.data.attribute_columns(), &tables);
-        let (mut records, parents) =
-            decoded.ok_or_else(|| block.malformed("its columns are not those of spans"))?;
+        let malformed = || block.malformed("its columns are not those of spans");
+        let (mut records, parents) = decoded.ok_or_else(malformed)?;
+        let large_values = large_values::decode(&batch).ok_or_else(malformed)?;
         let rows: Vec<usize> = self.rows.by_ref().take(records.len()).collect();
         self.find_parents(&mut records, &rows, &parents)?;
-        Ok(Some(records))
+        let cut = records.into_iter().zip(large_values);
+        let cut = cut.map(|(record, large_values)| CutRecord {
+            record,
+            large_values,
+        });
+        Ok(Some(cut.collect()))
     }
 
     /// Puts in the ids of parents of which only the distance is known: those that were read beside

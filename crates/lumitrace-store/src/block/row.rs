@@ -7,9 +7,10 @@ use lumitrace_wire::otlp::protobuf::SpanHead;
 use lumitrace_wire::otlp::protobuf::view::{EventView, LinkView, SpanView};
 
 use super::index::IndexContent;
+use super::large_values::{CutLists, CutRecord, LargeValue};
 use super::layout::OptionalColumns;
 use super::schema;
-use super::value::ValueRef;
+use super::value::{KEPT_BYTES, LARGE_VALUE_BYTES, ValueRef};
 use crate::SpanRecord;
 use crate::batch::memory_bytes;
 use crate::scan::SCAN_WINDOW_NANO;
@@ -21,6 +22,11 @@ pub(crate) trait BlockRow {
 
     /// Hands each attribute to `take`.
     fn each_attribute(&self, take: impl FnMut(&str, ValueRef<'_>));
+
+    /// What the columns have of the value of an attribute.
+    fn kept<'v>(&self, value: ValueRef<'v>) -> ValueRef<'v> {
+        value
+    }
 
     /// Counts the row in what the index says of its kind.
     fn add_to_index(&self, index: &mut IndexContent);
@@ -73,6 +79,8 @@ pub(crate) struct Row<'a> {
     pub(crate) scope_schema_url: &'a str,
     /// About how many bytes it takes in columns.
     pub(crate) bytes: usize,
+    /// Of those that were cut, where the whole is; see [`Row::has_large_values`] for others.
+    pub(crate) large_values: &'a [LargeValue],
     lists: Lists<'a>,
 }
 
@@ -169,6 +177,7 @@ impl<'a> From<&'a SpanRecord> for Row<'a> {
             scope: &record.scope,
             scope_schema_url: &record.scope_schema_url,
             bytes: memory_bytes(record),
+            large_values: &[],
             lists: Lists::Span(span),
         }
     }
@@ -201,8 +210,52 @@ impl<'a> From<SpanRef<'a>> for Row<'a> {
             scope: &origin.scope,
             scope_schema_url: &origin.scope_schema_url,
             bytes: size_of::<Span>() + head.message.len(),
+            large_values: &[],
             lists: Lists::View(view),
         }
+    }
+}
+
+impl<'a> From<&'a CutRecord> for Row<'a> {
+    fn from(cut: &'a CutRecord) -> Self {
+        Self {
+            large_values: &cut.large_values,
+            ..Self::from(&cut.record)
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The row of which these are what was cut.
+    pub(crate) fn with_large_values(self, large_values: &'a [LargeValue]) -> Self {
+        Self {
+            large_values,
+            ..self
+        }
+    }
+
+    /// The row with what is kept of its attributes, events and links.
+    pub(crate) fn with_lists(self, kept: &'a CutLists) -> Self {
+        let large_values = &kept.large_values;
+        let lengths = large_values.iter().map(|large| large.stored.bytes as usize);
+        Self {
+            bytes: self.bytes.saturating_sub(lengths.sum()) + large_values.len() * KEPT_BYTES,
+            lists: Lists::Span(&kept.span),
+            ..self.with_large_values(large_values)
+        }
+    }
+
+    /// Whether an attribute of the span, of an event or of a link has a large value that was not cut.
+    pub(crate) fn has_large_values(&self) -> bool {
+        if self.bytes <= LARGE_VALUE_BYTES {
+            return false;
+        }
+        let mut any = false;
+        let mut ask = |_: &str, value: ValueRef<'_>| any = any || value.large_bytes().is_some();
+        self.each_attribute(&mut ask);
+        self.each_event(|event| event.attributes.each(&mut ask));
+        self.each_link(|link| link.attributes.each(&mut ask));
+        any
     }
 }
 
@@ -236,6 +289,10 @@ impl BlockRow for Row<'_> {
         index.time_ranges.add(self.start_unix_nano);
     }
 
+    fn kept<'v>(&self, value: ValueRef<'v>) -> ValueRef<'v> {
+        value.kept()
+    }
+
     fn note_used_columns(&self, used: &mut OptionalColumns) {
         used.insert_used([
             // Whether a parent is beside its child is seen only when the rows are.
@@ -253,6 +310,10 @@ impl BlockRow for Row<'_> {
             (schema::PENDING, self.pending),
             (schema::EVENTS, self.has_events()),
             (schema::LINKS, self.has_links()),
+            (
+                schema::LARGE_VALUES,
+                !self.large_values.is_empty() || self.has_large_values(),
+            ),
         ]);
     }
 }

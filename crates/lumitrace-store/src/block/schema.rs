@@ -36,6 +36,7 @@ pub(crate) const PENDING: &str = "pending";
 pub(crate) const ATTRIBUTES: &str = "attributes";
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const LINKS: &str = "links";
+pub(crate) const LARGE_VALUES: &str = "large_values";
 
 /// Parts of the attributes of spans, as Parquet names them.
 pub(crate) const ATTRIBUTE_KEY: &str = "attributes.list.element.key";
@@ -44,6 +45,9 @@ pub(crate) const ATTRIBUTE_INT: &str = "attributes.list.element.int";
 pub(crate) const ATTRIBUTE_DOUBLE: &str = "attributes.list.element.double";
 pub(crate) const ATTRIBUTE_BOOL: &str = "attributes.list.element.bool";
 pub(crate) const ATTRIBUTE_BYTES: &str = "attributes.list.element.bytes";
+
+/// Whose attributes the large values of a span are, as Parquet names it.
+pub(crate) const LARGE_VALUE_OWNER: &str = "large_values.list.element.owner";
 
 /// Columns of attributes that have their own are named by this and the key.
 pub(crate) const ATTRIBUTE_PREFIX: &str = "attr.";
@@ -107,6 +111,19 @@ pub(crate) static LINK_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     ])
 });
 
+/// The fields of a large value; see [`super::large_values`].
+pub(crate) static LARGE_VALUE_FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    Fields::from(vec![
+        Field::new("owner", DataType::UInt8, false),
+        Field::new("owner_number", DataType::UInt32, false),
+        Field::new("key", DataType::Utf8, false),
+        Field::new("occurrence", DataType::UInt32, false),
+        Field::new("bytes", DataType::UInt64, false),
+        Field::new("hash", DataType::FixedSizeBinary(16), false),
+        Field::new("chunks", DataType::Binary, false),
+    ])
+});
+
 /// The columns of a block of spans.
 pub(crate) static SPAN_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema {
     before: vec![
@@ -135,6 +152,7 @@ pub(crate) static SPAN_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema 
         list_of(ATTRIBUTES, &ATTRIBUTE_FIELDS),
         list_of(EVENTS, &EVENT_FIELDS),
         list_of(LINKS, &LINK_FIELDS),
+        list_of(LARGE_VALUES, &LARGE_VALUE_FIELDS),
     ],
     optional: &[
         PARENT_ROW,
@@ -151,6 +169,7 @@ pub(crate) static SPAN_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema 
         ATTRIBUTES,
         EVENTS,
         LINKS,
+        LARGE_VALUES,
     ],
     encodings: &[
         (TRACE_ID, Encoding::DELTA_BYTE_ARRAY),

@@ -6,6 +6,20 @@ use lumitrace_model::{KeyValue, Value};
 use lumitrace_wire::otlp::protobuf;
 use lumitrace_wire::otlp::protobuf::view::{NestedView, ValueView};
 
+/// Longer texts and bytes, and arrays and maps that are longer encoded, are large: they are in the
+/// payload file, and only their first part is in the columns.
+pub(crate) const LARGE_VALUE_BYTES: usize = 2 << 10;
+/// About how much of a large value is kept in the columns.
+pub(crate) const KEPT_BYTES: usize = 1 << 10;
+
+/// What a column keeps of a text: all of it, unless it is large.
+pub(crate) fn kept_text(text: &str) -> &str {
+    if text.len() <= LARGE_VALUE_BYTES {
+        return text;
+    }
+    &text[..text.floor_char_boundary(KEPT_BYTES)]
+}
+
 /// Types of values: the numbers of the cases of OTLP's `AnyValue`, and zero for none of them.
 pub(crate) mod value_type {
     pub(crate) const NULL: u8 = 0;
@@ -76,7 +90,7 @@ impl NestedRef<'_> {
         }
     }
 
-    fn to_value(self) -> Value {
+    pub(super) fn to_value(self) -> Value {
         match self {
             Self::Value(value) => value.clone(),
             Self::View(view) => view.to_value(),
@@ -112,6 +126,39 @@ impl<'a> ValueRef<'a> {
                 Some(Cow::Owned(protobuf::encode_attributes(&wrapped)))
             }
             _ => None,
+        }
+    }
+
+    /// What is kept of it in a column: the first part of a large text or of large bytes. What is kept
+    /// of a large array or map is made in [`kept_value`](super::large_values::kept_value).
+    pub(crate) fn kept(self) -> Self {
+        match self {
+            Self::String(text) => Self::String(kept_text(text)),
+            Self::Bytes(bytes) if bytes.len() > LARGE_VALUE_BYTES => {
+                Self::Bytes(&bytes[..KEPT_BYTES])
+            }
+            other => other,
+        }
+    }
+
+    /// The bytes that go into the payload file, if it is large.
+    pub(crate) fn large_bytes(self) -> Option<Cow<'a, [u8]>> {
+        let bytes = match self {
+            Self::String(text) => Cow::Borrowed(text.as_bytes()),
+            other => other.stored_bytes()?,
+        };
+        (bytes.len() > LARGE_VALUE_BYTES).then_some(bytes)
+    }
+
+    pub(crate) fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(bool) => Value::Bool(bool),
+            Self::Int(int) => Value::Int(int),
+            Self::Double(double) => Value::Double(double),
+            Self::String(text) => Value::String(text.to_owned().into()),
+            Self::Bytes(bytes) => Value::Bytes(bytes.to_owned()),
+            Self::Nested(nested) => nested.to_value(),
         }
     }
 

@@ -12,13 +12,15 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 
-use super::columns::Columns;
+use super::columns::{Columns, SpanColumns};
 use super::file::ChecksummedWriter;
 use super::index::IndexContent;
 use super::keys::KeyCounter;
+use super::large_values::{CutRecord, Cutter, LargeValue};
 use super::layout::{self, BlockPlan, Layout};
+use super::payload::{PayloadCopier, PayloadWriter, payload_path};
 use super::received::ReceivedBuilder;
-use super::row::BlockRow;
+use super::row::{BlockRow, Row};
 use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
@@ -37,6 +39,20 @@ pub(crate) fn index_path(dir: &Path, id: BlockId) -> PathBuf {
     dir.join(format!("{id}.idx"))
 }
 
+/// The files that a block may have; that of large values is there only if it has any.
+pub(crate) fn block_files(dir: &Path, id: BlockId) -> [PathBuf; 3] {
+    [
+        data_path(dir, id),
+        index_path(dir, id),
+        payload_path(dir, id),
+    ]
+}
+
+/// Where a file of a block is until it is whole.
+fn temporary(path: &Path) -> PathBuf {
+    path.with_added_extension("tmp")
+}
+
 /// Writes one block. Dropped before it is finished, it leaves no block.
 pub(crate) struct BlockWriter<C> {
     disk: Arc<dyn Disk>,
@@ -44,6 +60,7 @@ pub(crate) struct BlockWriter<C> {
     record: BlockRecord,
     parquet: ArrowWriter<ChecksummedWriter>,
     columns: C,
+    payload: PayloadWriter,
     layout: Layout,
     index: IndexContent,
     /// Counts keys, where they are not known from the plan.
@@ -56,8 +73,13 @@ pub(crate) struct BlockWriter<C> {
 
 impl<C: Columns> BlockWriter<C> {
     pub(crate) fn create(target: BlockTarget, plan: BlockPlan) -> io::Result<Self> {
-        let path = data_path(&target.dir, target.id).with_extension("parquet.tmp");
+        let path = temporary(&data_path(&target.dir, target.id));
         let file = ChecksummedWriter::create(Arc::clone(&target.disk), path)?;
+        let payload = PayloadWriter::new(
+            Arc::clone(&target.disk),
+            temporary(&payload_path(&target.dir, target.id)),
+            target.compression_level,
+        );
         let level = ZstdLevel::try_new(target.compression_level).map_err(io_of_parquet)?;
         let schema = schema::schema_of(C::kind(), &plan.layout);
         let rows = target.row_group_rows;
@@ -75,6 +97,7 @@ impl<C: Columns> BlockWriter<C> {
             parquet,
             filters: column_filters(&plan.layout, &schema),
             columns: C::new(&plan.layout, schema),
+            payload,
             layout: plan.layout,
             counter: plan.keys.is_none().then(KeyCounter::default),
             index: IndexContent {
@@ -148,6 +171,8 @@ impl<C: Columns> BlockWriter<C> {
         let (checksums, data_bytes) = self.parquet.into_inner().map_err(io_of_parquet)?.finish()?;
         reached(Failpoint::BlockDataWritten);
         let mut index = self.index;
+        index.payload = self.payload.finish()?;
+        self.record.payload_bytes = index.payload.file_bytes();
         index.checksums = checksums;
         index.received = self.received.finish();
         if let Some(counter) = self.counter {
@@ -165,12 +190,17 @@ impl<C: Columns> BlockWriter<C> {
             data_path(&self.dir, self.record.id),
             index_path(&self.dir, self.record.id),
         );
-        let index_tmp = index_path.with_extension("idx.tmp");
+        let index_tmp = temporary(&index_path);
         let file = create_anew(&*self.disk, &index_tmp)?;
         self.disk.write_all(&index_tmp, &file, &index)?;
         self.disk.sync_data(&index_tmp, &file)?;
         reached(Failpoint::BlockIndexWritten);
-        let data_tmp = data_path.with_extension("parquet.tmp");
+        let data_tmp = temporary(&data_path);
+        if self.record.payload_bytes > 0 {
+            let path = payload_path(&self.dir, self.record.id);
+            self.disk.rename(&temporary(&path), &path)?;
+            reached(Failpoint::BlockPayloadRenamed);
+        }
         self.disk.rename(&index_tmp, &index_path)?;
         reached(Failpoint::BlockIndexRenamed);
         self.disk.rename(&data_tmp, &data_path)?;
@@ -178,6 +208,39 @@ impl<C: Columns> BlockWriter<C> {
         self.disk.sync_dir(&self.dir)?;
         reached(Failpoint::BlockNamed);
         Ok(self.record)
+    }
+}
+
+impl BlockWriter<SpanColumns> {
+    /// Appends a span, of which large values go into the payload file; spans must come in the order of
+    /// [`super::row::sort_key`].
+    pub(crate) fn push_span(&mut self, row: &Row<'_>) -> io::Result<()> {
+        if !row.has_large_values() {
+            return self.push(row);
+        }
+        let kept = Cutter::new(&mut self.payload).cut(row)?;
+        self.push(&row.with_lists(&kept))
+    }
+
+    /// Appends a span of another block, whose large values are copied as they are.
+    pub(crate) fn push_from(
+        &mut self,
+        cut: &CutRecord,
+        payload: &mut PayloadCopier,
+    ) -> io::Result<()> {
+        if cut.large_values.is_empty() {
+            // Before version 3 they are in the columns.
+            return self.push_span(&(&cut.record).into());
+        }
+        let mut large_values = Vec::new();
+        for large in &cut.large_values {
+            let copied = payload.copy(&large.stored, &mut self.payload)?;
+            large_values.extend(copied.map(|stored| LargeValue {
+                stored,
+                ..large.clone()
+            }));
+        }
+        self.push(&Row::from(&cut.record).with_large_values(&large_values))
     }
 }
 
@@ -225,12 +288,15 @@ fn column_filters(layout: &Layout, schema: &Schema) -> Vec<ColumnFilters> {
 
 /// Removes what an unfinished or replaced block `id` has left.
 pub(crate) fn remove_files(disk: &dyn Disk, dir: &Path, id: BlockId) -> io::Result<()> {
-    let (data, index) = (data_path(dir, id), index_path(dir, id));
-    remove_if_present(disk, &data.with_extension("parquet.tmp"))?;
-    remove_if_present(disk, &index.with_extension("idx.tmp"))?;
+    let files = block_files(dir, id);
+    for file in &files {
+        remove_if_present(disk, &temporary(file))?;
+    }
+    let [data, index, payload] = files;
     remove_if_present(disk, &data)?;
     reached(Failpoint::BlockDataRemoved);
-    remove_if_present(disk, &index)
+    remove_if_present(disk, &index)?;
+    remove_if_present(disk, &payload)
 }
 
 /// The operating system's error, where it is the cause: its kind decides what happens next.

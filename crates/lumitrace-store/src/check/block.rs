@@ -10,7 +10,9 @@ use std::path::Path;
 use lumitrace_model::TraceId;
 
 use super::Watch;
+use super::payload::{self, ChunkLengths};
 use crate::block::Block;
+use crate::block::large_values::{CutRecord, LargeValue};
 use crate::block::writer::{data_path, index_path};
 use crate::error::{Corruption, ReadError, read_error};
 use crate::manifest::BlockRecord;
@@ -27,10 +29,13 @@ pub(super) fn damages<S: Signal>(
     let mut damages = block.index().damages(record.index_bytes, record.rows)?;
     watch.advance(record.index_bytes);
     damages.extend(damaged_chunks(dir, block)?);
+    let (in_payload, chunk_lengths) = payload::damages(dir, block)?;
+    watch.advance(record.payload_bytes);
+    damages.extend(in_payload);
     // Half of the work on the data; decoding it is the other.
     watch.advance(record.data_bytes / 2);
     if damages.is_empty() {
-        let mut check = RowCheck::new(block, watch);
+        let mut check = RowCheck::new(block, chunk_lengths, watch);
         let decoded = S::check_rows(block, &mut check).and_then(|()| check.finish());
         match decoded {
             Ok(()) => {}
@@ -86,10 +91,11 @@ pub(crate) struct RowCheck<'a, 'w> {
     /// Rows of one trace that lie side by side.
     traces: Vec<(TraceId, Range<usize>)>,
     seqs: HashSet<u64>,
+    chunk_lengths: ChunkLengths,
 }
 
 impl<'a, 'w> RowCheck<'a, 'w> {
-    fn new(block: &'a Block, watch: &'a mut Watch<'w>) -> Self {
+    fn new(block: &'a Block, chunk_lengths: ChunkLengths, watch: &'a mut Watch<'w>) -> Self {
         let said = block.record();
         Self {
             block,
@@ -97,11 +103,13 @@ impl<'a, 'w> RowCheck<'a, 'w> {
             found: BlockRecord {
                 data_bytes: said.data_bytes,
                 index_bytes: said.index_bytes,
+                payload_bytes: said.payload_bytes,
                 ..BlockRecord::empty(said.id)
             },
             summaries: Summaries::default(),
             traces: Vec::new(),
             seqs: HashSet::new(),
+            chunk_lengths,
         }
     }
 
@@ -124,6 +132,18 @@ impl<'a, 'w> RowCheck<'a, 'w> {
         }
         self.found.rows += 1;
         Ok(())
+    }
+
+    /// Holds the large values of a row against its attributes and the payload file.
+    pub(crate) fn add_large_values(&self, cut: &mut CutRecord) -> Result<(), ReadError> {
+        let fits = |large: &LargeValue| self.chunk_lengths.fit(large);
+        if cut.places_fit() && cut.large_values.iter().all(fits) {
+            return Ok(());
+        }
+        let row = self.found.rows;
+        let reason =
+            format!("row {row} has a large value that is not in the payload file as it says");
+        Err(self.block.malformed(&reason))
     }
 
     /// Takes in when the last row begins and ends.

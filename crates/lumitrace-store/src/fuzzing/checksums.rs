@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::binary::PutFields;
 use crate::block::file::{CHUNK_BYTES, CHUNK_BYTES_V1};
+use crate::block::payload::frames::FrameTable;
 use crate::block::trace_table::PAGE_BYTES;
 use crate::block::value_filters::FilterDirectory;
 use crate::wal::frame::{self, FrameFormat};
@@ -70,9 +71,9 @@ fn fit_records(bytes: &mut [u8], mut offset: usize, header_bytes: usize) {
     }
 }
 
-/// The checksums in a sidecar: those of `data`, the file of spans that belongs to it, and those of
-/// its own pages, filters, sections and header.
-pub fn fit_sidecar(bytes: &mut Vec<u8>, data: &[u8]) {
+/// The checksums in a sidecar: those of `data` and `payload`, the other files that belong to it, and
+/// those of its own pages, filters, sections and header.
+pub fn fit_sidecar(bytes: &mut Vec<u8>, data: &[u8], payload: &[u8]) {
     let Some(layout) = SidecarLayout::of(bytes) else {
         return;
     };
@@ -84,6 +85,9 @@ pub fn fit_sidecar(bytes: &mut Vec<u8>, data: &[u8]) {
     }
     if let Some((directory, filters)) = layout.filters {
         layout.fit_filters(bytes, directory, filters);
+    }
+    if let Some(frames) = layout.payload {
+        layout.put_payload_checksums(bytes, frames, payload);
     }
     let checked_in_parts = [
         Some(layout.traces),
@@ -110,6 +114,8 @@ struct SidecarLayout {
     traces: usize,
     /// Directory and filters.
     filters: Option<(usize, usize)>,
+    /// Frames of the payload.
+    payload: Option<usize>,
 }
 
 impl SidecarLayout {
@@ -122,6 +128,7 @@ impl SidecarLayout {
                 checksums: 1,
                 traces: 3,
                 filters: None,
+                payload: None,
             },
             2 => Self {
                 chunk_bytes: CHUNK_BYTES,
@@ -130,14 +137,16 @@ impl SidecarLayout {
                 checksums: 1,
                 traces: 5,
                 filters: Some((9, 10)),
+                payload: None,
             },
             _ => Self {
                 chunk_bytes: CHUNK_BYTES,
                 head_bytes: 16,
-                sections: 13,
+                sections: 14,
                 checksums: 2,
                 traces: 6,
                 filters: Some((10, 11)),
+                payload: Some(13),
             },
         };
         (bytes.len() >= layout.entry(layout.sections) + CRC_BYTES).then_some(layout)
@@ -179,6 +188,26 @@ impl SidecarLayout {
         // A section that begins within the header stays as it is: the header would move.
         if old.start >= self.entry(self.sections) + CRC_BYTES {
             bytes.splice(old, new);
+        }
+    }
+
+    fn put_payload_checksums(&self, bytes: &mut [u8], section: usize, payload: &[u8]) {
+        let Some(place) = self.content(bytes, section) else {
+            return;
+        };
+        let Some(table) = FrameTable::decode(&bytes[place.clone()]) else {
+            return;
+        };
+        let mut fitted = FrameTable::default();
+        for frame in table.frames() {
+            let start = frame.offset as usize;
+            let stored = payload.get(start..start + frame.len as usize);
+            let crc = stored.map_or(frame.crc, crc32c::crc32c);
+            fitted.push(frame.len, crc, frame.chunks);
+        }
+        let encoded = fitted.encode();
+        if encoded.len() == place.len() {
+            bytes[place].copy_from_slice(&encoded);
         }
     }
 

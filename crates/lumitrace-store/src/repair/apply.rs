@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::Plan;
 use super::rescue;
-use crate::block::writer::{data_path, index_path};
+use crate::block::writer::block_files;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{OpenError, io_error};
 use crate::folder::ShelfFolder;
@@ -43,12 +43,8 @@ pub(super) fn apply<S: Signal>(
     move_into(&plan.aside_blocks(folder), &aside_dir.join("blocks"))?;
     let files: Vec<PathBuf> = written
         .iter()
-        .flat_map(|record| {
-            [
-                data_path(&rescued_dir, record.id),
-                index_path(&rescued_dir, record.id),
-            ]
-        })
+        .flat_map(|record| block_files(&rescued_dir, record.id))
+        .filter(|path| path.exists())
         .collect();
     move_into(&files, &blocks_dir)?;
     fs::remove_dir(&rescued_dir).map_err(io_error("remove", &rescued_dir))?;

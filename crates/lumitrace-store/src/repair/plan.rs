@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use super::{Loss, Repair, rescue};
-use crate::block::writer::{data_path, index_path};
+use crate::block::writer::block_files;
 use crate::check::{BlockFiles, BlockFindings, Watch, block_damages, log_segments};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::ShelfFolder;
@@ -134,6 +134,17 @@ impl Plan {
                 records: Some(lost),
                 first_start_unix_nano: Some(readable.lost_starts.start),
                 last_start_unix_nano: Some(readable.lost_starts.end),
+                ..whole
+            });
+        }
+        if let Some(damage) = damages.iter().find(|damage| is_in_payload(damage)) {
+            let whole = loss_of_block(record.id, Some(record), None);
+            self.losses.push(Loss {
+                file: Some(damage.file.clone()),
+                reason: format!(
+                    "{damage}; of the large values that it held there the first KiB is left"
+                ),
+                records: Some(0),
                 ..whole
             });
         }
@@ -301,7 +312,7 @@ impl Plan {
         let rescued = self.rescued.iter().map(|block| block.record.id);
         let ids = rescued.chain(self.lost.iter().copied());
         let dir = folder.blocks_dir();
-        let files = ids.flat_map(|id| [data_path(&dir, id), index_path(&dir, id)]);
+        let files = ids.flat_map(|id| block_files(&dir, id));
         files.filter(|path| path.exists()).collect()
     }
 
@@ -371,6 +382,11 @@ fn log_end<S: Signal>(folder: &ShelfFolder) -> Result<u64, OpenError> {
         end = end.max(found.end_seq.unwrap_or(0));
     }
     Ok(end)
+}
+
+/// Whether it is in a file of large values, of which the columns have the first part.
+fn is_in_payload(damage: &Corruption) -> bool {
+    damage.file.extension().is_some_and(|it| it == "payload")
 }
 
 fn overlap(one: BlockId, other: BlockId) -> bool {

@@ -115,6 +115,7 @@ impl Search<'_> {
         let rows = BlockRows {
             block: self.block,
             rows: std::iter::once(rows.clone()).collect(),
+            is_rescue: true,
         };
         let (mut first, mut last) = (None, 0);
         S::visit_times(&rows, &mut |start, _| {
@@ -141,6 +142,7 @@ pub(super) fn write_rows<S: Signal>(
     let readable = BlockRows {
         block: &block,
         rows: rows.to_vec(),
+        is_rescue: true,
     };
     let target = target(to, record.id, compaction::COMPRESSION_LEVEL);
     let written = S::write_rows(&[readable], target, &|| false);

@@ -1,5 +1,6 @@
 //! Reading a block in windows, in the order of a scan.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use lumitrace_model::StatusCode;
 
 use super::content::ContentConditions;
 use super::cursor::{Cursor, FIRST_CHUNK_SPANS, MAX_CHUNK_SPANS};
+use super::cut_span::CutSpan;
 use super::predicate::Predicate;
 use super::pruning::{candidate_rows, condition_columns, conditions, row_bounds};
 use crate::SpanRecord;
+use crate::block::large_values::{CutRecord, restore_some};
+use crate::block::payload::PayloadReader;
 use crate::block::reader::{Block, BlockData, ranges_of};
 use crate::block::rows::column;
 use crate::block::schema;
@@ -51,8 +55,8 @@ pub(crate) struct BlockCursor<'a> {
     last_group: Option<usize>,
     /// Rows of the current unit to come, the next one at the front.
     candidates: VecDeque<Candidate>,
-    /// Spans to come, the next one at the front.
-    ready: VecDeque<Arc<SpanRecord>>,
+    /// Spans to come, the next one at the front, as the columns have them.
+    ready: VecDeque<CutRecord>,
     chunk_spans: usize,
 }
 
@@ -185,7 +189,7 @@ impl<'a> BlockCursor<'a> {
         Ok(kept)
     }
 
-    /// Makes the next candidates whole.
+    /// Reads the next candidates.
     fn read_chunk(&mut self) -> Result<(), ReadError> {
         let count = self.chunk_spans.min(self.candidates.len());
         self.chunk_spans = (self.chunk_spans * 4).min(MAX_CHUNK_SPANS);
@@ -198,19 +202,45 @@ impl<'a> BlockCursor<'a> {
         let mut chunk = self
             .data
             .records(&ranges_of(rows), self.predicate.parts())?;
-        let mut records = Vec::new();
-        while let Some(batch) = chunk.next()? {
-            records.extend(
-                batch
-                    .into_iter()
-                    .filter(|record| self.predicate.matches(record)),
-            );
+        let payload = RefCell::new(self.block.payload()?);
+        let mut ready = Vec::new();
+        while let Some(batch) = chunk.next_cut()? {
+            for cut in batch {
+                if self.matches(&cut, &payload)? {
+                    ready.push(cut);
+                }
+            }
         }
         if self.predicate.request().newest_first {
-            records.reverse();
+            ready.reverse();
         }
-        self.ready = records.into_iter().map(Arc::new).collect();
+        self.ready = ready.into();
         Ok(())
+    }
+
+    fn matches(
+        &self,
+        cut: &CutRecord,
+        payload: &RefCell<PayloadReader>,
+    ) -> Result<bool, ReadError> {
+        let budget = &self.predicate.request().budget;
+        let span = CutSpan::new(cut, payload, budget);
+        let matches = self.predicate.matches(&span);
+        span.into_failure().map_or(Ok(matches), Err)
+    }
+
+    /// Takes the next spans of this window, with their large values if they are wanted.
+    fn take_ready(&mut self, window: u64) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+        let is_of_window = |cut: &&CutRecord| window_of(cut) == window;
+        let count = self.ready.iter().take_while(is_of_window).count();
+        if !self.predicate.request().parts.large_values {
+            let spans = self.ready.drain(..count);
+            return Ok(spans.map(|cut| Arc::new(cut.record)).collect());
+        }
+        let later = self.ready.split_off(count);
+        let whole = restore_some(&mut self.ready, &mut self.block.payload()?)?;
+        self.ready.extend(later);
+        Ok(whole.into_iter().map(Arc::new).collect())
     }
 }
 
@@ -224,12 +254,7 @@ impl Cursor for BlockCursor<'_> {
 
     fn read(&mut self, stats: &mut ScanStats) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
         if let Some(window) = self.ready.front().map(window_of) {
-            let end = self
-                .ready
-                .iter()
-                .take_while(|record| window_of(record) == window)
-                .count();
-            return Ok(self.ready.drain(..end).collect());
+            return self.take_ready(window);
         }
         if !self.candidates.is_empty() {
             self.read_chunk()?;
@@ -247,8 +272,8 @@ fn only(candidates: Vec<Candidate>, rows: &[usize]) -> Vec<Candidate> {
     candidates.into_iter().filter(is_kept).collect()
 }
 
-fn window_of(record: &Arc<SpanRecord>) -> u64 {
-    record.span.start_unix_nano / SCAN_WINDOW_NANO
+fn window_of(cut: &CutRecord) -> u64 {
+    cut.record.span.start_unix_nano / SCAN_WINDOW_NANO
 }
 
 /// The units of a row group with these rows, as far as they are in `ranges`.

@@ -2,19 +2,21 @@
 //! index says, by its filters of values, and by as few columns as possible.
 
 use arrow::array::{RecordBatch, UInt32Array};
+use lumitrace_wire::otlp::protobuf::view::ValueView;
 use parquet::bloom_filter::Sbbf;
 
 use super::predicate::{contains_ignoring_case, has_attribute, view_matches};
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::keys::{Key, Keys};
+use crate::block::large_values;
 use crate::block::reader::{Block, BlockData};
 use crate::block::rows::column;
 use crate::block::schema;
 use crate::block::tables::Tables;
 use crate::block::text::TextColumn;
 use crate::block::trace_table::filter_may_hold;
-use crate::block::value::value_type;
+use crate::block::value::{kept_text, value_type};
 use crate::block::value_filters::{int_hash, text_hash};
 use crate::error::ReadError;
 
@@ -32,6 +34,8 @@ pub(crate) struct ContentConditions<'a> {
 struct AttributeCondition<'a> {
     key: &'a str,
     text: &'a str,
+    /// What the columns have of a text like this.
+    kept: &'a str,
     /// The attribute's column, if it may hold such a value.
     column: Option<&'a str>,
     /// Whether the list of attributes may hold such a value.
@@ -85,6 +89,7 @@ impl<'a> ContentConditions<'a> {
         if self.text.is_some() {
             columns.extend([schema::NAME, schema::STATUS_MESSAGE]);
             columns.extend([schema::ATTRIBUTE_STRING, schema::ATTRIBUTE_BYTES]);
+            columns.push(schema::LARGE_VALUE_OWNER);
         }
         for condition in &self.attributes {
             columns.extend(condition.column);
@@ -164,6 +169,8 @@ impl<'a> ContentConditions<'a> {
                 *found = *found || list.any_text(row, contains);
             }
         }
+        // What is not in their columns is looked at only if nothing else decides.
+        or(&mut found, &large_values::spans_with(batch)?);
         Some(found)
     }
 }
@@ -198,16 +205,22 @@ impl<'a> AttributeCondition<'a> {
             resources.clear();
         }
         let is_only_in_column = column.is_some() && !in_list && resources.is_empty();
+        // Before version 3 texts are whole, however large.
+        let kept = match data.has_column(schema::LARGE_VALUES) {
+            true => kept_text(text),
+            false => text,
+        };
         let filter_hash = known
             .filter(|known| is_only_in_column && known.is_selective)
             .and_then(|known| match known.column {
-                value_type::STRING => Some(text_hash(text)),
+                value_type::STRING => Some(text_hash(kept)),
                 value_type::INT => text.parse().ok().map(int_hash),
                 _ => None,
             });
         Self {
             key,
             text,
+            kept,
             column,
             in_list,
             resources,
@@ -229,21 +242,25 @@ impl<'a> AttributeCondition<'a> {
         let mut fulfilled = vec![false; batch.num_rows()];
         if let Some(column) = self.column.and_then(|name| batch.column_by_name(name)) {
             let values = AttributeValues::new(column.as_ref())?;
-            or(
-                &mut fulfilled,
-                &values.ask(|value| view_matches(value, self.text)),
-            );
+            or(&mut fulfilled, &values.ask(|value| self.may_match(value)));
         }
         if !self.resources.is_empty() {
             or(&mut fulfilled, &self.ask_resources(batch, tables)?);
         }
         if let Some(list) = list.filter(|_| self.in_list) {
             for (row, fulfilled) in fulfilled.iter_mut().enumerate() {
-                *fulfilled =
-                    *fulfilled || list.any(row, self.key, |value| view_matches(value, self.text));
+                *fulfilled = *fulfilled || list.any(row, self.key, |value| self.may_match(value));
             }
         }
         Some(fulfilled)
+    }
+
+    /// Whether the text may spell a value of which the columns have this.
+    fn may_match(&self, value: ValueView<'_>) -> bool {
+        match value {
+            ValueView::String(string) => string == self.kept,
+            other => view_matches(other, self.text),
+        }
     }
 
     fn ask_resources(&self, batch: &RecordBatch, tables: &Tables) -> Option<Vec<bool>> {

@@ -71,7 +71,8 @@ pub(crate) trait Candidate {
     fn resource_attributes(&self) -> &[KeyValue];
     /// Whether one of its own attributes is named `key` and has a value that `text` spells.
     fn has_attribute(&self, key: &str, text: &str) -> bool;
-    /// Whether a text among the values of its own attributes is one for which `is_wanted` says yes.
+    /// Whether a text among the values of its own attributes is one for which `is_wanted` says yes. Of
+    /// whichever part of a text it says yes, it says so of the whole.
     fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool;
 }
 
@@ -199,6 +200,8 @@ impl<'a> Predicate<'a> {
         let attributes = !self.request.attributes.is_empty() || self.text.is_some();
         SpanParts {
             attributes: attributes || self.request.parts.attributes,
+            // At least where they are: without, nobody knows whether a value is whole.
+            large_values: attributes || self.request.parts.large_values,
             ..self.request.parts
         }
     }
@@ -264,7 +267,7 @@ fn contains_text(span: &impl Candidate, text: &str) -> bool {
     contains(span.name()) || contains(span.status_message()) || span.any_text(&contains)
 }
 
-fn value_has_text(value: &Value, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+pub(crate) fn value_has_text(value: &Value, is_wanted: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(string) => is_wanted(string),
         Value::Array(values) => values.iter().any(|value| value_has_text(value, is_wanted)),

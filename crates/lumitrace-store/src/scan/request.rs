@@ -20,6 +20,9 @@ pub struct SpanParts {
     pub events: bool,
     /// Its links.
     pub links: bool,
+    /// All of the values of more than 2 KiB among those parts. Otherwise spans from blocks have only
+    /// about the first KiB of each: of an array or a map the first elements.
+    pub large_values: bool,
 }
 
 impl SpanParts {
@@ -28,12 +31,14 @@ impl SpanParts {
         attributes: true,
         events: true,
         links: true,
+        large_values: true,
     };
     /// Only ids, name, kind, times, status, resource and scope.
     pub const NONE: Self = Self {
         attributes: false,
         events: false,
         links: false,
+        large_values: false,
     };
 }
 

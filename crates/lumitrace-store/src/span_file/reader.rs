@@ -1,6 +1,6 @@
 //! Reading a file of spans, or a block.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::{
 use crate::block::Block;
 use crate::block::attributes::AttributesColumn;
 use crate::block::file::parsed;
+use crate::block::large_values::{CutRecord, restore_some};
 use crate::block::received::ReceivedTable;
 use crate::block::rows::{self, column};
 use crate::block::schema;
@@ -54,6 +55,8 @@ enum Source {
     Block {
         block: Box<Block>,
         next_row: usize,
+        /// Spans that were read, and whose large values are to be put back.
+        waiting: VecDeque<CutRecord>,
     },
 }
 
@@ -91,7 +94,11 @@ impl SpanFileReader {
         let block = Box::new(found_block::open(dir, id)?);
         Ok(Self {
             rows: block.record().rows,
-            source: Source::Block { block, next_row: 0 },
+            source: Source::Block {
+                block,
+                next_row: 0,
+                waiting: VecDeque::new(),
+            },
         })
     }
 
@@ -119,20 +126,25 @@ impl SpanFileReader {
                     .map(Some)
                     .ok_or_else(|| damage("its columns are not those of spans".to_owned()))
             }
-            Source::Block { block, next_row } => {
+            Source::Block {
+                block,
+                next_row,
+                waiting,
+            } => {
                 let end = (*next_row + BATCH_ROWS).min(self.rows as usize);
-                if *next_row >= end {
+                if waiting.is_empty() && *next_row >= end {
                     return Ok(None);
                 }
-                let data = block.open_data()?;
-                let range = *next_row..end;
-                let mut records = data.records(std::slice::from_ref(&range), SpanParts::ALL)?;
-                let mut spans = Vec::new();
-                while let Some(batch) = records.next()? {
-                    spans.extend(batch);
+                if waiting.is_empty() {
+                    let data = block.open_data()?;
+                    let range = *next_row..end;
+                    let mut records = data.records(std::slice::from_ref(&range), SpanParts::ALL)?;
+                    while let Some(batch) = records.next_cut()? {
+                        waiting.extend(batch);
+                    }
+                    *next_row = end;
                 }
-                *next_row = end;
-                Ok(Some(spans))
+                restore_some(waiting, &mut block.payload()?).map(Some)
             }
         }
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::fuzzing::{checksums, read_block, read_log, read_manifest, read_sections};
+use crate::OpenError;
+use crate::fuzzing::{BlockBytes, checksums, read_block, read_log, read_manifest, read_sections};
 
 const VERSIONS: [&str; 4] = ["v1", "v2", "v3", "v3-log2"];
 /// How many rows the blocks of the golden folders have.
@@ -19,12 +20,32 @@ fn golden(version: &str, file: &str) -> Vec<u8> {
     fs::read(&path).unwrap()
 }
 
-fn block(version: &str) -> (Vec<u8>, Vec<u8>) {
+/// Index, spans and payload of a golden block.
+fn block(version: &str) -> [Vec<u8>; 3] {
     let file = |extension| format!("blocks/0000000000000001-0000000000000004.{extension}");
-    (
+    let payload = match version {
+        "v1" | "v2" => Vec::new(),
+        _ => golden(version, &file("payload")),
+    };
+    [
         golden(version, &file("idx")),
         golden(version, &file("parquet")),
-    )
+        payload,
+    ]
+}
+
+fn read(dir: &Path, index: &[u8], data: &[u8], payload: &[u8]) -> Result<u64, OpenError> {
+    read_rows(dir, [index, data, payload], ROWS)
+}
+
+fn read_rows(dir: &Path, files: [&[u8]; 3], rows: u64) -> Result<u64, OpenError> {
+    let [index, data, payload] = files;
+    let files = BlockBytes {
+        index,
+        data,
+        payload,
+    };
+    read_block(dir, &files, rows)
 }
 
 /// A change of a file.
@@ -130,7 +151,7 @@ proptest! {
         prop_assert!(read_manifest(&bytes).is_err());
         read_sections(&bytes);
         prop_assert!(read_log(dir.path(), &bytes).is_err() || bytes.len() <= 40);
-        prop_assert!(read_block(dir.path(), &bytes, &bytes, ROWS).is_err());
+        prop_assert!(read(dir.path(), &bytes, &bytes, &bytes).is_err());
     }
 
     #[test]
@@ -153,21 +174,31 @@ proptest! {
     #[test]
     fn a_changed_sidecar_is_read_or_refused((changes, version) in changes()) {
         let dir = tempfile::tempdir().unwrap();
-        let (index, data) = block(version);
+        let [index, data, payload] = block(version);
         let mut index = changed(index, &changes);
-        let _ = read_block(dir.path(), &index, &data, ROWS);
-        checksums::fit_sidecar(&mut index, &data);
-        let _ = read_block(dir.path(), &index, &data, ROWS);
+        let _ = read(dir.path(), &index, &data, &payload);
+        checksums::fit_sidecar(&mut index, &data, &payload);
+        let _ = read(dir.path(), &index, &data, &payload);
     }
 
     #[test]
     fn a_changed_file_of_spans_is_read_or_refused((changes, version) in changes()) {
         let dir = tempfile::tempdir().unwrap();
-        let (mut index, data) = block(version);
+        let [mut index, data, payload] = block(version);
         let data = changed(data, &changes);
-        let _ = read_block(dir.path(), &index, &data, ROWS);
-        checksums::fit_sidecar(&mut index, &data);
-        let _ = read_block(dir.path(), &index, &data, ROWS);
+        let _ = read(dir.path(), &index, &data, &payload);
+        checksums::fit_sidecar(&mut index, &data, &payload);
+        let _ = read(dir.path(), &index, &data, &payload);
+    }
+
+    #[test]
+    fn a_changed_payload_is_read_or_refused(changes in vec(change(), 1..4)) {
+        let dir = tempfile::tempdir().unwrap();
+        let [mut index, data, payload] = block("v3");
+        let payload = changed(payload, &changes);
+        let _ = read(dir.path(), &index, &data, &payload);
+        checksums::fit_sidecar(&mut index, &data, &payload);
+        let _ = read(dir.path(), &index, &data, &payload);
     }
 }
 
@@ -175,10 +206,10 @@ proptest! {
 /// changed, and checksums that fit.
 fn damaged_block(change: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let (mut index, mut data) = block("v2");
+    let [mut index, mut data, payload] = block("v2");
     change(&mut index, &mut data);
-    checksums::fit_sidecar(&mut index, &data);
-    let read = read_block(dir.path(), &index, &data, ROWS);
+    checksums::fit_sidecar(&mut index, &data, &payload);
+    let read = read(dir.path(), &index, &data, &payload);
     read.unwrap_err().to_string()
 }
 
@@ -214,9 +245,9 @@ fn a_panic_of_the_parquet_reader_is_damage_of_the_file() {
 fn a_block_with_other_rows_than_the_manifest_says_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     for version in VERSIONS {
-        let (index, data) = block(version);
+        let [index, data, payload] = block(version);
         for rows in [0, 1, 4, u64::MAX >> 1] {
-            let error = read_block(dir.path(), &index, &data, rows).unwrap_err();
+            let error = read_rows(dir.path(), [&index, &data, &payload], rows).unwrap_err();
             assert!(error.to_string().contains("rows"), "{version}: {error}");
         }
     }
@@ -225,12 +256,12 @@ fn a_block_with_other_rows_than_the_manifest_says_is_damaged() {
 #[test]
 fn ranges_of_time_without_the_rows_of_the_block_are_damage() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut index, data) = block("v3");
+    let [mut index, data, payload] = block("v3");
     // The second section begins with the number of ranges.
     let offset = index[entry(1)..entry(1) + 8].try_into().unwrap();
     index[u64::from_le_bytes(offset) as usize] = 0;
-    checksums::fit_sidecar(&mut index, &data);
-    let error = read_block(dir.path(), &index, &data, ROWS).unwrap_err();
+    checksums::fit_sidecar(&mut index, &data, &payload);
+    let error = read(dir.path(), &index, &data, &payload).unwrap_err();
     assert!(error.to_string().contains("ranges of time"), "{error}");
 }
 
@@ -286,11 +317,11 @@ fn golden_files_are_read_whole_and_their_checksums_fit_already() {
         assert_eq!(read_log(dir.path(), &log).unwrap(), 6);
         checksums::fit_log(&mut log);
         assert_eq!(log, golden(version, "log/0000000001.log"));
-        let (index, data) = block(version);
+        let [index, data, payload] = block(version);
         let mut fitted = index.clone();
-        checksums::fit_sidecar(&mut fitted, &data);
+        checksums::fit_sidecar(&mut fitted, &data, &payload);
         assert_eq!(fitted, index, "{version}");
-        let spans = read_block(dir.path(), &index, &data, ROWS).unwrap();
+        let spans = read(dir.path(), &index, &data, &payload).unwrap();
         assert_eq!(spans, ROWS, "{version}");
     }
 }

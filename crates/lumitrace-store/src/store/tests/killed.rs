@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use lumitrace_model::KeyValue;
 
 use super::simulated::folder;
 use crate::batch::testing::{batch, span};
@@ -117,6 +118,11 @@ fn batch_of(numbers: Range<u64>) -> crate::SpanBatch {
         let now = unix_nano_now();
         let mut span = span(1 + (number % 5) as u8, number + 1);
         (span.start_unix_nano, span.end_unix_nano) = (now, now);
+        if number.is_multiple_of(10) {
+            // So that blocks have a payload file.
+            let prompt = KeyValue::new("prompt", "again ".repeat(400));
+            span.attributes.push(prompt);
+        }
         span
     });
     batch(spans.collect())

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use lumitrace_model::{SpanId, TraceId};
+use lumitrace_model::{KeyValue, Span, SpanId, TraceId};
 use tempfile::TempDir;
 
 use self::journal::JournalDisk;
@@ -100,7 +100,7 @@ impl Subject for Spans {
     type Signal = Self;
 
     fn append(store: &Store, numbers: Range<u64>) -> Append {
-        let spans = numbers.map(|number| span(trace_of(number), number + 1));
+        let spans = numbers.map(|number| numbered_span(trace_of(number), number));
         store.append(batch(spans.collect()))
     }
 
@@ -115,7 +115,9 @@ impl Subject for Spans {
         };
         let mut found = Vec::new();
         let mut visit = |record: Arc<SpanRecord>| {
-            found.push(number_of(record.span.span_id));
+            let number = number_of(record.span.span_id);
+            assert_eq!(record.span.attributes, attributes_of(number));
+            found.push(number);
             ControlFlow::Continue(())
         };
         store.scan(&request, &mut visit).unwrap();
@@ -255,7 +257,7 @@ impl<S: Subject> Simulation<S> {
     fn options(&self) -> StoreOptions {
         StoreOptions {
             // Segments of a few batches, row groups of a few rows.
-            log_segment_bytes: 600,
+            log_segment_bytes: 4000,
             row_group_rows: 4,
             durability: Durability::Fsync,
             ..options(self.dir.path())
@@ -397,6 +399,24 @@ impl<S: Subject> Simulation<S> {
             );
         }
     }
+}
+
+fn numbered_span(trace: u8, number: u64) -> Span {
+    Span {
+        attributes: attributes_of(number),
+        ..span(trace, number + 1)
+    }
+}
+
+/// Some spans have a large value, so that some blocks have a payload file.
+fn attributes_of(number: u64) -> Vec<KeyValue> {
+    if !number.is_multiple_of(3) {
+        return Vec::new();
+    }
+    vec![KeyValue::new(
+        "prompt",
+        "again ".repeat(350 + (number % 100) as usize),
+    )]
 }
 
 /// The numbers of a trace's spans.
