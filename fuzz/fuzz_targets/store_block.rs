@@ -7,7 +7,7 @@ use std::panic;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use lumitrace_store::fuzzing::{checksums, read_block};
+use lumitrace_store::fuzzing::{BlockBytes, checksums, read_block};
 use tempfile::TempDir;
 
 static SCRATCH: LazyLock<TempDir> = LazyLock::new(|| {
@@ -16,6 +16,10 @@ static SCRATCH: LazyLock<TempDir> = LazyLock::new(|| {
     panic::set_hook(Box::new(|_| {}));
     tempfile::tempdir().expect("a folder")
 });
+/// Of the block of the newest version; the others have none.
+const PAYLOAD: &[u8] = include_bytes!(
+    "../../crates/lumitrace-store/tests/golden/v3/blocks/0000000000000001-0000000000000004.payload"
+);
 const INDEXES: [&[u8]; 3] = [
     include_bytes!(
         "../../crates/lumitrace-store/tests/golden/v1/blocks/0000000000000001-0000000000000004.idx"
@@ -30,10 +34,19 @@ const INDEXES: [&[u8]; 3] = [
 
 fuzz_target!(|bytes: &[u8]| {
     let scratch = SCRATCH.path();
-    for index in INDEXES {
-        let _ = read_block(scratch, index, bytes, 3);
+    for (index, payload) in INDEXES.into_iter().zip([&[], &[], PAYLOAD]) {
+        let files = BlockBytes {
+            index,
+            data: bytes,
+            payload,
+        };
+        let _ = read_block(scratch, &files, 3);
         let mut fitted = index.to_vec();
-        checksums::fit_sidecar(&mut fitted, bytes);
-        let _ = read_block(scratch, &fitted, bytes, 3);
+        checksums::fit_sidecar(&mut fitted, bytes, payload);
+        let files = BlockBytes {
+            index: &fitted,
+            ..files
+        };
+        let _ = read_block(scratch, &files, 3);
     }
 });

@@ -17,7 +17,7 @@ const CARGO_FUZZ: CargoTool = CargoTool {
 const MEMORY_LIMIT: &str = "-rss_limit_mb=2048";
 
 /// Files of the store's golden folders with which targets begin.
-const SEEDS: [(&str, &str); 4] = [
+const SEEDS: [(&str, &str); 5] = [
     ("store_manifest", "MANIFEST"),
     ("store_log", "log/0000000001.log"),
     (
@@ -27,6 +27,10 @@ const SEEDS: [(&str, &str); 4] = [
     (
         "store_block",
         "blocks/0000000000000001-0000000000000004.parquet",
+    ),
+    (
+        "store_payload",
+        "blocks/0000000000000001-0000000000000004.payload",
     ),
 ];
 
@@ -75,8 +79,12 @@ fn seed(target: &str) -> anyhow::Result<()> {
     for (_, file) in SEEDS.iter().filter(|(seeded, _)| *seeded == target) {
         for version in fs::read_dir(workspace::root().join(golden))? {
             let version = version?;
-            let seed = corpus.join(format!("golden-{}", version.file_name().display()));
-            fs::copy(version.path().join(file), seed)?;
+            let golden = version.path().join(file);
+            // Not every version has every file.
+            if golden.exists() {
+                let seed = corpus.join(format!("golden-{}", version.file_name().display()));
+                fs::copy(golden, seed)?;
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use lumitrace_wire::otlp::protobuf;
 use lumitrace_wire::otlp::protobuf::view::{NestedView, ValueView};
 
 /// Longer texts and bytes, and arrays and maps that are longer encoded, are large: they are in the
-/// payload file, and only their first part is in the columns.
+/// payload file, and only their first part is in the columns. Why from there on: `docs/adr/0011`.
 pub(crate) const LARGE_VALUE_BYTES: usize = 2 << 10;
 /// About how much of a large value is kept in the columns.
 pub(crate) const KEPT_BYTES: usize = 1 << 10;

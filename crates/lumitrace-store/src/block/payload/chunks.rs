@@ -3,10 +3,10 @@
 
 use fastcdc::v2020::FastCDC;
 
-/// Length of a chunk: at least, about, and at most. Shorter ones would find a few more repetitions,
-/// which compression finds too where they are near, and cost 18 bytes each (`docs/adr/0011`).
-const MIN_BYTES: usize = 1 << 10;
-const AVERAGE_BYTES: usize = 4 << 10;
+/// Length of a chunk: at least, about, and at most. Shorter ones find more of what repeats, and cost 18
+/// bytes each (`docs/adr/0011`).
+const MIN_BYTES: usize = 512;
+const AVERAGE_BYTES: usize = 2 << 10;
 pub(crate) const MAX_BYTES: usize = 16 << 10;
 
 /// Cuts a value into chunks of at most [`MAX_BYTES`]. Readers do not rely on where.

@@ -12,7 +12,7 @@ use super::frames::{FrameChunks, FrameTable};
 use super::{ChunkRuns, ContentHash, StoredValue, header};
 use crate::disk::{Disk, create_anew};
 
-/// Chunks that are known at one time, in about 24 MiB. Beyond these many, which are 2 GiB of different
+/// Chunks that are known at one time, in about 24 MiB. Beyond these many, which are 1 GiB of different
 /// text, all are forgotten: what is repeated after that is written once more.
 pub(super) const MAX_KNOWN_CHUNKS: usize = 512 << 10;
 
