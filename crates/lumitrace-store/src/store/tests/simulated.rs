@@ -257,7 +257,7 @@ impl<S: Subject> Simulation<S> {
     fn options(&self) -> StoreOptions {
         StoreOptions {
             // Segments of a few batches, row groups of a few rows.
-            log_segment_bytes: 4000,
+            log_segment_bytes: 600,
             row_group_rows: 4,
             durability: Durability::Fsync,
             ..options(self.dir.path())
