@@ -8,7 +8,7 @@
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
 //! how many there are and how long they took. [`index`] is the sidecar of all that, with its
 //! [`index_header`]; [`file`] reads and writes with checksums, and [`writer`] makes a block. To read
-//! one: [`footer`], [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single
+//! one: [`footer`], [`guarded_pages`] before Parquet's decoders, [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single
 //! [`page_values`], kept [`dictionaries`]), [`rows`] back into spans, [`reader`], [`records`];
 //! [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
 
@@ -19,6 +19,7 @@ pub(crate) mod dictionaries;
 pub(crate) mod few_rows;
 pub(crate) mod file;
 pub(crate) mod footer;
+pub(crate) mod guarded_pages;
 pub(crate) mod in_order;
 pub(crate) mod index;
 pub(crate) mod index_header;

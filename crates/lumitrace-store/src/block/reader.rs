@@ -13,9 +13,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use lumitrace_model::{SpanId, TraceId};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::dictionaries::{BlockDictionaries, DictionaryCache};
@@ -29,7 +27,7 @@ use super::records::{Records, SpanBatches};
 use super::schema::RowSchema;
 use super::time_ranges::TimeRange;
 use super::writer::{data_path, index_path, remove_files};
-use super::{rows, schema};
+use super::{guarded_pages, rows, schema};
 use crate::SpanRecord;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Corruption, OpenError, ReadError, io_error};
@@ -448,17 +446,20 @@ impl<'a> BlockData<'a> {
         let (row_groups, selection) = self.select(rows);
         // Open as long as it is read.
         let file = self.block.data_file();
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            file.clone(),
-            self.footer.metadata.clone(),
-        );
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), leaves);
-        let builder = builder
-            .with_projection(mask)
-            .with_batch_size(batch_rows)
-            .with_row_groups(row_groups)
-            .with_row_selection(selection);
-        let reader = file.parsed(|| builder.build())?;
+        let metadata = &self.footer.metadata;
+        let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
+        let read = || {
+            let file = file.clone();
+            guarded_pages::read(
+                file,
+                metadata,
+                mask,
+                row_groups,
+                Some(selection),
+                batch_rows,
+            )
+        };
+        let reader = file.parsed(read)?;
         Ok(Batches { file, reader })
     }
 

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use lumitrace_model::{Resource, Scope};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::{
@@ -18,6 +21,7 @@ use super::{
 use crate::block::Block;
 use crate::block::attributes::AttributesColumn;
 use crate::block::file::parsed;
+use crate::block::guarded_pages;
 use crate::block::large_values::{CutRecord, restore_some};
 use crate::block::received::ReceivedTable;
 use crate::block::rows::{self, column};
@@ -68,16 +72,17 @@ impl SpanFileReader {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = File::open(path).map_err(io_error("open", path))?;
         let damage = |reason| Corruption::new(path, 0, reason);
-        let builder = || ParquetRecordBatchReaderBuilder::try_new(file);
-        let builder = parsed(builder).map_err(damage)?;
-        let has_column = |name: &str| builder.schema().column_with_name(name).is_some();
+        let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+        let footer = parsed(load).map_err(damage)?;
+        let has_column = |name: &str| footer.schema().column_with_name(name).is_some();
         if has_column(schema::SEQ) && !has_column(RESOURCE_ATTRIBUTES) {
             return Self::open_block(path);
         }
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let batch_rows = batch_rows(builder.metadata());
-        let builder = builder.with_batch_size(batch_rows);
-        let reader = parsed(|| builder.build()).map_err(damage)?;
+        let rows = u64::try_from(footer.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let row_groups = (0..footer.metadata().num_row_groups()).collect();
+        let (mask, batch_rows) = (ProjectionMask::all(), batch_rows(footer.metadata()));
+        let read = || guarded_pages::read(file, &footer, mask, row_groups, None, batch_rows);
+        let reader = parsed(read).map_err(damage)?;
         let path = path.to_owned();
         let source = Source::File { path, reader };
         Ok(Self { rows, source })
