@@ -1,10 +1,11 @@
 //! Spans told apart in little memory, and remembered for a while: senders repeat a delivery whose
 //! answer got lost.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
+use hashbrown::{DefaultHashBuilder, HashSet};
 use lumitrace_model::{SpanId, TraceId};
 
 /// How many final spans a run, or the list of runs, remembers.
@@ -16,7 +17,7 @@ pub(crate) struct SpanKey(u64);
 
 impl SpanKey {
     pub(crate) fn of(trace_id: TraceId, span_id: SpanId) -> Self {
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
         Self(HASHER.hash_one((trace_id, span_id)))
     }
 }

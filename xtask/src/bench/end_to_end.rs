@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -157,10 +158,17 @@ fn lookup_figures(lookup: &Value) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Runs a program of the bench crate and reads the JSON it prints.
+/// What a program of `bench/` prints.
 pub(super) fn program(name: &str, arguments: &[&str]) -> anyhow::Result<Value> {
-    let text =
-        process::output(process::command(workspace::binary("release", name)).args(arguments))?;
+    let text = process::output(bench_program(name).args(arguments))?;
     serde_json::from_str(&text).with_context(|| format!("{name} printed no JSON: {text}"))
+}
+
+/// A program of `bench/`.
+pub(super) fn bench_program(name: &str) -> Command {
+    let mut command = process::command(workspace::binary("release", "lumitrace-bench"));
+    command.arg(name);
+    command
 }
 
 pub(super) fn field(json: &Value, key: &str) -> anyhow::Result<f64> {

@@ -4,7 +4,7 @@ mod clickhouse;
 mod filled;
 mod memory;
 
-use super::end_to_end::{field, program};
+use super::end_to_end::{bench_program, field, program};
 use super::report::{Bar, Figure};
 use super::{empty_folder, process};
 use filled::Filled;
@@ -47,6 +47,8 @@ enum Section {
     Open,
     /// One trace of a million spans over five days.
     LongTrace,
+    /// The curve of a training run of a million steps.
+    TrainingRun,
 }
 
 /// Resident memory of the server, in MiB.
@@ -120,6 +122,9 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     if options.includes(Section::LongTrace) {
         add(long_trace(options.choose(200_000, 1_000_000))?);
     }
+    if options.includes(Section::TrainingRun) {
+        add(training_run(options.choose(100_000, 1_000_000))?);
+    }
     Ok(figures)
 }
 
@@ -188,8 +193,7 @@ fn reopen(amount: &[&str]) -> anyhow::Result<serde_json::Value> {
     let folder = empty_folder("store-reopened")?;
     let folder = folder.to_string_lossy();
     let fill = [&["fill", "--dir", &folder], amount].concat();
-    let reopen = crate::workspace::binary("release", "reopen");
-    process::run(process::command(reopen).args(fill))?;
+    process::run(bench_program("reopen").args(fill))?;
     program("reopen", &["open", "--dir", &folder])
 }
 
@@ -197,7 +201,7 @@ fn long_trace(spans: u64) -> anyhow::Result<Vec<Figure>> {
     let folder = empty_folder("store-long-trace")?;
     let spans = spans.to_string();
     let arguments = ["--dir", &folder.to_string_lossy(), "--spans", &spans];
-    let report = program("long_trace", &arguments)?;
+    let report = program("long-trace", &arguments)?;
     let what = format!("one trace of {spans} spans over 5 days");
     let mib = field(&report, "peak_bytes")? / f64::from(1 << 20);
     let seconds = |key| field(&report, key);
@@ -214,5 +218,25 @@ fn long_trace(spans: u64) -> anyhow::Result<Vec<Figure>> {
             seconds("read_seconds")?,
             None,
         ),
+    ])
+}
+
+/// A run whose curve nobody has asked for since the start.
+fn training_run(steps: u64) -> anyhow::Result<Vec<Figure>> {
+    let folder = empty_folder("store-training-run")?;
+    let (folder, steps) = (folder.to_string_lossy(), steps.to_string());
+    let of_run = ["--dir", &folder, "--steps", &steps];
+    process::run(bench_program("training-run").arg("fill").args(of_run))?;
+    let report = program("training-run", &[&["draw"][..], &of_run].concat())?;
+    let what = format!("a training run of {steps} steps ({} spans)", report["spans"]);
+    let row = |part: &str, unit: &'static str, value: f64| {
+        Figure::alone(&format!("{what}: {part}"), unit, value, None)
+    };
+    let mib = field(&report, "peak_bytes")? / f64::from(1 << 20);
+    Ok(vec![
+        row("the list of runs, first time after a start", "s", field(&report, "list_seconds")?),
+        row("its curve, first time", "s", field(&report, "curve_seconds")?),
+        row("its curve, again", "s", field(&report, "again_seconds")?),
+        row("most memory", "MiB", mib),
     ])
 }

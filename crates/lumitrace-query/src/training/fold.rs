@@ -3,9 +3,10 @@
 //! A batch takes about a hundred bytes and twelve more for each of its metrics, so that a run of a
 //! million steps fits in memory; of phases and errors only the newest are kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use lumitrace_model::{Event, Span, SpanId, StatusCode, TraceId, names};
 use lumitrace_store::SpanRecord;
 

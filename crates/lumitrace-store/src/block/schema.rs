@@ -68,7 +68,7 @@ pub(crate) struct RowSchema {
 
 /// A page is the least that must be decompressed to read one span: small pages make a trace by its
 /// id cheap. Columns of few bits for each row reach this limit, ...
-const PAGE_ROWS: usize = 16_384;
+const PAGE_ROWS: usize = 32_768;
 /// ... the others this one.
 const PAGE_BYTES: usize = 16 << 10;
 /// Limits of a page are checked after each so many rows.

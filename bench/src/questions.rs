@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::statistics::asked_traces;
 use anyhow::ensure;
-use clap::Parser;
-use lumitrace_bench::statistics::asked_traces;
+use clap::Args;
 use lumitrace_server::generate::shape::benchmark;
 use lumitrace_store::{
     DurationSketch, RollupRequest, SCAN_WINDOW_NANO, ScanRequest, SpanParts, SpanRecord, Store,
@@ -19,8 +19,8 @@ use lumitrace_store::{
 use serde_json::{Map, Value, json};
 
 /// Measures questions to a store.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// The store's folder; no server may have it open.
     #[arg(long)]
     dir: PathBuf,
@@ -42,8 +42,8 @@ const NEWEST: usize = 20;
 const HOUR_NANO: u64 = 3_600_000_000_000;
 const SLOW_NANO: u64 = 75_000_000;
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let store = Store::open(StoreOptions::new(&arguments.dir))?;
     ensure!(
         store.stats().records == arguments.spans,

@@ -3,7 +3,8 @@
 
 use lumitrace_server::generate::shape::benchmark::entropy_bits;
 
-fn main() {
+/// Prints it.
+pub(crate) fn run() -> anyhow::Result<()> {
     let parts = entropy_bits();
     let bits: f64 = parts.iter().map(|(_, bits)| bits).sum();
     let parts: serde_json::Map<String, serde_json::Value> = parts
@@ -15,4 +16,5 @@ fn main() {
     {
         println!("{report}");
     }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::{Parser, Subcommand};
+use clap::{Args, Subcommand};
 use lumitrace_server::generate::shape::benchmark;
 use lumitrace_store::{SpanBatch, Store, StoreOptions};
 use lumitrace_wire::DecodeLimits;
@@ -20,14 +20,14 @@ const BLOCK_TRACES: u64 = 20;
 const IN_FLIGHT: usize = 16;
 
 /// Fills a folder, or opens it.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Fill a folder and leave it as it is.
     Fill {
         /// The folder.
@@ -48,8 +48,9 @@ enum Action {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().action {
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.action {
         Action::Fill {
             dir,
             log_bytes,

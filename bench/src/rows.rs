@@ -6,17 +6,17 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::statistics::asked_traces;
 use anyhow::Context;
-use clap::Parser;
-use lumitrace_bench::statistics::asked_traces;
+use clap::Args;
 use lumitrace_model::{KeyValue, Resource, Scope, Span, SpanKind, StatusCode, Value, names, value};
 use lumitrace_server::generate::shape::{Content, Shape, benchmark};
 use lumitrace_server::generate::traffic::{Times, Total, Traffic};
 use serde_json::{Map, json};
 
 /// Writes rows for ClickHouse.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// The file to write.
     #[arg(long)]
     to: PathBuf,
@@ -34,8 +34,8 @@ struct Arguments {
     days: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let content = Content {
         shape: Shape::Benchmark,
         seed: arguments.seed,

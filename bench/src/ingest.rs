@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use clap::Parser;
+use clap::Args;
 use lumitrace_server::generate::shape::benchmark;
 use lumitrace_store::{SpanBatch, Store, StoreOptions};
 use lumitrace_wire::DecodeLimits;
@@ -16,8 +16,8 @@ use prost::Message as _;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Measures what taking in spans costs.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Spans of one round.
     #[arg(long, default_value_t = 200_000)]
     spans: u64,
@@ -35,8 +35,8 @@ struct Arguments {
     seed: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let requests = requests(&arguments);
     let per_span = |cpu: Duration| cpu.as_nanos() as f64 / arguments.spans as f64;
     let mut rounds = Vec::new();

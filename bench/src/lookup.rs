@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
+use crate::statistics::{percentile, sorted};
 use anyhow::{Context, ensure};
-use clap::Parser;
-use lumitrace_bench::statistics::{percentile, sorted};
+use clap::Args;
 use lumitrace_server::generate::shape::benchmark;
 
 /// Measures query latencies.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Origin of the UI and query APIs.
     #[arg(long, default_value = "http://127.0.0.1:16686")]
     ui: String,
@@ -28,8 +28,8 @@ struct Arguments {
     searches: usize,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let agent = ureq::agent();
     let mut rng = fastrand::Rng::with_seed(arguments.seed);
     let traces = arguments.spans / benchmark::SPANS_PER_TRACE;

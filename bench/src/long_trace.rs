@@ -2,10 +2,12 @@
 //! Prints `{"spans", "ingest_seconds", "read_seconds", "peak_bytes"}`; the peak is the process's.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::at_rest::settle;
+use crate::memory::peak_bytes;
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::Args;
 use lumitrace_model::{
     KeyValue, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, TraceId, names,
 };
@@ -19,8 +21,8 @@ const EPOCH_SPANS: u64 = 1_000;
 const TRACE_ID: TraceId = TraceId::from_bytes([7; 16]);
 
 /// Measures a long trace.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// An empty folder for the store.
     #[arg(long)]
     dir: PathBuf,
@@ -32,8 +34,8 @@ struct Arguments {
     days: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let store = Store::open(StoreOptions::new(&arguments.dir))?;
     let started = Instant::now();
     let step = arguments.days * 86_400_000_000_000 / arguments.spans.max(1);
@@ -113,30 +115,4 @@ fn batch(spans: Vec<Span>) -> anyhow::Result<SpanBatch> {
         }],
         ..ResourceSpans::default()
     }])?)
-}
-
-/// Waits until compaction has come to rest: nothing has changed for three seconds.
-fn settle(store: &Store) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(600);
-    let (mut previous, mut unchanged) = ((0, 0), 0);
-    while unchanged < 6 {
-        ensure!(
-            Instant::now() < deadline,
-            "compaction does not come to rest"
-        );
-        std::thread::sleep(Duration::from_millis(500));
-        let stats = store.stats();
-        let now = (stats.blocks, stats.block_bytes);
-        unchanged = if now == previous { unchanged + 1 } else { 0 };
-        previous = now;
-    }
-    Ok(())
-}
-
-/// The most memory that the process ever had resident (proc(5), `VmHWM` of `status`).
-fn peak_bytes() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("no /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("no VmHWM in /proc/self/status")? << 10)
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::Args;
 use lumitrace_server::generate::shape::benchmark;
 use lumitrace_wire::otlp::protobuf;
 
 /// Fills an OTLP/HTTP receiver.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Origin of the receiver.
     #[arg(long, default_value = "http://127.0.0.1:4318")]
     endpoint: String,
@@ -32,8 +32,8 @@ struct Arguments {
     hours: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Made before the clock starts: only sending is measured.
     let requests = requests(&arguments)?;
     let bytes: usize = requests.iter().map(Vec::len).sum();

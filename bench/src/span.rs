@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::Args;
 use lumitrace::exporter::{ExportBatch, ExportError, ExportReceipt, SpanExporter};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
@@ -22,8 +22,8 @@ const BURSTS_PER_ROUND: u64 = 40;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Compares the cost of a span.
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Rounds of each library.
     #[arg(long, default_value_t = 11)]
     rounds: usize,
@@ -32,8 +32,8 @@ struct Arguments {
     attributes: u8,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Does what [the module](self) says.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let with_attributes = arguments.attributes > 0;
     let ours = lumitrace::TracerProvider::builder().exporter(Sink).build();
     let theirs = opentelemetry_sdk::trace::SdkTracerProvider::builder()
