@@ -76,15 +76,6 @@ pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {}
 
-/// Puts a finished temporary file in its place, durably. An earlier file of that name is replaced.
-pub(crate) fn rename_durably(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
-    disk.rename(from, to)?;
-    match to.parent() {
-        Some(dir) => disk.sync_dir(dir),
-        None => Ok(()),
-    }
-}
-
 /// Creates an empty file; one that an unfinished attempt has left under that name is removed first.
 pub(crate) fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<File> {
     remove_if_present(disk, path)?;

@@ -59,6 +59,12 @@ failpoints! {
     BlockRecordWritten by ["lumitrace-flush", "lumitrace-compact"],
     /// It is synced, and the block counts.
     BlockRecordSynced by ["lumitrace-flush", "lumitrace-compact"],
+    /// A manifest without the history of replaced blocks is written, under a temporary name.
+    ManifestWritten by ["lumitrace-compact"],
+    /// It has its name, which is not synced.
+    ManifestRenamed by ["lumitrace-compact"],
+    /// The name is synced.
+    ManifestReplaced by ["lumitrace-compact"],
     /// A memtable is replaced by its block; the log still has its records.
     MemtableReplaced by ["lumitrace-flush"],
     /// A log segment is removed, or spare.

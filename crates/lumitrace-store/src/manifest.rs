@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::binary::{Fields, PutFields};
-use crate::disk::{Disk, create_anew, rename_durably, retryable_refusal};
+use crate::disk::{Disk, create_anew, remove_if_present, retryable_refusal};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::failpoint::{Failpoint, reached};
 pub(crate) use records::{BlockId, BlockRecord};
@@ -23,10 +23,8 @@ const MAGIC: &[u8; 8] = b"LUMITMAN";
 /// reads.
 const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;
-/// The file is rewritten when it is this many times as long as it has to be ...
+/// The file is rewritten when it is this many times as long as it has to be, unless it is short.
 const REWRITE_FACTOR: u64 = 4;
-/// ... and has at least this many bytes.
-const REWRITE_MIN_BYTES: u64 = 256 << 10;
 
 /// What all records together say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +100,8 @@ pub(crate) struct Manifest {
     path: PathBuf,
     file: File,
     len: u64,
+    /// The file is rewritten only when it has at least this many bytes.
+    rewrite_min_bytes: u64,
     content: Content,
     torn: bool,
     /// Whether it was begun by a release that does not know all records of this one.
@@ -114,7 +114,11 @@ impl Manifest {
     /// Reads the manifest at `path`, or begins one if there is none.
     ///
     /// A record that a crash left half-written at the end does not count: nobody had relied on it.
-    pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        path: PathBuf,
+        rewrite_min_bytes: u64,
+    ) -> Result<Self, OpenError> {
         if !path.try_exists().map_err(io_error("look for", &path))? {
             replace_file(&*disk, &path, &Content::default().encode())
                 .map_err(io_error("create", &path))?;
@@ -136,6 +140,7 @@ impl Manifest {
             path,
             file,
             len: len as u64,
+            rewrite_min_bytes,
             content,
             torn,
             is_older: version < VERSION,
@@ -156,6 +161,18 @@ impl Manifest {
             self.disk.sync_data(&self.path, &self.file)
         };
         cut().map_err(io_error("truncate", &self.path))
+    }
+
+    /// Removes what a crash left of a rewriting: the manifest itself is whole.
+    pub(crate) fn remove_unfinished_rewrite(&self) -> Result<(), OpenError> {
+        let temporary = temporary_path(&self.path);
+        if !temporary
+            .try_exists()
+            .map_err(io_error("look for", &temporary))?
+        {
+            return Ok(());
+        }
+        remove_if_present(&*self.disk, &temporary).map_err(io_error("remove", &temporary))
     }
 
     /// The damage of which `reason` is the evidence: records that should be at the end are not.
@@ -203,8 +220,7 @@ impl Manifest {
             .map_err(|error| ManifestFailure::Fatal(error.to_string()))?;
         if self.is_older {
             // So that the older release refuses the folder by its version, not by what is new.
-            self.rewrite()
-                .map_err(|error| self.failure("rewrite", error))?;
+            self.rewrite()?;
         }
         let bytes = record.encode();
         if let Err(error) = self.disk.write_all(&self.path, &self.file, &bytes) {
@@ -248,21 +264,30 @@ impl Manifest {
 
     /// Drops the history of replaced blocks when it outweighs the present.
     fn rewrite_if_long(&mut self) -> Result<(), ManifestFailure> {
-        if self.len < REWRITE_MIN_BYTES
+        if self.len < self.rewrite_min_bytes
             || self.len < REWRITE_FACTOR * self.content.encode().len() as u64
         {
             return Ok(());
         }
         match self.rewrite() {
             // The old file is still there and whole; the next record tries again.
-            Err(error) if retryable_refusal(&error).is_none() => Err(self.fatal("rewrite", &error)),
-            _ => Ok(()),
+            Err(ManifestFailure::NoSpace(_)) => Ok(()),
+            result => result,
         }
     }
 
-    fn rewrite(&mut self) -> io::Result<()> {
+    /// Puts the shortest manifest that says the same in the place of this one.
+    fn rewrite(&mut self) -> Result<(), ManifestFailure> {
         let bytes = self.content.encode();
-        self.file = replace_file(&*self.disk, &self.path, &bytes)?;
+        write_temporary(&*self.disk, &self.path, &bytes).map_err(|error| {
+            // Space matters most when there is none.
+            let _ = remove_if_present(&*self.disk, &temporary_path(&self.path));
+            self.failure("rewrite", error)
+        })?;
+        // Whatever fails from here on: the file that is open may have lost its name, and what is
+        // written to it would be nowhere.
+        self.file =
+            put_in_place(&*self.disk, &self.path).map_err(|error| self.fatal("replace", &error))?;
         self.len = bytes.len() as u64;
         self.is_older = false;
         Ok(())
@@ -318,11 +343,33 @@ pub(crate) fn write(
 
 /// Writes `bytes` to a new file and puts it at `path`, durably and at once.
 fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let temporary = path.with_extension("tmp");
+    write_temporary(disk, path, bytes)?;
+    put_in_place(disk, path)
+}
+
+/// Where a manifest is written that is to be put at `path`.
+fn temporary_path(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
+}
+
+/// Writes `bytes` durably to the file that is to be put at `path`.
+fn write_temporary(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_path(path);
     let file = create_anew(disk, &temporary)?;
     disk.write_all(&temporary, &file, bytes)?;
     disk.sync_data(&temporary, &file)?;
-    rename_durably(disk, &temporary, path)?;
+    reached(Failpoint::ManifestWritten);
+    Ok(())
+}
+
+/// Puts the file that was written for it at `path`, durably, and opens it.
+fn put_in_place(disk: &dyn Disk, path: &Path) -> io::Result<File> {
+    disk.rename(&temporary_path(path), path)?;
+    reached(Failpoint::ManifestRenamed);
+    if let Some(dir) = path.parent() {
+        disk.sync_dir(dir)?;
+    }
+    reached(Failpoint::ManifestReplaced);
     File::options().append(true).open(path)
 }
 

@@ -47,6 +47,8 @@ pub struct StoreOptions {
     pub queue_bytes: usize,
     /// Size at which a new log segment is begun, in bytes.
     pub log_segment_bytes: u64,
+    /// Size from which a manifest that holds mostly history is written anew, in bytes.
+    pub manifest_rewrite_bytes: u64,
     /// Rows of a Parquet row group.
     pub row_group_rows: usize,
     /// Blocks of fewer bytes than this are merged with their neighbours. Zero switches merging off.
@@ -74,6 +76,7 @@ impl StoreOptions {
             memory_limit_bytes: None,
             queue_bytes: 64 << 20,
             log_segment_bytes: 64 << 20,
+            manifest_rewrite_bytes: 256 << 10,
             row_group_rows: 1_048_576,
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),

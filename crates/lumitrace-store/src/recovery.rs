@@ -28,7 +28,8 @@ pub(crate) struct Recovered<S: Signal> {
 pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, OpenError> {
     let ShelfPlace { folder, disk, .. } = &place;
     folder.create(&**disk)?;
-    let manifest = Manifest::open(Arc::clone(disk), folder.manifest())?;
+    let rewrite_min_bytes = place.options.manifest_rewrite_bytes;
+    let manifest = Manifest::open(Arc::clone(disk), folder.manifest(), rewrite_min_bytes)?;
     let open = |record: &_| {
         let (dir, dictionaries) = (folder.blocks_dir(), place.dictionaries.for_block());
         Block::open(Arc::clone(disk), dir, *record, dictionaries).map(Arc::new)
@@ -92,6 +93,7 @@ fn settle_blocks_dir<S: Signal>(engine: &Engine<S>, next_seq: u64) -> Result<(),
         }
     }
     manifest.cut_torn_tail()?;
+    manifest.remove_unfinished_rewrite()?;
     for id in strays {
         remove_files(&*engine.disk, dir, id).map_err(io_error("remove files from", dir))?;
     }

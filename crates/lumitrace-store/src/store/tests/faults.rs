@@ -14,6 +14,7 @@ use super::{append, copy_of, options};
 use crate::batch::testing::{batch, resource_spans, span};
 use crate::compaction::{CompactionSignal, merge};
 use crate::disk::Disk;
+use crate::retention;
 use crate::{AppendError, ScanRequest, SpanBatch, Store, StoreOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ enum Fault {
     Full(&'static str),
     /// Cannot sync files whose path contains this.
     SyncFails(&'static str),
+    /// Has no space to sync the names in the folder of a manifest.
+    NoSpaceForNameOfManifest,
     /// Does not return from writing to the log.
     Stuck,
     /// Panics when writing to files whose path contains this.
@@ -87,6 +90,13 @@ impl Disk for FaultyDisk {
             Fault::SyncFails(part) if Self::hits(path, part) => Err(io::Error::other("bad sector")),
             _ => file.sync_data(),
         }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if *self.fault.lock() == Fault::NoSpaceForNameOfManifest && dir.join("MANIFEST").exists() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        File::open(dir)?.sync_all()
     }
 }
 
@@ -215,6 +225,69 @@ fn a_failed_manifest_write_ends_all_acceptance_and_a_new_start_recovers() {
     assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("MANIFEST")));
     drop(store);
     assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 1);
+}
+
+/// A store whose manifest is written anew when its only block is removed.
+fn store_before_a_rewrite(dir: &Path) -> (Store, Arc<FaultyDisk>) {
+    let (store, disk) = open(StoreOptions {
+        manifest_rewrite_bytes: 0,
+        ..options(dir)
+    });
+    append(&store, vec![span(1, 1)]);
+    store.flush().unwrap();
+    (store, disk)
+}
+
+fn remove_all_blocks(store: &Store) {
+    let engine = &store.handle.spans.engine;
+    let blocks = engine.snapshot().blocks.clone();
+    retention::remove(engine, blocks.iter().map(|block| block.id()).collect());
+}
+
+#[test]
+fn a_rewritten_manifest_whose_name_may_get_lost_ends_all_acceptance() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = store_before_a_rewrite(dir.path());
+    disk.set(Fault::NoSpaceForNameOfManifest);
+    remove_all_blocks(&store);
+    disk.set(Fault::Healthy);
+    let error = store.append(batch(vec![span(1, 2)])).wait().unwrap_err();
+    assert!(matches!(&error, AppendError::Failed { reason } if reason.contains("MANIFEST")));
+    assert!(store.stats().failure.unwrap().contains("could not replace"));
+    drop(store);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert_eq!((count(&store), store.end_seq()), (0, 2));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_rewritten_for_lack_of_space_goes_on_and_is_rewritten_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = store_before_a_rewrite(dir.path());
+    let manifest_bytes = || fs::metadata(dir.path().join("MANIFEST")).unwrap().len();
+    let short = manifest_bytes();
+    disk.set(Fault::Full("MANIFEST.tmp"));
+    remove_all_blocks(&store);
+    assert!(manifest_bytes() > short);
+    assert!(!dir.path().join("MANIFEST.tmp").exists());
+    disk.set(Fault::Healthy);
+    append(&store, vec![span(1, 2)]);
+    store.flush().unwrap();
+    remove_all_blocks(&store);
+    assert!(manifest_bytes() < short, "its only block is forgotten");
+    drop(store);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert_eq!((count(&store), store.end_seq()), (0, 3));
+}
+
+#[test]
+fn what_a_crash_left_of_a_rewritten_manifest_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _disk) = store_before_a_rewrite(dir.path());
+    drop(store);
+    let temporary = dir.path().join("MANIFEST.tmp");
+    fs::write(&temporary, b"LUMITMAN").unwrap();
+    assert_eq!(count(&Store::open(options(dir.path())).unwrap()), 1);
+    assert!(!temporary.exists());
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn options(dir: &Path) -> StoreOptions {
     StoreOptions {
         memtable_bytes: 12_000,
         log_segment_bytes: 2_000,
+        manifest_rewrite_bytes: 0,
         retention: Retention {
             max_age: Some(MAX_AGE),
             ..Retention::default()

@@ -70,6 +70,14 @@ impl JournalDisk {
         lines.map(line).collect()
     }
 
+    /// How many times a file of this name was replaced.
+    pub(super) fn replacements(&self, name: &str) -> usize {
+        let state = self.state.lock();
+        let mut names = std::collections::HashSet::new();
+        let replaces = |operation: &&Operation| matches!(operation, Operation::Rename(_, to) if to.ends_with(name) && !names.insert(to));
+        state.journal.iter().filter(replaces).count()
+    }
+
     /// Makes the operation after `after` more fail like this, once.
     pub(super) fn fail(&self, after: usize, kind: ErrorKind) {
         self.state.lock().fault = Some((after, kind));
