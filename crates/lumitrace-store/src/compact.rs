@@ -153,8 +153,9 @@ impl Work<'_> {
             let blocks: Vec<Arc<_>> = engine.snapshot().blocks[run].to_vec();
             let bytes = blocks.iter().map(|block| block.record().bytes());
             self.progress.bytes += bytes.sum::<u64>();
-            compaction::merge(engine, &blocks, &signal)
-                .map_err(|reason| CompactError::Merge { reason })?;
+            compaction::merge(engine, &blocks, &signal).map_err(|failure| CompactError::Merge {
+                reason: failure.to_string(),
+            })?;
             self.merges += 1;
         }
         Ok(())

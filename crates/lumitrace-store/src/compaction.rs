@@ -1,7 +1,11 @@
-//! The thread that merges small neighbouring blocks, so that their number stays bounded.
+//! The thread that merges neighbouring blocks, so that their number stays bounded. [`choice`] says
+//! which.
 
-use std::collections::HashSet;
-use std::ops::Range;
+mod choice;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +14,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::block::Block;
 use crate::block::writer::remove_files;
+use crate::disk::retryable_refusal;
 use crate::engine::Engine;
+use crate::error::ReadError;
 use crate::failpoint::{Failpoint, reached};
 use crate::flush::commit_block;
 use crate::manifest::BlockId;
@@ -18,13 +24,13 @@ use crate::retention;
 use crate::shelf::unix_nano_now;
 use crate::signal::{BlockRows, Signal};
 use crate::stats::count;
+pub(crate) use choice::Limits;
+use choice::{Candidate, choose};
 
-/// Blocks that are merged at once.
-const MERGED_BLOCKS: usize = 8;
 /// Time passes without new blocks too, and what is kept by age or free space expires.
 const UPKEEP_EVERY: Duration = Duration::from_secs(30);
-/// Small neighbours beyond this number are merged even where one outweighs the others.
-const MAX_SMALL_BLOCKS: usize = 32;
+/// Before blocks are merged again that could not be for a reason that may pass.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Of zstd: what is merged is kept for long.
 pub(crate) const COMPRESSION_LEVEL: i32 = 3;
 
@@ -70,63 +76,123 @@ impl CompactionSignal {
     }
 }
 
+/// Why blocks were not merged. They stay as they are.
+#[derive(Debug)]
+pub(crate) struct MergeFailure {
+    reason: String,
+    /// Whether it may succeed later, as when the disk was full.
+    may_pass: bool,
+}
+
+impl MergeFailure {
+    fn of_io(id: BlockId, error: &io::Error) -> Self {
+        let cause = error.get_ref().and_then(|it| it.downcast_ref());
+        let may_pass = match cause {
+            Some(ReadError::Corrupt(_)) => false,
+            Some(ReadError::Io { .. }) => true,
+            None => error.raw_os_error().is_some() || retryable_refusal(error).is_some(),
+        };
+        Self {
+            reason: format!("block {id}: {error}"),
+            may_pass,
+        }
+    }
+}
+
+impl fmt::Display for MergeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Blocks that could not be merged.
+#[derive(Debug, Default)]
+pub(crate) struct LeftAlone {
+    /// Until when; none for as long as the store is open, since it would fail again.
+    until: HashMap<BlockId, Option<Instant>>,
+}
+
+impl LeftAlone {
+    fn contains(&self, id: BlockId, now: Instant) -> bool {
+        let until = self.until.get(&id);
+        until.is_some_and(|until| until.is_none_or(|until| now < until))
+    }
+
+    fn add(&mut self, blocks: &[Arc<Block>], until: Option<Instant>) {
+        let ids = blocks.iter().map(|block| (block.id(), until));
+        self.until.extend(ids);
+    }
+}
+
 /// Lets go of old blocks and merges the others, whenever there are new ones and once in a while,
 /// until told to stop.
 pub(crate) fn run<S: Signal>(engine: &Engine<S>, signal: &CompactionSignal) {
-    // A merge that failed would fail again: its blocks are left alone until the next start.
-    let mut failed = HashSet::new();
+    let limits = Limits::of(&engine.options);
+    let mut left_alone = LeftAlone::default();
     while signal.wait() {
         retention::enforce(engine, unix_nano_now());
-        while !signal.is_stopping()
-            && engine.failure().is_none()
-            && let Some(blocks) = next_merge(engine, &failed)
-        {
-            // Merging is a service to readers: a panic in it must not keep records from being stored.
-            let merged = catch_unwind(AssertUnwindSafe(|| merge(engine, &blocks, signal)));
-            match merged.unwrap_or_else(|_| Err("merging them has panicked".to_owned())) {
-                Ok(true) => count(&engine.counters.compactions, 1),
-                Ok(false) => return,
-                Err(reason) => {
-                    tracing::warn!(reason, "could not merge blocks; they stay as they are");
-                    failed.extend(blocks.iter().map(|block| block.id()));
+        merge_all(engine, &limits, &mut left_alone, Instant::now(), signal);
+    }
+}
+
+/// Merges what is to be merged as of `now`, until told to stop.
+pub(crate) fn merge_all<S: Signal>(
+    engine: &Engine<S>,
+    limits: &Limits,
+    left_alone: &mut LeftAlone,
+    now: Instant,
+    signal: &CompactionSignal,
+) {
+    while !signal.is_stopping()
+        && engine.failure().is_none()
+        && let Some(blocks) = next_merge(engine, limits, left_alone, now)
+    {
+        // Merging is a service to readers: a panic in it must not keep records from being stored.
+        let merged = catch_unwind(AssertUnwindSafe(|| merge(engine, &blocks, signal)));
+        let panicked = |_| {
+            let (reason, may_pass) = ("merging them has panicked".to_owned(), false);
+            Err(MergeFailure { reason, may_pass })
+        };
+        match merged.unwrap_or_else(panicked) {
+            Ok(true) => count(&engine.counters.compactions, 1),
+            Ok(false) => return,
+            Err(failure) => {
+                let MergeFailure { reason, may_pass } = failure;
+                count(&engine.counters.compaction_failures, 1);
+                tracing::warn!(
+                    reason,
+                    may_pass,
+                    "could not merge blocks; they stay as they are"
+                );
+                left_alone.add(&blocks, may_pass.then(|| now + RETRY_AFTER));
+                if may_pass {
+                    // Others would hardly fare better at the moment.
+                    return;
                 }
             }
         }
     }
 }
 
-fn next_merge<S: Signal>(engine: &Engine<S>, failed: &HashSet<BlockId>) -> Option<Vec<Arc<Block>>> {
+fn next_merge<S: Signal>(
+    engine: &Engine<S>,
+    limits: &Limits,
+    left_alone: &LeftAlone,
+    now: Instant,
+) -> Option<Vec<Arc<Block>>> {
     let sources = engine.snapshot();
-    let size = |block: &Arc<Block>| {
-        let usable = !failed.contains(&block.id());
-        if usable {
-            block.record().data_bytes + block.record().payload_bytes
-        } else {
-            u64::MAX
+    let candidate = |block: &Arc<Block>| {
+        // Blocks of version 1 do not say it.
+        let end = block.record().last_end_unix_nano;
+        Candidate {
+            bytes: block.record().bytes(),
+            received_unix_nano: retention::received_range(block).unwrap_or((end, end)),
+            is_left_alone: left_alone.contains(block.id(), now),
         }
     };
-    let sizes: Vec<u64> = sources.blocks.iter().map(size).collect();
-    let chosen = choose(&sizes, engine.options.compact_below_bytes)?;
+    let candidates: Vec<Candidate> = sources.blocks.iter().map(candidate).collect();
+    let chosen = choose(&candidates, limits)?;
     Some(sources.blocks[chosen].to_vec())
-}
-
-/// Which neighbours to merge, of blocks with these sizes.
-///
-/// Of all runs of eight small blocks the one that costs least, if none of them makes up more than
-/// half of it: so a record is rewritten once for each doubling, not with every new block.
-fn choose(sizes: &[u64], small_below: u64) -> Option<Range<usize>> {
-    let is_small = |size: &u64| *size < small_below;
-    let crowded = sizes.iter().filter(|size| is_small(size)).count() > MAX_SMALL_BLOCKS;
-    sizes
-        .windows(MERGED_BLOCKS)
-        .enumerate()
-        .filter(|(_, run)| run.iter().all(is_small))
-        .filter(|(_, run)| {
-            let largest = run.iter().max().copied().unwrap_or(0);
-            crowded || largest <= run.iter().sum::<u64>() / 2
-        })
-        .min_by_key(|(_, run)| run.iter().sum::<u64>())
-        .map(|(start, _)| start..start + MERGED_BLOCKS)
 }
 
 /// Puts one block in the place of `blocks`, which must be neighbours; false if told to stop before
@@ -135,7 +201,7 @@ pub(crate) fn merge<S: Signal>(
     engine: &Engine<S>,
     blocks: &[Arc<Block>],
     signal: &CompactionSignal,
-) -> Result<bool, String> {
+) -> Result<bool, MergeFailure> {
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
         return Ok(true);
     };
@@ -150,10 +216,13 @@ pub(crate) fn merge<S: Signal>(
         // Space matters most when there is none.
         let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), id);
     }
-    let Some(record) = written.map_err(|error| format!("block {id}: {error}"))? else {
+    let Some(record) = written.map_err(|error| MergeFailure::of_io(id, &error))? else {
         return Ok(false);
     };
-    let merged = commit_block(engine, record).map_err(|problem| problem.to_string())?;
+    let merged = commit_block(engine, record).map_err(|problem| MergeFailure {
+        reason: problem.to_string(),
+        may_pass: problem.may_pass(),
+    })?;
     engine.change_sources(|sources| {
         let replaced = |block: &Arc<Block>| blocks.iter().any(|other| Arc::ptr_eq(block, other));
         let position = sources.blocks.iter().position(replaced);
@@ -163,41 +232,4 @@ pub(crate) fn merge<S: Signal>(
     reached(Failpoint::InputsReplaced);
     blocks.iter().for_each(|block| block.mark_replaced());
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cheapest_run_of_similar_small_neighbours_is_merged() {
-        assert_eq!(choose(&[1; 7], 64), None);
-        assert_eq!(choose(&[5, 1, 1, 1, 1, 1, 1, 1, 1], 64), Some(1..9));
-        assert_eq!(choose(&[100, 1, 1, 1, 1, 1, 1, 1, 1], 64), Some(1..9));
-        assert_eq!(
-            choose(&[1, 1, 1, 1, 100, 1, 1, 1, 1], 64),
-            None,
-            "only neighbours"
-        );
-        assert_eq!(
-            choose(&[50, 1, 1, 1, 1, 1, 1, 1], 64),
-            None,
-            "50 bytes for seven"
-        );
-        assert_eq!(choose(&[1; 8], 0), None, "switched off");
-    }
-
-    #[test]
-    fn the_number_of_small_blocks_stays_bounded_whatever_their_sizes() {
-        let mut sizes = Vec::new();
-        for new in 0..500_u64 {
-            sizes.push(1 + new * 7919 % 40);
-            while let Some(run) = choose(&sizes, 1000) {
-                let merged = sizes[run.clone()].iter().sum();
-                sizes.splice(run, [merged]);
-            }
-            let small = sizes.iter().filter(|size| **size < 1000).count();
-            assert!(small <= MAX_SMALL_BLOCKS + MERGED_BLOCKS, "{sizes:?}");
-        }
-    }
 }

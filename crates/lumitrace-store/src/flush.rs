@@ -41,6 +41,11 @@ impl FlushProblem {
         }
     }
 
+    /// Whether it may succeed later, without anybody mending anything but the space on the disk.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     fn of_io(what: &str, error: &io::Error) -> Self {
         Self {
             reason: format!("{what}: {error}"),

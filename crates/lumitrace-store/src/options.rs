@@ -51,7 +51,8 @@ pub struct StoreOptions {
     pub manifest_rewrite_bytes: u64,
     /// Rows of a Parquet row group.
     pub row_group_rows: usize,
-    /// Blocks of fewer bytes than this are merged with their neighbours. Zero switches merging off.
+    /// Blocks of fewer bytes than this are merged with their neighbours. In a large shelf so are
+    /// those that are smaller than 1/64 of it, up to 512 MiB. Zero switches merging off.
     pub compact_below_bytes: u64,
     /// How long spans are kept.
     pub retention: Retention,

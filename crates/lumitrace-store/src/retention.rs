@@ -47,14 +47,10 @@ struct KeptBlock {
 
 impl KeptBlock {
     fn of(block: &Block) -> Self {
-        let last_received = block.index().last_received_unix_nano();
         Self {
             id: block.id(),
             bytes: block.record().bytes(),
-            last_received_unix_nano: last_received.unwrap_or_else(|error| {
-                tracing::warn!(block = %block.id(), %error, "could not tell when a block was received");
-                None
-            }),
+            last_received_unix_nano: received_range(block).map(|(_, last)| last),
             last_end_unix_nano: block.record().last_end_unix_nano,
         }
     }
@@ -68,6 +64,15 @@ impl KeptBlock {
             .filter(|time| *time <= now_unix_nano);
         past.max().unwrap_or(now_unix_nano)
     }
+}
+
+/// When the first and the last span of a block were received, if that is known.
+pub(crate) fn received_range(block: &Block) -> Option<(u64, u64)> {
+    let range = block.index().received_range_unix_nano();
+    range.unwrap_or_else(|error| {
+        tracing::warn!(block = %block.id(), %error, "could not tell when a block was received");
+        None
+    })
 }
 
 /// Removes the blocks that were kept long enough as of `now_unix_nano`. What cannot be removed now is

@@ -99,6 +99,8 @@ pub struct ShelfStats {
     pub flush_failures: u64,
     /// Merges of blocks.
     pub compactions: u64,
+    /// Merges that failed. They are tried again later, unless a block is damaged.
+    pub compaction_failures: u64,
     /// Blocks removed because they were kept long enough.
     pub expired_blocks: u64,
     /// Records in them.
@@ -131,6 +133,7 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) flush_failures: AtomicU64,
     pub(crate) compactions: AtomicU64,
+    pub(crate) compaction_failures: AtomicU64,
     pub(crate) expired_blocks: AtomicU64,
     pub(crate) expired_records: AtomicU64,
 }
@@ -191,6 +194,7 @@ impl Counters {
             flushes: get(&self.flushes),
             flush_failures: get(&self.flush_failures),
             compactions: get(&self.compactions),
+            compaction_failures: get(&self.compaction_failures),
             expired_blocks: get(&self.expired_blocks),
             expired_records: get(&self.expired_records),
             ..ShelfStats::default()

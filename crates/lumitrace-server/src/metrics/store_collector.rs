@@ -103,7 +103,7 @@ fn gauges(stats: &Figures) -> [Sample; 11] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &Figures) -> [Sample; 12] {
+fn work(stats: &Figures) -> [Sample; 13] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.sum(|shelf| shelf.appended_batches)),
         ("store_appended_spans", "Spans acknowledged", stats.spans.appended_records),
@@ -112,6 +112,7 @@ fn work(stats: &Figures) -> [Sample; 12] {
         ("store_flushes", "Memtables written out as blocks", stats.sum(|shelf| shelf.flushes)),
         ("store_flush_failures", "Failed attempts to write a block", stats.sum(|shelf| shelf.flush_failures)),
         ("store_compactions", "Merges of blocks", stats.sum(|shelf| shelf.compactions)),
+        ("store_compaction_failures", "Failed attempts to merge blocks", stats.sum(|shelf| shelf.compaction_failures)),
         (
             "store_expired_blocks",
             "Blocks removed because they were kept long enough",

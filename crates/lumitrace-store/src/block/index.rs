@@ -101,7 +101,7 @@ pub(crate) struct Index {
     fences: Fences,
     tables: OnceLock<Arc<Tables>>,
     filter_directory: OnceLock<FilterDirectory>,
-    last_received: OnceLock<Option<u64>>,
+    received_range: OnceLock<Option<(u64, u64)>>,
     payload: OnceLock<Arc<FrameTable>>,
 }
 
@@ -165,7 +165,7 @@ impl Index {
             fences,
             tables: OnceLock::new(),
             filter_directory: OnceLock::new(),
-            last_received: OnceLock::new(),
+            received_range: OnceLock::new(),
             payload: OnceLock::new(),
         })
     }
@@ -244,14 +244,14 @@ impl Index {
         Ok(received.ok_or_else(|| self.malformed(Section::Received))?)
     }
 
-    /// When the last of the block's spans was received, in nanoseconds since the Unix epoch; none in
-    /// version 1, where only the spans say so.
-    pub(crate) fn last_received_unix_nano(&self) -> Result<Option<u64>, ReadError> {
-        if let Some(known) = self.last_received.get() {
+    /// When the first and the last of the block's spans were received, in nanoseconds since the Unix
+    /// epoch; none in version 1, where only the spans say so.
+    pub(crate) fn received_range_unix_nano(&self) -> Result<Option<(u64, u64)>, ReadError> {
+        if let Some(known) = self.received_range.get() {
             return Ok(*known);
         }
-        let last = self.received()?.last_unix_nano();
-        Ok(*self.last_received.get_or_init(|| last))
+        let range = self.received()?.range_unix_nano();
+        Ok(*self.received_range.get_or_init(|| range))
     }
 
     /// How many spans there are of which operation, and how long they took; none if the block does

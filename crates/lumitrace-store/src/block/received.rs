@@ -79,9 +79,10 @@ impl ReceivedTable {
         batch.map_or(0, |(_, received_unix_nano)| *received_unix_nano)
     }
 
-    /// When the last span was received; none if the table is empty.
-    pub(crate) fn last_unix_nano(&self) -> Option<u64> {
-        self.batches.iter().map(|(_, received)| *received).max()
+    /// When the first and the last span were received; none if the table is empty.
+    pub(crate) fn range_unix_nano(&self) -> Option<(u64, u64)> {
+        let times = || self.batches.iter().map(|(_, received)| *received);
+        times().min().zip(times().max())
     }
 
     /// Writes the section of the sidecar.

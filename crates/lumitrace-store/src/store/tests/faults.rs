@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lumitrace_model::KeyValue;
 use parking_lot::{Condvar, Mutex};
 
 use super::{append, copy_of, options};
 use crate::batch::testing::{batch, resource_spans, span};
-use crate::compaction::{CompactionSignal, merge};
+use crate::compaction::{CompactionSignal, LeftAlone, Limits, RETRY_AFTER, merge, merge_all};
 use crate::disk::Disk;
 use crate::retention;
 use crate::{AppendError, ScanRequest, SpanBatch, Store, StoreOptions};
@@ -384,6 +385,37 @@ fn a_merge_that_cannot_be_committed_leaves_no_files() {
     assert!(merge(engine, &blocks, &CompactionSignal::default()).unwrap());
     drop(blocks);
     assert_eq!((files(), count(&store)), (2, 2));
+}
+
+#[test]
+fn a_merge_that_failed_on_a_full_disk_is_tried_again_later_and_a_damaged_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    for number in 1..=8 {
+        append(&store, vec![span(1, number)]);
+        store.flush().unwrap();
+    }
+    let engine = &store.handle.spans.engine;
+    let limits = Limits::of(&StoreOptions::new(dir.path()));
+    let (signal, mut left_alone) = (CompactionSignal::default(), LeftAlone::default());
+    let mut merge_at = |now| {
+        merge_all(engine, &limits, &mut left_alone, now, &signal);
+        let stats = store.stats();
+        (stats.blocks, stats.compactions, stats.compaction_failures)
+    };
+    let begin = Instant::now();
+    disk.set(Fault::Full("blocks"));
+    assert_eq!(merge_at(begin), (8, 0, 1));
+    disk.set(Fault::Healthy);
+    assert_eq!(merge_at(begin + RETRY_AFTER / 2), (8, 0, 1));
+    // A panic is no passing trouble.
+    disk.set(Fault::Panics("blocks"));
+    assert_eq!(merge_at(begin + RETRY_AFTER), (8, 0, 2));
+    disk.set(Fault::Healthy);
+    assert_eq!(merge_at(begin + 100 * RETRY_AFTER), (8, 0, 2));
+    let mut others = LeftAlone::default();
+    merge_all(engine, &limits, &mut others, begin, &signal);
+    assert_eq!((store.stats().blocks, count(&store)), (1, 8));
 }
 
 #[test]

@@ -39,7 +39,10 @@ fn fresh(number: u64) -> Span {
 /// The moment at which the oldest block has just been kept for longer than an hour.
 fn after_the_hour_of_the_oldest(store: &Store) -> u64 {
     let blocks = &store.handle.spans.engine.snapshot().blocks;
-    let received = |block: &Arc<Block>| block.index().last_received_unix_nano().unwrap();
+    let received = |block: &Arc<Block>| {
+        let range = block.index().received_range_unix_nano().unwrap();
+        range.map(|(_, last)| last)
+    };
     let oldest = blocks.iter().filter_map(received).min().unwrap();
     oldest + HOUR.as_nanos() as u64 + 1
 }
