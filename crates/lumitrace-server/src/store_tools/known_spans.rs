@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use lumitrace_model::{ResourceSpans, Span, SpanId, TraceId};
 use lumitrace_store::{LookupError, QueryBudget, SpanParts, Store};
 
-/// Spans that are remembered before all are forgotten, and asked for anew: some 64 MiB.
+/// Spans that are remembered before all are forgotten for another trace, and asked for anew: some
+/// 64 MiB.
 const MAX_REMEMBERED: usize = 1_000_000;
 
 /// What of a span is there.
@@ -19,13 +20,32 @@ enum Known {
 }
 
 /// Asks a store which spans it has, trace by trace, and remembers the answers.
-#[derive(Debug, Default)]
+///
+/// A trace is remembered whole, however large it is: asking for it anew with each of its spans would
+/// take a time that grows with its square.
+#[derive(Debug)]
 pub(super) struct KnownSpans {
+    max_remembered: usize,
     traces: HashMap<TraceId, HashMap<(SpanId, u8), Known>>,
     remembered: usize,
 }
 
+impl Default for KnownSpans {
+    fn default() -> Self {
+        Self::remembering(MAX_REMEMBERED)
+    }
+}
+
 impl KnownSpans {
+    /// Forgets all when another trace comes after so many spans.
+    fn remembering(max_remembered: usize) -> Self {
+        Self {
+            max_remembered,
+            traces: HashMap::new(),
+            remembered: 0,
+        }
+    }
+
     /// Takes the spans out of `batch` that `store` has, or that came before. Returns how many.
     pub(super) fn remove_from(
         &mut self,
@@ -53,10 +73,10 @@ impl KnownSpans {
 
     /// Whether `span` adds to what is known; it is known from then on.
     fn add(&mut self, span: &Span, store: &Store) -> Result<bool, LookupError> {
-        if self.remembered >= MAX_REMEMBERED {
-            *self = Self::default();
-        }
         if !self.traces.contains_key(&span.trace_id) {
+            if self.remembered >= self.max_remembered {
+                *self = Self::remembering(self.max_remembered);
+            }
             let stored =
                 store.trace_parts(span.trace_id, SpanParts::NONE, &QueryBudget::unlimited())?;
             self.remembered += stored.len();
@@ -98,8 +118,12 @@ mod tests {
     use lumitrace_store::{SpanBatch, StoreOptions};
 
     fn batch(spans: &[(u8, bool, u64)]) -> Vec<ResourceSpans> {
+        batch_of_trace(1, spans)
+    }
+
+    fn batch_of_trace(trace: u8, spans: &[(u8, bool, u64)]) -> Vec<ResourceSpans> {
         let span = |(id, pending, end): &(u8, bool, u64)| Span {
-            trace_id: TraceId::from_bytes([1; 16]),
+            trace_id: TraceId::from_bytes([trace; 16]),
             span_id: SpanId::from_bytes([*id; 8]),
             end_unix_nano: *end,
             pending: *pending,
@@ -136,5 +160,20 @@ mod tests {
         let fresh = [(2, true, 6), (2, false, 7), (3, false, 1)];
         assert_eq!(left_of(&fresh), batch(&fresh));
         assert!(left_of(&fresh).is_empty(), "they came before");
+    }
+
+    #[test]
+    fn a_trace_is_forgotten_only_for_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+        let mut known = KnownSpans::remembering(2);
+        let four = [(1, false, 1), (2, false, 1), (3, false, 1), (4, false, 1)];
+        let mut known_of = |trace| {
+            let mut batch = batch_of_trace(trace, &four);
+            known.remove_from(&mut batch, &store).unwrap()
+        };
+        assert_eq!((known_of(1), known_of(1)), (0, 4));
+        assert_eq!((known_of(2), known_of(2)), (0, 4));
+        assert_eq!(known_of(1), 0, "it made room for the second");
     }
 }
