@@ -1,20 +1,27 @@
 //! Copying chosen traces to a shelf where they stay, whatever the spans' retention.
 
-use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lumitrace_model::{ResourceSpans, ScopeSpans, TraceId};
 use lumitrace_wire::DecodeError;
 
 use crate::append::AppendError;
+use crate::identity::{Identity, Version};
 use crate::shelf::{LateShelf, Shelf};
 use crate::spans::Spans;
-use crate::trace::{SpansThatCount, TraceLookup};
-use crate::{LookupError, QueryBudget, SpanBatch, SpanParts, SpanRecord};
+use crate::trace::{SpansThatCount, TraceLookup, visit_records};
+use crate::{Exhausted, LookupError, QueryBudget, ReadError, SpanBatch, SpanParts, SpanRecord};
 
 /// Spans that are copied together, ...
 const BATCH_SPANS: usize = 4096;
 /// ... unless they take more than about this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// Before an archive that is behind its disk is asked again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// An archive that takes no batch for so long does not catch up by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a trace was not archived, or not all of it.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +37,22 @@ pub enum ArchiveError {
     Append(#[from] AppendError),
 }
 
+impl From<ReadError> for ArchiveError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl From<Exhausted> for ArchiveError {
+    fn from(error: Exhausted) -> Self {
+        Self::Read(error.into())
+    }
+}
+
 /// See [`Store::archive_trace`](crate::Store::archive_trace).
+///
+/// The trace is read twice: first the ids of its spans, some hundred bytes each, to know which records
+/// count; then the spans, of which one batch is in memory at a time.
 pub(crate) fn archive_trace(
     spans: &Shelf<Spans>,
     archive: &LateShelf<Spans>,
@@ -38,45 +60,86 @@ pub(crate) fn archive_trace(
 ) -> Result<usize, ArchiveError> {
     let budget = QueryBudget::unlimited();
     let lookup = |parts| TraceLookup { trace_id, parts };
-    let mut spans =
-        SpansThatCount::of_trace(spans, lookup(SpanParts::ALL), &budget, &mut |record| {
-            Ok(Arc::new(record))
-        })?;
+    let sources = spans.snapshot();
+    let ids = lookup(SpanParts::NONE);
+    let mut missing = SpansThatCount::of_sources(&sources, ids, &budget, &mut |_| Ok(()))?;
     if let Some(archive) = archive.get() {
-        let ids = lookup(SpanParts::NONE);
         let known = SpansThatCount::of_trace(archive, ids, &budget, &mut |_| Ok(()))?;
-        spans.retain_not_final_in(&known);
+        missing.retain_not_final_in(&known);
     }
-    let missing = spans.by_start();
-    let mut rest = missing.as_slice();
-    while !rest.is_empty() {
-        let (batch, after) = rest.split_at(batch_len(rest));
-        let batch = SpanBatch::from_resource_spans(&resource_spans(batch))?;
-        archive.get_or_begin()?.append(batch).wait()?;
-        rest = after;
+    let mut missing = missing.into_versions();
+    let count = missing.len();
+    if count == 0 {
+        return Ok(0);
     }
-    Ok(missing.len())
+    let mut batch = CopiedBatch::new(archive.get_or_begin()?);
+    visit_records::<ArchiveError>(&sources, lookup(SpanParts::ALL), &budget, &mut |record| {
+        let (identity, version) = (Identity::of(&record.span), Version::of(&record));
+        let counts = missing.get(&identity);
+        // Or one that came since.
+        if !counts.is_some_and(|it| version == *it || version.supersedes(*it)) {
+            return Ok(());
+        }
+        missing.remove(&identity);
+        batch.add(record)
+    })?;
+    batch.write()?;
+    Ok(count)
 }
 
-/// How many of these spans are copied together; at least one.
-fn batch_len(records: &[Arc<SpanRecord>]) -> usize {
-    let mut bytes = 0;
-    let fitting = records.iter().take(BATCH_SPANS).take_while(|record| {
-        bytes += record.memory_bytes();
-        bytes <= BATCH_BYTES
-    });
-    fitting.count().max(1)
+/// Spans on their way into the archive.
+struct CopiedBatch<'a> {
+    archive: &'a Shelf<Spans>,
+    records: Vec<SpanRecord>,
+    bytes: usize,
+}
+
+impl<'a> CopiedBatch<'a> {
+    fn new(archive: &'a Shelf<Spans>) -> Self {
+        Self {
+            archive,
+            records: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, record: SpanRecord) -> Result<(), ArchiveError> {
+        let bytes = record.memory_bytes();
+        if self.records.len() == BATCH_SPANS || self.bytes + bytes > BATCH_BYTES {
+            self.write()?;
+        }
+        self.bytes += bytes;
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// Writes them, which takes a while when the archive is behind its disk.
+    fn write(&mut self) -> Result<(), ArchiveError> {
+        let records = std::mem::take(&mut self.records);
+        self.bytes = 0;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let batch = SpanBatch::from_resource_spans(&resource_spans(&records))?;
+        let begun = Instant::now();
+        loop {
+            match self.archive.append(batch.clone()).wait() {
+                Err(AppendError::Full { .. }) if begun.elapsed() < PATIENCE => thread::sleep(PAUSE),
+                answer => return Ok(answer.map(|_| ())?),
+            }
+        }
+    }
 }
 
 /// The spans as a request has them; neighbours share their resource and scope.
-fn resource_spans(records: &[Arc<SpanRecord>]) -> Vec<ResourceSpans> {
-    let same_origin = |one: &Arc<SpanRecord>, other: &Arc<SpanRecord>| {
+fn resource_spans(records: &[SpanRecord]) -> Vec<ResourceSpans> {
+    let same_origin = |one: &SpanRecord, other: &SpanRecord| {
         one.resource == other.resource
             && one.resource_schema_url == other.resource_schema_url
             && one.scope == other.scope
             && one.scope_schema_url == other.scope_schema_url
     };
-    let of_one = |group: &[Arc<SpanRecord>]| {
+    let of_one = |group: &[SpanRecord]| {
         let first = group.first()?;
         Some(ResourceSpans {
             resource: (*first.resource).clone(),

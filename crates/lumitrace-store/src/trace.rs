@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use lumitrace_model::{SpanId, TraceId};
 
+use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::identity::{Identity, Version};
 use crate::shelf::Shelf;
@@ -52,26 +53,21 @@ impl<T> SpansThatCount<T> {
         budget: &QueryBudget,
         keep: &mut Keep<'_, T>,
     ) -> Result<Self, LookupError> {
-        let sources = shelf.snapshot();
+        Self::of_sources(&shelf.snapshot(), lookup, budget, keep)
+    }
+
+    /// The spans of a trace in these sources.
+    pub(crate) fn of_sources(
+        sources: &Sources<Spans>,
+        lookup: TraceLookup,
+        budget: &QueryBudget,
+        keep: &mut Keep<'_, T>,
+    ) -> Result<Self, LookupError> {
         let mut spans = Self::default();
-        let mut add = |record: SpanRecord| {
+        visit_records(sources, lookup, budget, &mut |record| {
             budget.hold(size_of::<(Identity, usize)>() + size_of::<Kept<()>>())?;
-            spans.add(record, keep)
-        };
-        for memtable in sources.memtables() {
-            let records = memtable.trace(lookup.trace_id);
-            budget.look_at(records.len() as u64)?;
-            for span in records.iter() {
-                add(span.record(lookup.parts))?;
-            }
-        }
-        for block in &sources.blocks {
-            budget.check()?;
-            block.visit_trace::<LookupError>(lookup, &mut |records| {
-                budget.look_at(records.len() as u64)?;
-                Ok(records.into_iter().try_for_each(&mut add)?)
-            })?;
-        }
+            spans.add(record, keep).map_err(LookupError::from)
+        })?;
         Ok(spans)
     }
 
@@ -137,12 +133,43 @@ impl<T> SpansThatCount<T> {
             .extend(places.map(|(place, kept)| (kept.identity, place)));
     }
 
+    /// Which record of each span counts.
+    pub(crate) fn into_versions(self) -> HashMap<Identity, Version> {
+        let kept = self.kept.into_iter();
+        kept.map(|kept| (kept.identity, kept.version)).collect()
+    }
+
     /// All of them, by start.
     pub(crate) fn by_start(mut self) -> Vec<T> {
         let place = |kept: &Kept<T>| (kept.start_unix_nano, kept.version.seq);
         self.kept.sort_unstable_by_key(place);
         self.kept.into_iter().map(|kept| kept.value).collect()
     }
+}
+
+/// Hands every record of a trace in these sources to `visit`: those in memory newest first, then those
+/// of the blocks, some of a block in memory at a time.
+pub(crate) fn visit_records<E: From<ReadError> + From<Exhausted>>(
+    sources: &Sources<Spans>,
+    lookup: TraceLookup,
+    budget: &QueryBudget,
+    visit: &mut dyn FnMut(SpanRecord) -> Result<(), E>,
+) -> Result<(), E> {
+    for memtable in sources.memtables() {
+        let records = memtable.trace(lookup.trace_id);
+        budget.look_at(records.len() as u64)?;
+        for span in records.iter() {
+            visit(span.record(lookup.parts))?;
+        }
+    }
+    for block in &sources.blocks {
+        budget.check()?;
+        block.visit_trace::<E>(lookup, &mut |records| {
+            budget.look_at(records.len() as u64)?;
+            records.into_iter().try_for_each(&mut *visit)
+        })?;
+    }
+    Ok(())
 }
 
 impl SpansThatCount<Arc<SpanRecord>> {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use lumitrace_model::KeyValue;
+use lumitrace_model::{KeyValue, Span};
+use lumitrace_wire::otlp::protobuf::SpanHead;
 
 use super::{append, copy_of, only_file, options};
 use crate::batch::testing::{batch, span};
@@ -12,7 +13,7 @@ use crate::compact::compact;
 use crate::compaction::{CompactionSignal, merge};
 use crate::inspect::inspect;
 use crate::repair::repair;
-use crate::{ScanRequest, ShelfName, Store, retention};
+use crate::{ScanRequest, ShelfName, Store, StoreOptions, retention};
 use std::ops::ControlFlow;
 
 /// The ids of a trace's spans, and whether each is announced only.
@@ -132,6 +133,36 @@ fn a_large_trace_is_copied_whole() {
     assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 10_000);
     let stats = store.stats_of(ShelfName::Archive).unwrap();
     assert_eq!((stats.records, stats.appended_batches), (10_000, 3));
+}
+
+#[test]
+fn a_trace_larger_than_the_memory_of_the_archive_is_copied_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreOptions {
+        memtable_bytes: 1 << 20,
+        ..options(dir.path())
+    };
+    let archive_limit = limits.of_shelf(ShelfName::Archive).memory_limit();
+    let store = Store::open(limits).unwrap();
+    let append = |spans: Vec<Span>| {
+        let batch = batch(spans);
+        while store.append(batch.clone()).wait().is_err() {
+            store.flush().unwrap();
+        }
+    };
+    for first in (1..30_001).step_by(500) {
+        append((first..first + 500).map(|id| span(1, id)).collect());
+    }
+    let mut announced = span(1, 30_001);
+    announced.pending = true;
+    append(vec![announced]);
+    append(vec![span(1, 30_001)]);
+    assert!(30_000 * size_of::<SpanHead>() > 5 * archive_limit);
+    assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 30_001);
+    assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 0);
+    remove_all_spans(&store);
+    let archived: Vec<_> = (1..=30_001).map(|id| (id, false)).collect();
+    assert_eq!(spans_of(&store, 1), archived);
 }
 
 #[test]
