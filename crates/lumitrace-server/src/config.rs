@@ -10,7 +10,7 @@ mod units;
 
 pub use layers::{ConfigError, FILE_NAME, Layers};
 pub use settings::{Setting, settings};
-pub use units::{Address, Period, Size};
+pub use units::{Address, OrSame, Period, Size};
 
 use lumitrace_query::EngineOptions;
 use lumitrace_wire::DecodeLimits;
@@ -87,12 +87,27 @@ pub struct Store {
     pub log_segment_bytes: Size,
     /// Longest time that spans stay in memory before they become a block.
     pub flush_after: Period,
-    /// How long spans are kept after they ended, such as 720h; 0s keeps them for ever.
+    /// How long spans, log records and metrics are kept after they were received, such as 720h; 0s
+    /// keeps them for ever.
     pub retention_max_age: Period,
-    /// Most bytes that spans may take on the disk before the oldest are removed; 0 sets no limit.
+    /// Most bytes that blocks of spans, log records and metrics together may take on the disk before
+    /// the oldest are removed; 0 sets no limit.
     pub retention_max_bytes: Size,
-    /// Bytes of the disk to keep free by removing the oldest spans; 0 removes none.
+    /// Bytes of the disk to keep free by removing the oldest blocks, whatever is in them; 0 removes
+    /// none.
     pub retention_min_free_bytes: Size,
+    /// How long log records are kept after they were received; 0s keeps them for ever, and same as
+    /// long as retention_max_age says.
+    pub log_retention_max_age: OrSame<Period>,
+    /// Most bytes that blocks of log records may take by themselves; 0 sets no limit, and with same
+    /// they count for retention_max_bytes.
+    pub log_retention_max_bytes: OrSame<Size>,
+    /// How long metrics are kept after they were received; 0s keeps them for ever, and same as long
+    /// as retention_max_age says.
+    pub metric_retention_max_age: OrSame<Period>,
+    /// Most bytes that blocks of metrics may take by themselves; 0 sets no limit, and with same they
+    /// count for retention_max_bytes.
+    pub metric_retention_max_bytes: OrSame<Size>,
 }
 
 /// What one question may cost, and all of them together.
@@ -179,6 +194,10 @@ impl Default for Config {
                 retention_max_age: Period::from_secs(0),
                 retention_max_bytes: Size(0),
                 retention_min_free_bytes: Size(0),
+                log_retention_max_age: OrSame::Same,
+                log_retention_max_bytes: OrSame::Same,
+                metric_retention_max_age: OrSame::Same,
+                metric_retention_max_bytes: OrSame::Same,
             },
             query: Query {
                 max_time: Period(querying.query_limits.max_time),

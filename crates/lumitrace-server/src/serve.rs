@@ -2,7 +2,7 @@
 
 use crate::admit::Budget;
 use crate::api::{self, Api};
-use crate::config::{self, Config, DurabilityMode};
+use crate::config::{self, Config, DurabilityMode, OrSame, Period, Size};
 use crate::listen::{self, Connections, OTLP_GRPC, OTLP_HTTP, UI};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -10,7 +10,9 @@ use crate::ops::Ops;
 use crate::receive::{self, Receiver};
 use anyhow::Context;
 use lumitrace_query::{EngineOptions, QueryEngine};
-use lumitrace_store::{Durability, QueryLimits, Retention, ShelfName, Store, StoreOptions};
+use lumitrace_store::{
+    Durability, OwnRetention, QueryLimits, Retention, ShelfName, Store, StoreOptions,
+};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -193,6 +195,14 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         log_segment_bytes: config.store.log_segment_bytes.0,
         flush_after: config.store.flush_after.0,
         retention: retention(&config.store),
+        log_retention: own_retention(
+            config.store.log_retention_max_age,
+            config.store.log_retention_max_bytes,
+        ),
+        metric_retention: own_retention(
+            config.store.metric_retention_max_age,
+            config.store.metric_retention_max_bytes,
+        ),
         ..StoreOptions::new(&config.data_dir)
     };
     let opened = spawn_blocking(move || Store::open(options)).await;
@@ -226,6 +236,21 @@ fn retention(settings: &config::Store) -> Retention {
         max_bytes: bytes(settings.retention_max_bytes),
         min_free_bytes: bytes(settings.retention_min_free_bytes),
     }
+}
+
+/// In the settings zero stands for no limit.
+fn own_retention(max_age: OrSame<Period>, max_bytes: OrSame<Size>) -> OwnRetention {
+    let max_age = match max_age {
+        OrSame::Same => None,
+        OrSame::Own(Period(Duration::ZERO)) => Some(Duration::MAX),
+        OrSame::Own(Period(age)) => Some(age),
+    };
+    let max_bytes = match max_bytes {
+        OrSame::Same => None,
+        OrSame::Own(Size(0)) => Some(u64::MAX),
+        OrSame::Own(Size(bytes)) => Some(bytes),
+    };
+    OwnRetention { max_age, max_bytes }
 }
 
 /// Writes where the server listens to `path`, so that whoever waits for the file never reads half.

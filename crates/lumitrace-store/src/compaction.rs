@@ -230,6 +230,7 @@ pub(crate) fn merge<S: Signal>(
         sources.blocks.insert(position.unwrap_or(0), merged);
     });
     reached(Failpoint::InputsReplaced);
-    blocks.iter().for_each(|block| block.mark_replaced());
+    let leaving = engine.kept.leaving();
+    blocks.iter().for_each(|block| block.mark_replaced(leaving));
     Ok(true)
 }

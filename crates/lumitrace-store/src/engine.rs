@@ -14,6 +14,7 @@ use crate::flush::FlushSignal;
 use crate::folder::ShelfFolder;
 use crate::manifest::{BlockId, Manifest};
 use crate::options::StoreOptions;
+use crate::retention::KeptBlocks;
 use crate::shelf::ShelfPlace;
 use crate::signal::{Batch, BlockTarget, Memtable, Signal};
 use crate::stats::Counters;
@@ -71,6 +72,8 @@ pub(crate) struct Engine<S: Signal> {
     pub(crate) manifest: Mutex<Manifest>,
     /// Of all blocks of the store.
     pub(crate) dictionaries: Arc<DictionaryCache>,
+    /// Of all shelves of the store.
+    pub(crate) kept: Arc<KeptBlocks>,
     pub(crate) queue: Queue<S::Batch>,
     pub(crate) segments: Segments,
     pub(crate) subscribers: Arc<Subscribers<<S::Batch as Batch>::Stored>>,
@@ -89,6 +92,7 @@ impl<S: Signal> Engine<S> {
             options,
             disk,
             dictionaries,
+            kept,
         } = place;
         Self {
             queue: Queue::new(options.queue_bytes),
@@ -100,6 +104,7 @@ impl<S: Signal> Engine<S> {
             sources: RwLock::new(Arc::new(Sources::of_blocks(blocks))),
             manifest: Mutex::new(manifest),
             dictionaries,
+            kept,
             counters: Arc::default(),
             flush_signal: FlushSignal::default(),
             memtable_bytes: AtomicUsize::new(0),

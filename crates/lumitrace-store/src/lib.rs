@@ -101,7 +101,7 @@ pub use metrics::{
 };
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
-pub use retention::Retention;
+pub use retention::{OwnRetention, Retention};
 pub use rollup::{RollupRequest, RollupRow, RollupStats, SpanRollup};
 pub use scan::{SCAN_WINDOW_NANO, ScanRequest, ScanStats, SpanParts, value_matches};
 pub use shelf::ShelfName;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::retention::Retention;
+use crate::retention::{OwnRetention, Retention};
 use crate::shelf::ShelfName;
 
 /// The archive takes a few traces now and then: one such part of what memory spans may take.
@@ -54,13 +54,12 @@ pub struct StoreOptions {
     /// Blocks of fewer bytes than this are merged with their neighbours. In a large shelf so are
     /// those that are smaller than 1/64 of it, up to 512 MiB. Zero switches merging off.
     pub compact_below_bytes: u64,
-    /// How long spans are kept.
+    /// How long records are kept.
     pub retention: Retention,
-    /// How long log records are kept. If none, as `retention` says: sizes then hold for each by
-    /// itself.
-    pub log_retention: Option<Retention>,
+    /// How long log records are kept, where it is not as `retention` says.
+    pub log_retention: OwnRetention,
     /// The same for points of metrics.
-    pub metric_retention: Option<Retention>,
+    pub metric_retention: OwnRetention,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -81,8 +80,8 @@ impl StoreOptions {
             row_group_rows: 1_048_576,
             compact_below_bytes: 64 << 20,
             retention: Retention::default(),
-            log_retention: None,
-            metric_retention: None,
+            log_retention: OwnRetention::default(),
+            metric_retention: OwnRetention::default(),
             subscriber_bytes: 32 << 20,
         }
     }
@@ -102,17 +101,27 @@ impl StoreOptions {
                 memtable_bytes: self.memtable_bytes / LOGS_SHARE,
                 memory_limit_bytes: self.memory_limit_bytes.map(|it| it / LOGS_SHARE),
                 queue_bytes: self.queue_bytes / LOGS_SHARE,
-                retention: self.log_retention.unwrap_or(self.retention),
+                retention: self.log_retention.or(self.retention),
                 ..shelf
             },
             ShelfName::Metrics => Self {
                 memtable_bytes: self.memtable_bytes / METRICS_SHARE,
                 memory_limit_bytes: self.memory_limit_bytes.map(|it| it / METRICS_SHARE),
                 queue_bytes: self.queue_bytes / METRICS_SHARE,
-                retention: self.metric_retention.unwrap_or(self.retention),
+                retention: self.metric_retention.or(self.retention),
                 ..shelf
             },
         }
+    }
+
+    /// Whether a shelf's size counts by itself, and not with that of the others.
+    pub(crate) fn has_own_size(&self, name: ShelfName) -> bool {
+        let own = match name {
+            ShelfName::Spans | ShelfName::Archive => return false,
+            ShelfName::Logs => self.log_retention,
+            ShelfName::Metrics => self.metric_retention,
+        };
+        own.max_bytes.is_some()
     }
 
     /// At how many bytes of spans in memory appends are refused.

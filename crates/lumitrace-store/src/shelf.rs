@@ -15,6 +15,7 @@ use crate::engine::{Engine, Sources};
 use crate::error::{Corruption, io_error};
 use crate::folder::ShelfFolder;
 use crate::recovery::{self, Recovered};
+use crate::retention::{self, KeptBlocks};
 use crate::signal::{Batch, Memtable, Signal};
 use crate::wal::frame::MAX_PAYLOAD_BYTES;
 use crate::wal::queue::{NotQueued, WaitingBatch};
@@ -73,6 +74,8 @@ pub(crate) struct ShelfPlace {
     pub(crate) disk: Arc<dyn Disk>,
     /// One for all shelves of a store.
     pub(crate) dictionaries: Arc<DictionaryCache>,
+    /// One for all shelves of a store.
+    pub(crate) kept: Arc<KeptBlocks>,
 }
 
 /// An open shelf. Dropping it ends its threads.
@@ -93,6 +96,7 @@ impl<S: Signal> Shelf<S> {
             replayed_records,
             torn_tail,
         } = recovery::recover(place)?;
+        retention::say(&engine);
         let shelf = Self {
             engine: Arc::new(engine),
             compaction: Arc::default(),
@@ -109,7 +113,7 @@ impl<S: Signal> Shelf<S> {
             flush::run(engine, &|| compaction.wake());
         })?;
         shelf.spawn("lumitrace-compact", compaction::run)?;
-        shelf.compaction.wake();
+        shelf.wake_upkeep();
         Ok(shelf)
     }
 
@@ -211,6 +215,11 @@ impl<S: Signal> Shelf<S> {
                 .map(|problem| problem.to_string()),
             ..engine.counters.snapshot()
         }
+    }
+
+    /// Has blocks removed and merged that are due, soon.
+    pub(crate) fn wake_upkeep(&self) {
+        self.compaction.wake();
     }
 
     /// Writes everything in memory out as blocks, and returns when that is done.

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::folder::{Folder, FolderLock};
 use crate::logs::{self, Logs};
 use crate::metrics::{self, Metrics};
+use crate::retention::KeptBlocks;
 use crate::rollup::roll_up;
 use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
@@ -40,6 +41,16 @@ struct Handle {
     _lock: FolderLock,
 }
 
+impl Handle {
+    /// Has blocks removed and merged that are due, soon.
+    fn wake_upkeep(&self) {
+        self.spans.wake_upkeep();
+        self.archive.get().into_iter().for_each(Shelf::wake_upkeep);
+        self.logs.get().into_iter().for_each(Shelf::wake_upkeep);
+        self.metrics.get().into_iter().for_each(Shelf::wake_upkeep);
+    }
+}
+
 impl Store {
     /// Opens the store in `options.dir`, creating the folder if absent, and brings back from the
     /// logs what had not reached a block.
@@ -54,20 +65,25 @@ impl Store {
         let folder = Folder::create(&options.dir)?;
         let lock = folder.lock()?;
         let dictionaries = Arc::default();
+        let kept = Arc::<KeptBlocks>::default();
         let place = |name| ShelfPlace {
             folder: folder.shelf(name),
             options: options.of_shelf(name),
             disk: Arc::clone(&disk),
             dictionaries: Arc::clone(&dictionaries),
+            kept: Arc::clone(&kept),
         };
+        let handle = Handle {
+            spans: Shelf::open(place(ShelfName::Spans))?,
+            archive: LateShelf::open(place(ShelfName::Archive))?,
+            logs: LateShelf::open(place(ShelfName::Logs))?,
+            metrics: LateShelf::open(place(ShelfName::Metrics))?,
+            _lock: lock,
+        };
+        kept.set_complete();
+        handle.wake_upkeep();
         Ok(Self {
-            handle: Arc::new(Handle {
-                spans: Shelf::open(place(ShelfName::Spans))?,
-                archive: LateShelf::open(place(ShelfName::Archive))?,
-                logs: LateShelf::open(place(ShelfName::Logs))?,
-                metrics: LateShelf::open(place(ShelfName::Metrics))?,
-                _lock: lock,
-            }),
+            handle: Arc::new(handle),
         })
     }
 

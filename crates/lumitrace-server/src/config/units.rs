@@ -103,6 +103,45 @@ impl fmt::Display for Period {
     }
 }
 
+/// A value of its own, or `same`: that of another setting.
+///
+/// ```
+/// use lumitrace_server::config::{OrSame, Period};
+/// assert_eq!("1h".parse(), Ok(OrSame::Own(Period::from_secs(3600))));
+/// assert_eq!("same".parse(), Ok(OrSame::<Period>::Same));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub enum OrSame<T> {
+    /// That of the other setting.
+    Same,
+    /// This one.
+    Own(T),
+}
+
+impl<T: FromStr<Err = String>> FromStr for OrSame<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "same" => Ok(Self::Same),
+            own => own
+                .parse()
+                .map(Self::Own)
+                .map_err(|error| format!("{error}; or as same")),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for OrSame<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Same => f.write_str("same"),
+            Self::Own(own) => own.fmt(f),
+        }
+    }
+}
+
 /// A place to listen at: `host:port`, where the host is a name or an IP address.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String")]
@@ -185,7 +224,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(Size, Period, Address);
+serde_as_text!(Size, Period, Address, OrSame<Size>, OrSame<Period>);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Log records: taken in every form, kept through kills, found by what they say and where.
 
-use super::harness::Server;
+use super::harness::{Server, until};
 use super::spans::{
     self, Answer, JSON, PROTOBUF, attribute, now_unix_nano, post, protobuf, span, text, trace_id,
 };
@@ -351,4 +351,34 @@ async fn acknowledged_logs_survive_kills() {
     found.reverse();
     assert_eq!(found, acknowledged);
     assert_eq!(server.metric("lumitrace_store_healthy").await, 1.0);
+}
+
+#[tokio::test]
+async fn log_records_may_be_kept_for_another_time_than_spans() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--store-retention-max-age",
+        "100h",
+        "--store-log-retention-max-age",
+        "1ms",
+        "--store-flush-after",
+        "10ms",
+    ];
+    let server = Server::start_with(dir.path(), &arguments).await;
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    let answer = post(
+        &url,
+        PROTOBUF,
+        protobuf("web", vec![span(1, 1, None, "kept")]),
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    send(&server, "web", vec![log(1, 1, 9, "gone")]).await;
+    until("the log record expires", async || {
+        let expired = server.metric("lumitrace_store_expired_log_records_total");
+        (expired.await == 1.0).then_some(())
+    })
+    .await;
+    let (_, status) = server.get("/api/lumitrace/v1/status").await;
+    assert_eq!(status["spans"], 1, "{status}");
 }

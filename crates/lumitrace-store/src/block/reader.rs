@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{FixedSizeBinaryArray, RecordBatch};
@@ -32,6 +31,7 @@ use crate::SpanRecord;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Corruption, OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
+use crate::retention::{Leaving, LeavingBytes};
 use crate::scan::SpanParts;
 use crate::summary::Summaries;
 use crate::trace::TraceLookup;
@@ -54,7 +54,8 @@ pub(crate) struct Block {
     /// Parsed once: it takes longer than reading a trace.
     footer: OnceLock<Footer>,
     dictionaries: BlockDictionaries,
-    replaced: AtomicBool,
+    /// Set once it does not count any more.
+    leaving: OnceLock<Leaving>,
 }
 
 impl Block {
@@ -89,7 +90,7 @@ impl Block {
             let reason = "its ranges of time do not have as many rows as the manifest says";
             return Err(Corruption::new(&path, 0, reason).into());
         }
-        let (footer, replaced) = (OnceLock::new(), AtomicBool::new(false));
+        let (footer, leaving) = (OnceLock::new(), OnceLock::new());
         Ok(Self {
             record,
             disk,
@@ -98,7 +99,7 @@ impl Block {
             time_ranges,
             footer,
             dictionaries,
-            replaced,
+            leaving,
         })
     }
 
@@ -131,9 +132,11 @@ impl Block {
         &self.index
     }
 
-    /// Says that another block holds these spans now: the files go with the last reader.
-    pub(crate) fn mark_replaced(&self) {
-        self.replaced.store(true, Ordering::Release);
+    /// Says that another block holds these spans now, or none: the files go with the last reader, and
+    /// count as `leaving` until then.
+    pub(crate) fn mark_replaced(&self, leaving: &LeavingBytes) {
+        self.leaving
+            .get_or_init(|| leaving.add(self.record.bytes()));
     }
 
     /// Hands these parts of all records of a trace to `visit`, some at a time, in the order of the
@@ -305,7 +308,7 @@ fn check_length(path: &Path, expected: u64) -> Result<(), OpenError> {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if *self.replaced.get_mut()
+        if self.leaving.get().is_some()
             && let Err(error) = remove_files(&*self.disk, &self.dir, self.record.id)
         {
             // Only space is lost: the next opening of the store removes what no record names.

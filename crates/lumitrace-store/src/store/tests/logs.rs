@@ -17,7 +17,7 @@ use super::{copy_of, only_file, options};
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
 use crate::repair::repair;
-use crate::retention::{self, Retention};
+use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
 use crate::{
     Exhausted, LogBatch, LogEntry, LogScan, QueryBudget, QueryLimits, QueryMemory, ShelfName,
@@ -424,10 +424,10 @@ fn the_services_that_said_something_are_known_from_memory_and_from_blocks() {
 fn logs_have_a_retention_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions {
-        log_retention: Some(Retention {
+        log_retention: OwnRetention {
             max_age: Some(Duration::from_secs(3600)),
-            ..Retention::default()
-        }),
+            ..OwnRetention::default()
+        },
         ..options(dir.path())
     })
     .unwrap();

@@ -21,7 +21,7 @@ use super::{copy_of, only_file, options};
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
 use crate::repair::repair;
-use crate::retention::{self, Retention};
+use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
 use crate::{
     MetricBatch, MetricSelector, MetricSeries, QueryBudget, ShelfName, Store, StoreOptions,
@@ -462,10 +462,10 @@ fn a_metric_is_found_without_looking_at_others_nor_beyond_a_budget() {
 fn metrics_have_a_retention_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions {
-        metric_retention: Some(Retention {
+        metric_retention: OwnRetention {
             max_age: Some(Duration::from_secs(3600)),
-            ..Retention::default()
-        }),
+            ..OwnRetention::default()
+        },
         ..options(dir.path())
     })
     .unwrap();
