@@ -77,7 +77,7 @@ impl CompactionSignal {
 }
 
 /// Why blocks were not merged. They stay as they are.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MergeFailure {
     reason: String,
     /// Whether it may succeed later, as when the disk was full.

@@ -36,7 +36,7 @@ pub(super) struct Candidate {
 
 /// What a choice keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Blocks of fewer bytes are small.
     small_below_bytes: u64,
     /// Records that are merged were received within this time.
@@ -44,7 +44,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(options: &StoreOptions) -> Self {
+    pub(crate) fn of(options: &StoreOptions) -> Self {
         // A block goes when all of it is old enough: one of records from months would keep the oldest
         // of them for months too long. What one memtable takes in is together anyway.
         let max_range = options

@@ -6,7 +6,7 @@
 //! since the folder was last synced may be as it was before. The idea of replaying a journal of
 //! operations with some left out is that of ALICE (Pillai et al., OSDI 2014).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
@@ -73,9 +73,15 @@ impl JournalDisk {
     /// How many times a file of this name was replaced.
     pub(super) fn replacements(&self, name: &str) -> usize {
         let state = self.state.lock();
-        let mut names = std::collections::HashSet::new();
-        let replaces = |operation: &&Operation| matches!(operation, Operation::Rename(_, to) if to.ends_with(name) && !names.insert(to));
-        state.journal.iter().filter(replaces).count()
+        let named = state
+            .journal
+            .iter()
+            .filter_map(|operation| match operation {
+                Operation::Rename(_, to) if to.ends_with(name) => Some(to),
+                _ => None,
+            });
+        let names: Vec<&PathBuf> = named.collect();
+        names.len() - names.iter().collect::<HashSet<_>>().len()
     }
 
     /// Makes the operation after `after` more fail like this, once.
