@@ -449,3 +449,31 @@ fn folders_of_all_versions_are_checked() {
         }
     }
 }
+
+#[test]
+fn segments_whose_spans_are_in_blocks_may_be_missing_between_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    for number in 0..24 {
+        store.append(batch(number)).wait().unwrap();
+    }
+    let log = dir.path().join("log");
+    let before = tempfile::tempdir().unwrap();
+    copy_into(&log, before.path());
+    store.flush().unwrap();
+    drop(store);
+    // A power cut may bring back any of the segments that were removed then.
+    let segments = fs::read_dir(before.path()).unwrap();
+    let mut segments: Vec<_> = segments.map(|entry| entry.unwrap().file_name()).collect();
+    segments.sort();
+    assert!(segments.len() > 4, "{segments:?}");
+    let last = segments.pop().unwrap();
+    assert!(log.join(last).is_file());
+    segments.remove(1);
+    for name in segments {
+        fs::copy(before.path().join(&name), log.join(&name)).unwrap();
+    }
+    let found = checked(dir.path());
+    assert!(found.damages.is_empty(), "{:?}", found.damages);
+    assert_eq!(spans(dir.path()).len() as u64, 24 * SPANS_OF_A_BATCH);
+}

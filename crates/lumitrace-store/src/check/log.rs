@@ -9,6 +9,7 @@ use super::{Check, Watch};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::ShelfFolder;
 use crate::signal::{Batch, Signal};
+use crate::wal::recovery::gap_before;
 use crate::wal::segment;
 use crate::wal::survey::{FoundFrame, survey};
 
@@ -80,18 +81,4 @@ pub(super) fn check<S: Signal>(
         watch.advance(found.len);
     }
     Ok(expected_seq)
-}
-
-/// What is missing before a segment that begins with record `first`, if something is.
-fn gap_before(first: u64, expected: Option<u64>, durable_seq: Option<u64>) -> Option<String> {
-    match (expected, durable_seq) {
-        (Some(expected), _) if expected != first => Some(format!(
-            "it begins with record {first}, but the segment before it ends at {expected}"
-        )),
-        (None, Some(durable)) if first > durable => Some(format!(
-            "the log begins with record {first}, but blocks hold only those before {durable}: the \
-             end of the manifest, or a segment, is missing"
-        )),
-        _ => None,
-    }
 }

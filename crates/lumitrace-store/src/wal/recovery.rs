@@ -85,6 +85,32 @@ pub(crate) fn recover<B: Batch>(
     Ok(recovered)
 }
 
+/// What is missing before a segment that begins with record `first`, if something is. The segment
+/// before it, if there is one, ends at `expected`; blocks hold what is before `durable_seq`, if that is
+/// known.
+///
+/// Records are numbered without gaps, so a gap means that a file is missing or cut short. Records may be
+/// missing before a segment only if blocks have them: segments are removed then, and a power cut may
+/// bring any of them back.
+pub(crate) fn gap_before(
+    first: u64,
+    expected: Option<u64>,
+    durable_seq: Option<u64>,
+) -> Option<String> {
+    // Where nobody knows what blocks hold, they may hold everything.
+    let durable_seq = durable_seq.unwrap_or(u64::MAX);
+    match expected {
+        Some(expected) if first < expected || first > expected.max(durable_seq) => Some(format!(
+            "it begins with record {first}, but the segment before it ends at {expected}"
+        )),
+        None if first > durable_seq => Some(format!(
+            "the log begins with record {first}, but blocks hold only those before {durable_seq}: the \
+             end of the manifest, or a segment, is missing"
+        )),
+        _ => None,
+    }
+}
+
 struct SegmentReader<'a> {
     disk: &'a dyn Disk,
     path: &'a Path,
@@ -155,24 +181,11 @@ impl<'a> SegmentReader<'a> {
         }))
     }
 
-    /// Spans are numbered without gaps, so a gap means that a file is missing or cut short.
-    /// Spans may be missing before this segment only if blocks have them: segments are removed
-    /// then, and a power cut may bring any of them back.
     fn check_first_seq(&self, expected: Option<u64>, durable_seq: u64) -> Result<(), OpenError> {
-        let first = self.next_seq;
-        let reason = match expected {
-            Some(expected) if first < expected || first > expected.max(durable_seq) => {
-                format!(
-                    "it begins with record {first}, but the segment before it ends at {expected}"
-                )
-            }
-            None if first > durable_seq => format!(
-                "the log begins with record {first}, but blocks hold only those before \
-                 {durable_seq}: the end of the manifest, or a segment, is missing"
-            ),
-            _ => return Ok(()),
-        };
-        Err(Corruption::new(self.path, 0, reason).into())
+        match gap_before(self.next_seq, expected, Some(durable_seq)) {
+            Some(reason) => Err(Corruption::new(self.path, 0, reason).into()),
+            None => Ok(()),
+        }
     }
 
     /// The next whole frame, its payload in `self.payload`; none at the end.
