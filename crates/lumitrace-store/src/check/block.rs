@@ -1,6 +1,6 @@
 //! Verifying one block: every byte, and that its parts agree with each other.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -90,7 +90,8 @@ pub(crate) struct RowCheck<'a, 'w> {
     pub(crate) summaries: Summaries,
     /// Rows of one trace that lie side by side.
     traces: Vec<(TraceId, Range<usize>)>,
-    seqs: HashSet<u64>,
+    /// The sequence numbers of the rows, a bit for each of 64 that follow each other.
+    seqs: HashMap<u64, u64>,
     chunk_lengths: ChunkLengths,
 }
 
@@ -108,7 +109,7 @@ impl<'a, 'w> RowCheck<'a, 'w> {
             },
             summaries: Summaries::default(),
             traces: Vec::new(),
-            seqs: HashSet::new(),
+            seqs: HashMap::new(),
             chunk_lengths,
         }
     }
@@ -122,7 +123,7 @@ impl<'a, 'w> RowCheck<'a, 'w> {
                 "has sequence number {seq}, which is none of its own"
             ));
         }
-        if !self.seqs.insert(seq) {
+        if !self.note_seq(seq) {
             return wrong(&format!(
                 "has sequence number {seq}, which another row has too"
             ));
@@ -132,6 +133,15 @@ impl<'a, 'w> RowCheck<'a, 'w> {
         }
         self.found.rows += 1;
         Ok(())
+    }
+
+    /// Whether no row before had this sequence number.
+    fn note_seq(&mut self, seq: u64) -> bool {
+        let word = self.seqs.entry(seq / 64).or_default();
+        let bit = 1 << (seq % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 
     /// Holds the large values of a row against its attributes and the payload file.
