@@ -178,6 +178,11 @@ impl ShelfFolder {
         self.dir.join("log")
     }
 
+    /// Where the end of a log is kept that is cut off though it holds whole frames.
+    pub(crate) fn damaged_dir(&self) -> PathBuf {
+        self.dir.join("damaged")
+    }
+
     pub(crate) fn blocks_dir(&self) -> PathBuf {
         self.dir.join("blocks")
     }

@@ -96,7 +96,8 @@ pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     write(&dir.join(segment::file_name(1)), bytes);
     let durable_seq = header.map_or(1, |header| header.first_seq);
     let mut spans = 0;
-    recover::<SpanBatch>(&UnsyncedDisk, dir, durable_seq, &mut |batch| {
+    let dirs = (dir, &*dir.join("damaged"));
+    recover::<SpanBatch>(&UnsyncedDisk, dirs, durable_seq, &mut |batch| {
         for span in batch.spans() {
             let record = span.record(SpanParts::ALL);
             assert_eq!(record.service_name(), span.origin().service_name());

@@ -2,6 +2,7 @@
 //! neither waits for the other and memory stays bounded however long the log is.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
@@ -17,7 +18,8 @@ use crate::wal::recovery::{self, RecoveredLog};
 /// this returns.
 pub(crate) fn replay<S: Signal>(engine: &Engine<S>) -> Result<RecoveredLog, OpenError> {
     let durable_seq = engine.manifest.lock().durable_seq();
-    let (log_dir, disk) = (engine.folder.log_dir(), &*engine.disk);
+    let (log_dir, damaged_dir) = (engine.folder.log_dir(), engine.folder.damaged_dir());
+    let disk = &*engine.disk;
     let shared = Shared::default();
     thread::scope(|scope| {
         let writing = thread::Builder::new()
@@ -26,10 +28,12 @@ pub(crate) fn replay<S: Signal>(engine: &Engine<S>) -> Result<RecoveredLog, Open
             .map_err(io_error("start a thread for", &log_dir))?;
         // Also when replaying panics, or the scope would wait for ever.
         let end = EndOnDrop(&shared);
-        let log = recovery::recover::<S::Batch>(disk, &log_dir, durable_seq, &mut |batch| {
+        let mut apply = |batch: Arc<_>| {
             engine.insert(&batch);
             shared.wake_and_wait_for_room(engine)
-        });
+        };
+        let dirs = (log_dir.as_path(), damaged_dir.as_path());
+        let log = recovery::recover::<S::Batch>(disk, dirs, durable_seq, &mut apply);
         drop(end);
         if writing.join().is_err() {
             let source = io::Error::other("the thread that writes blocks has panicked");

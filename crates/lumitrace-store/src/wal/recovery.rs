@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, create_anew};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::signal::Batch;
 use crate::stored::Origins;
-use crate::wal::frame::{self, BadHeader, FrameHeader, FrameShape, later_frames};
+use crate::wal::frame::{self, BadHeader, FrameFormat, FrameHeader, FrameShape, later_frames};
 use crate::wal::segment::{self, BadSegmentHeader, SegmentHeader};
 use crate::wal::segments::ClosedSegment;
 use crate::wal::writer::LogPosition;
@@ -27,13 +27,14 @@ pub(crate) struct RecoveredLog {
     pub(crate) torn_tail: Option<Corruption>,
 }
 
-/// Hands every batch that blocks do not hold to `apply`, in order and one at a time.
+/// Hands every batch in `dir` that blocks do not hold to `apply`, in order and one at a time.
 ///
 /// What is behind the end of the log is cut off, and so is a frame that a crash left half-written
-/// there; damage anywhere else is an error, because what it hit had been acknowledged.
+/// there; damage anywhere else is an error, because what it hit had been acknowledged. Where whole
+/// frames are cut off, a copy of them is kept in `damaged_dir`.
 pub(crate) fn recover<B: Batch>(
     disk: &dyn Disk,
-    dir: &Path,
+    (dir, damaged_dir): (&Path, &Path),
     durable_seq: u64,
     apply: &mut dyn FnMut(Arc<B::Stored>) -> Result<(), OpenError>,
 ) -> Result<RecoveredLog, OpenError> {
@@ -52,7 +53,13 @@ pub(crate) fn recover<B: Batch>(
     for (index, (id, path)) in paths.iter().enumerate() {
         recovered.position.next_segment_id = id + 1;
         let is_last = index + 1 == paths.len();
-        let Some(mut reader) = SegmentReader::open(disk, path, is_last, B::FRAME_TYPE)? else {
+        let place = SegmentPlace {
+            disk,
+            path,
+            damaged_dir,
+            is_last,
+        };
+        let Some(mut reader) = SegmentReader::open(place, B::FRAME_TYPE)? else {
             disk.remove(path).map_err(io_error("remove", path))?;
             disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             break;
@@ -111,10 +118,18 @@ pub(crate) fn gap_before(
     }
 }
 
-struct SegmentReader<'a> {
+/// Where a segment is.
+#[derive(Clone, Copy)]
+struct SegmentPlace<'a> {
     disk: &'a dyn Disk,
     path: &'a Path,
+    damaged_dir: &'a Path,
     is_last: bool,
+}
+
+struct SegmentReader<'a> {
+    place: SegmentPlace<'a>,
+    header: SegmentHeader,
     shape: FrameShape,
     file: BufReader<File>,
     len: u64,
@@ -127,12 +142,8 @@ struct SegmentReader<'a> {
 
 impl<'a> SegmentReader<'a> {
     /// Reads the header. None if the file is the last one, and a crash kept it from getting one.
-    fn open(
-        disk: &'a dyn Disk,
-        path: &'a Path,
-        is_last: bool,
-        frame_type: u8,
-    ) -> Result<Option<Self>, OpenError> {
+    fn open(place: SegmentPlace<'a>, frame_type: u8) -> Result<Option<Self>, OpenError> {
+        let SegmentPlace { path, is_last, .. } = place;
         let open = || {
             let file = File::open(path)?;
             let len = file.metadata()?.len();
@@ -165,9 +176,8 @@ impl<'a> SegmentReader<'a> {
         file.seek(SeekFrom::Start(offset))
             .map_err(io_error("read", path))?;
         Ok(Some(Self {
-            disk,
-            path,
-            is_last,
+            place,
+            header,
             shape: FrameShape {
                 frame_type,
                 format: header.format,
@@ -183,7 +193,7 @@ impl<'a> SegmentReader<'a> {
 
     fn check_first_seq(&self, expected: Option<u64>, durable_seq: u64) -> Result<(), OpenError> {
         match gap_before(self.next_seq, expected, Some(durable_seq)) {
-            Some(reason) => Err(Corruption::new(self.path, 0, reason).into()),
+            Some(reason) => Err(Corruption::new(self.place.path, 0, reason).into()),
             None => Ok(()),
         }
     }
@@ -193,7 +203,10 @@ impl<'a> SegmentReader<'a> {
         if self.offset == self.len {
             return Ok(None);
         }
-        let frame = match self.read_frame().map_err(io_error("read", self.path))? {
+        let frame = match self
+            .read_frame()
+            .map_err(io_error("read", self.place.path))?
+        {
             Ok(frame) => frame,
             Err(reason) => {
                 self.end(reason)?;
@@ -205,11 +218,11 @@ impl<'a> SegmentReader<'a> {
                 "a frame begins with record {}, expected {}",
                 frame.first_seq, self.next_seq
             );
-            return Err(Corruption::new(self.path, self.offset, reason).into());
+            return Err(Corruption::new(self.place.path, self.offset, reason).into());
         }
         let Some(next_seq) = self.next_seq.checked_add(frame.record_count.into()) else {
             let reason = "there are no sequence numbers after those of a frame";
-            return Err(Corruption::new(self.path, self.offset, reason).into());
+            return Err(Corruption::new(self.place.path, self.offset, reason).into());
         };
         self.offset += frame.frame_bytes() as u64;
         self.next_seq = next_seq;
@@ -244,40 +257,84 @@ impl<'a> SegmentReader<'a> {
     /// Cuts the log off here, where no frame begins, if it ends here or a crash during the last write
     /// explains the damage.
     fn end(&mut self, reason: &str) -> Result<(), OpenError> {
-        let damage = Corruption::new(self.path, self.offset, reason);
-        if !self.is_last {
+        let SegmentPlace { disk, path, .. } = self.place;
+        let mut damage = Corruption::new(path, self.offset, reason);
+        if !self.place.is_last {
             return Err(damage.into());
         }
         let file = self.file.get_mut();
         let mut rest = Vec::new();
         file.seek(SeekFrom::Start(self.offset))
             .and_then(|_| file.read_to_end(&mut rest))
-            .map_err(io_error("read", self.path))?;
-        // A later group was written when everything before it had been synced, so that before it
-        // there cannot be a torn write.
-        if later_frames(&rest, 0, Some(self.next_seq), self.shape)
-            .any(|frame| frame.header.synced_before)
-        {
-            return Err(damage.into());
+            .map_err(io_error("read", path))?;
+        let mut whole_frames = 0;
+        for frame in later_frames(&rest, 0, Some(self.next_seq), self.shape) {
+            // A later group was written when everything before it had been synced, so that before it
+            // there cannot be a torn write.
+            if frame.header.synced_before {
+                return Err(damage.into());
+            }
+            whole_frames += 1;
+        }
+        if whole_frames > 0 {
+            // Where syncs are put off nobody can tell whether a crash tore this or a disk damaged it.
+            let copy = self.keep_aside(&rest)?;
+            let behind = format!(
+                "; {whole_frames} whole frames behind it are kept in {}",
+                copy.display()
+            );
+            damage.reason.push_str(&behind);
         }
         if !frame::is_end(&rest) {
             tracing::warn!(
-                path = %self.path.display(), offset = self.offset, bytes = rest.len(), reason,
+                path = %path.display(), offset = self.offset, bytes = rest.len(), reason = damage.reason,
                 "cut off an unfinished write at the end of the log"
             );
             self.torn_tail = Some(damage);
         }
         let cut = || {
-            let file = File::options().write(true).open(self.path)?;
-            self.disk.set_len(self.path, &file, self.offset)?;
-            self.disk.sync_data(self.path, &file)
+            let file = File::options().write(true).open(path)?;
+            disk.set_len(path, &file, self.offset)?;
+            disk.sync_data(path, &file)
         };
-        cut().map_err(io_error("truncate", self.path))
+        cut().map_err(io_error("truncate", path))
+    }
+
+    /// Writes `rest`, the end of this segment, as a segment of its own to the folder of what is damaged.
+    /// Done again after a crash it makes the same file.
+    fn keep_aside(&self, rest: &[u8]) -> Result<PathBuf, OpenError> {
+        let SegmentPlace {
+            disk,
+            path,
+            damaged_dir: dir,
+            ..
+        } = self.place;
+        let header = SegmentHeader {
+            first_seq: self.next_seq,
+            ..self.header
+        };
+        let salt = match header.format {
+            FrameFormat::V1 => 0,
+            FrameFormat::V2 { salt } => salt,
+        };
+        let name = format!("{:010}-{salt:08x}-{}.log", header.id, self.offset);
+        let copy = dir.join(name);
+        let keep = || {
+            disk.create_dir(dir)?;
+            let file = create_anew(disk, &copy)?;
+            disk.write_all(&copy, &file, &[&header.encode(), rest].concat())?;
+            disk.sync_data(&copy, &file)?;
+            disk.sync_dir(dir)?;
+            dir.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+        };
+        keep().map_err(io_error("keep the end of a log segment in", dir))?;
+        tracing::warn!(segment = %path.display(), copy = %copy.display(), "kept the end of a log segment");
+        Ok(copy)
     }
 
     fn decode<B: Batch>(&mut self, frame: &FrameHeader) -> Result<B, OpenError> {
         let offset = self.offset - frame.frame_bytes() as u64;
-        let damage = |reason| OpenError::from(Corruption::new(self.path, offset, reason));
+        let damage = |reason| OpenError::from(Corruption::new(self.place.path, offset, reason));
         let payload = std::mem::take(&mut self.payload).into();
         let batch = B::from_logged(payload)
             .map_err(|error| damage(format!("a frame's payload cannot be decoded: {error}")))?;

@@ -9,7 +9,8 @@ use lumitrace_model::KeyValue;
 use super::{append, copy_of, only_file, options};
 use crate::batch::testing::span;
 use crate::wal::frame::Frame;
-use crate::{OpenError, ReadError, RollupRequest, ScanRequest, Store, StoreOptions};
+use crate::wal::survey::survey;
+use crate::{Durability, OpenError, ReadError, RollupRequest, ScanRequest, Store, StoreOptions};
 
 /// Reads everything in every way; the number of spans, or the text of the error.
 fn read_all(dir: &Path) -> Result<u64, String> {
@@ -360,4 +361,35 @@ fn a_second_store_on_the_same_folder_is_refused() {
         refused.to_string().contains(&format!("process {pid}")),
         "{refused}"
     );
+}
+
+#[test]
+fn where_syncs_are_put_off_what_is_cut_off_behind_a_flipped_bit_is_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions {
+        durability: Durability::None,
+        ..options(dir.path())
+    });
+    let store = store.unwrap();
+    let mut begins = Vec::new();
+    for number in 1..5 {
+        begins.push(store.stats().log_bytes as usize);
+        append(&store, vec![span(1, number)]);
+    }
+    drop(store);
+    let log_file = only_file(&dir.path().join("log"), "log");
+    flip(&log_file, begins[1] + 40);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert_eq!(store.stats().records, 1);
+    let kept = only_file(&dir.path().join("damaged"), "log");
+    let torn = store.stats().torn_tail.unwrap();
+    assert!(torn.reason.contains("2 whole frames"), "{torn}");
+    assert!(torn.reason.contains(kept.to_str().unwrap()), "{torn}");
+    let mut found = Vec::new();
+    let survey = survey(&kept, 1, false, &mut |frame| {
+        found.push(frame.header.first_seq);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(found, [3, 4]);
+    assert_eq!(survey.unwrap().first_seq, Some(2));
 }
