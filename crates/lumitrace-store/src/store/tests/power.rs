@@ -1,24 +1,28 @@
 //! What a power cut leaves: of each file what was synced, and nothing after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
 use super::{append, copy_of, options};
-use crate::batch::testing::span;
+use crate::batch::testing::{batch, span};
 use crate::disk::Disk;
 use crate::{Durability, Store, StoreOptions};
+
+/// For what comes within a moment if it comes at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Remembers how much of each file was synced, and can fail to sync the manifest.
 #[derive(Debug, Default)]
 struct PowerDisk {
     synced: Mutex<HashMap<PathBuf, u64>>,
+    changed: Condvar,
     manifest_fails: Mutex<bool>,
 }
 
@@ -29,6 +33,7 @@ impl Disk for PowerDisk {
         }
         let len = file.metadata()?.len();
         self.synced.lock().insert(path.to_owned(), len);
+        self.changed.notify_all();
         Ok(())
     }
 
@@ -43,6 +48,16 @@ impl Disk for PowerDisk {
 }
 
 impl PowerDisk {
+    /// Waits until so many bytes of a file are synced.
+    fn wait_for(&self, path: &Path, bytes: u64) {
+        let mut synced = self.synced.lock();
+        let deadline = Instant::now() + PATIENCE;
+        while synced.get(path).is_none_or(|len| *len < bytes) {
+            let waited = self.changed.wait_until(&mut synced, deadline);
+            assert!(!waited.timed_out(), "{bytes} bytes of it are not synced");
+        }
+    }
+
     /// Says that the folder is elsewhere now, with as much synced as before.
     fn moved(&self, from: &Path, to: &Path) {
         let mut synced = self.synced.lock();
@@ -128,4 +143,45 @@ fn a_power_cut_after_a_restart_loses_nothing_that_was_replayed() {
         let cut = disk.folder_after_cut(killed.path());
         assert_eq!(stored(cut.path()), 2);
     }
+}
+
+fn store_that_syncs_within(interval: Duration, dir: &Path) -> (Store, Arc<PowerDisk>) {
+    let disk = Arc::new(PowerDisk::default());
+    let options = lazy(dir, Durability::Interval(interval));
+    let store = Store::open_on(options, Arc::clone(&disk) as Arc<dyn Disk>);
+    (store.unwrap(), disk)
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_once_the_interval_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = store_that_syncs_within(Duration::from_millis(20), dir.path());
+    let log_file = dir.path().join("log/0000000001.log");
+    append(&store, vec![span(1, 1)]);
+    disk.wait_for(&log_file, store.stats().log_bytes);
+    assert_eq!(stored(disk.folder_after_cut(dir.path()).path()), 1);
+}
+
+#[test]
+fn a_steady_stream_does_not_put_off_the_sync_that_an_interval_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = store_that_syncs_within(Duration::from_millis(20), dir.path());
+    let log_file = dir.path().join("log/0000000001.log");
+    append(&store, vec![span(1, 1)]);
+    let first_bytes = store.stats().log_bytes;
+    let is_synced = || {
+        let synced = disk.synced.lock();
+        synced.get(&log_file).is_some_and(|len| *len >= first_bytes)
+    };
+    let (begun, mut number, mut waiting) = (Instant::now(), 1, VecDeque::new());
+    while !is_synced() {
+        assert!(begun.elapsed() < PATIENCE, "it is not synced");
+        // There is always something to write.
+        while waiting.len() < 100 {
+            number += 1;
+            waiting.push_back(store.append(batch(vec![span(1, number)])));
+        }
+        waiting.pop_front().unwrap().wait().unwrap();
+    }
+    assert!(stored(disk.folder_after_cut(dir.path()).path()) >= 1);
 }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +83,36 @@ impl JournalDisk {
             });
         let names: Vec<&PathBuf> = named.collect();
         names.len() - names.iter().collect::<HashSet<_>>().len()
+    }
+
+    /// Whether a file of the log in `dir` was synced by one of these operations. When one is, so is what
+    /// was written to the log before.
+    pub(super) fn has_synced_log(&self, dir: &Path, operations: Range<usize>) -> bool {
+        let state = self.state.lock();
+        let mut inodes: HashMap<&Path, Inode> = HashMap::new();
+        let is_segment = |path: &Path| {
+            path.parent() == Some(dir) && path.extension().is_some_and(|it| it == "log")
+        };
+        let journal = state.journal.iter().enumerate();
+        for (position, operation) in journal.take(operations.end) {
+            match operation {
+                Operation::Create(path, inode) => {
+                    inodes.insert(path, *inode);
+                }
+                Operation::Rename(from, to) => {
+                    let inode = inodes.remove(from.as_path()).unwrap();
+                    inodes.insert(to, inode);
+                }
+                Operation::SyncData(synced) if position >= operations.start => {
+                    let mut names = inodes.iter().filter(|(_, inode)| *inode == synced);
+                    if names.any(|(path, _)| is_segment(path)) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Makes the operation after `after` more fail like this, once.
