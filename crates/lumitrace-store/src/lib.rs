@@ -31,7 +31,7 @@
 //!    blocks into few; [`span_file`] is what is exported
 //!    and imported; `found_block` reads blocks that no manifest names.
 //!
-//! Beneath them are [`error`], `folder`, `disk`, `failpoint` and `binary`. Every byte on disk is
+//! Beneath them are [`error`], `folder`, `disk`, `parallel`, `failpoint` and `binary`. Every byte on disk is
 //! described in `docs/formats`.
 //!
 //! ```no_run
@@ -70,6 +70,7 @@ mod manifest;
 mod memtable;
 pub mod metrics;
 pub mod options;
+mod parallel;
 pub mod query_budget;
 mod recovery;
 pub mod repair;

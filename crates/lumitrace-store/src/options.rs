@@ -1,6 +1,7 @@
 //! Settings of a store.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use crate::retention::{OwnRetention, Retention};
@@ -60,6 +61,9 @@ pub struct StoreOptions {
     pub log_retention: OwnRetention,
     /// The same for points of metrics.
     pub metric_retention: OwnRetention,
+    /// Most threads on which blocks are opened when the store is; shelves are opened at the same time if
+    /// there are more than one.
+    pub opening_threads: usize,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -82,6 +86,7 @@ impl StoreOptions {
             retention: Retention::default(),
             log_retention: OwnRetention::default(),
             metric_retention: OwnRetention::default(),
+            opening_threads: thread::available_parallelism().map_or(1, usize::from),
             subscriber_bytes: 32 << 20,
         }
     }

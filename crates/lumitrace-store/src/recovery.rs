@@ -11,6 +11,7 @@ use crate::disk::remove_if_present;
 use crate::engine::Engine;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::manifest::{BlockId, Manifest};
+use crate::parallel;
 use crate::replay::replay;
 use crate::shelf::ShelfPlace;
 use crate::signal::Signal;
@@ -34,11 +35,9 @@ pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, Open
         let (dir, dictionaries) = (folder.blocks_dir(), place.dictionaries.for_block());
         Block::open(Arc::clone(disk), dir, *record, dictionaries).map(Arc::new)
     };
-    let blocks = manifest
-        .blocks()
-        .iter()
-        .map(open)
-        .collect::<Result<Vec<_>, _>>()?;
+    let opened = parallel::map(place.options.opening_threads, manifest.blocks(), open)
+        .map_err(io_error("start threads for", &folder.blocks_dir()))?;
+    let blocks = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
     let engine = Engine::new(place, manifest, blocks);
 
     let log = replay(&engine)?;

@@ -9,9 +9,11 @@ use lumitrace_model::{SpanId, TraceId};
 
 use crate::disk::{Disk, RealDisk};
 use crate::engine::Engine;
+use crate::error::io_error;
 use crate::folder::{Folder, FolderLock};
 use crate::logs::{self, Logs};
 use crate::metrics::{self, Metrics};
+use crate::parallel;
 use crate::retention::KeptBlocks;
 use crate::rollup::roll_up;
 use crate::scan::walk;
@@ -73,11 +75,32 @@ impl Store {
             dictionaries: Arc::clone(&dictionaries),
             kept: Arc::clone(&kept),
         };
+        let threads = options.opening_threads;
+        let opened = parallel::both(
+            threads,
+            || {
+                parallel::both(
+                    threads,
+                    || Shelf::open(place(ShelfName::Spans)),
+                    || LateShelf::open(place(ShelfName::Archive)),
+                )
+            },
+            || {
+                parallel::both(
+                    threads,
+                    || LateShelf::open(place(ShelfName::Logs)),
+                    || LateShelf::open(place(ShelfName::Metrics)),
+                )
+            },
+        );
+        let opened = opened.and_then(|(spans, others)| Ok((spans?, others?)));
+        let ((spans, archive), (logs, metrics)) =
+            opened.map_err(io_error("start threads for", &options.dir))?;
         let handle = Handle {
-            spans: Shelf::open(place(ShelfName::Spans))?,
-            archive: LateShelf::open(place(ShelfName::Archive))?,
-            logs: LateShelf::open(place(ShelfName::Logs))?,
-            metrics: LateShelf::open(place(ShelfName::Metrics))?,
+            spans: spans?,
+            archive: archive?,
+            logs: logs?,
+            metrics: metrics?,
             _lock: lock,
         };
         kept.set_complete();

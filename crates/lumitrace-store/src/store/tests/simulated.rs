@@ -275,6 +275,8 @@ impl<S: Subject> Simulation<S> {
             log_segment_bytes: 600,
             manifest_rewrite_bytes: 0,
             row_group_rows: 4,
+            // The same operations in the same order for the same seed.
+            opening_threads: 1,
             durability: self.durability,
             ..options(self.dir.path())
         }
