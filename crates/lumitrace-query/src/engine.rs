@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
-    ArchiveError, Exhausted, LookupError, QueryBudget, QueryLimits, QueryMemory, ReadError,
-    SpanParts, SpanRecord, Store, StoredBatch,
+    ArchiveError, Exhausted, LogEntry, LookupError, QueryBudget, QueryLimits, QueryMemory,
+    ReadError, SpanParts, SpanRecord, Store, StoredBatch,
 };
 
 use crate::assembly::{Assembly, TraceTree};
 use crate::facts::{SpanState, service_name};
-use crate::logs::{LogPage, LogQuery, find_logs};
+use crate::logs::{LogCursor, LogPage, LogQuery, find_log, find_logs};
 use crate::search::cache::DigestCache;
 use crate::search::{
     TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
@@ -318,6 +318,19 @@ impl QueryEngine {
     /// When the store cannot be read, nobody waits any more, or memory does not suffice.
     pub fn logs(&self, query: &LogQuery, budget: &QueryBudget) -> Result<LogPage, QueryError> {
         find_logs(&self.store, query, budget)
+    }
+
+    /// The log record in this place of the list, with all of its body and attributes; `None` if it is
+    /// not stored.
+    ///
+    /// # Errors
+    /// When the store cannot be read, nobody waits any more, or the budget does not suffice.
+    pub fn log(
+        &self,
+        place: LogCursor,
+        budget: &QueryBudget,
+    ) -> Result<Option<Arc<LogEntry>>, QueryError> {
+        find_log(&self.store, place, budget)
     }
 
     /// The services that said something in log records, by name. Reads nothing from disk.

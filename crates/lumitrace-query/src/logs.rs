@@ -81,7 +81,8 @@ impl FromStr for LogCursor {
 /// A page of results.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogPage {
-    /// Log records by time, newest first.
+    /// Log records by time, newest first. Of bodies and attributes of more than 2 KiB there may be only
+    /// about the first KiB; see [`crate::QueryEngine::log`].
     pub entries: Vec<Arc<LogEntry>>,
     /// Pass as [`LogQuery::before`] to read on; `None` at the end.
     pub next: Option<LogCursor>,
@@ -118,6 +119,7 @@ impl LogQuery {
                 .collect(),
             trace_id: self.trace_id,
             span_id: self.span_id,
+            large_values: false,
             budget: budget.clone(),
         })
     }
@@ -162,6 +164,34 @@ pub(crate) fn find_logs(
     let last = page.entries.last().map(|entry| LogCursor::of(entry));
     page.next = last.filter(|_| has_more);
     Ok(page)
+}
+
+/// The log record in this place of the list, whole.
+pub(crate) fn find_log(
+    store: &Store,
+    place: LogCursor,
+    budget: &QueryBudget,
+) -> Result<Option<Arc<LogEntry>>, QueryError> {
+    let scan = LogScan {
+        start_unix_nano: place.time_unix_nano,
+        end_unix_nano: place.time_unix_nano,
+        budget: budget.clone(),
+        ..LogScan::default()
+    };
+    let mut found = None;
+    let scanned = store.scan_logs(&scan, &mut |entry| {
+        if entry.seq == place.seq {
+            found = Some(entry);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(entry) = &found {
+        budget.hold(entry.memory_bytes())?;
+    } else if let Some(exhausted) = scanned.exhausted {
+        return Err(exhausted.into());
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -358,6 +388,32 @@ mod tests {
         };
         assert_eq!(found(&store, &of_span(1)).len(), 2);
         assert!(found(&store, &of_span(2)).is_empty());
+    }
+
+    #[test]
+    fn a_list_has_the_beginning_of_a_long_body_and_its_place_the_whole() {
+        let (_dir, store) = store();
+        let long: &'static str = "said at length ".repeat(1000).leak();
+        append(&store, &[one("short"), one(long), one("short too")]);
+        store.flush().unwrap();
+        let query = LogQuery {
+            text: Some("at length".to_owned()),
+            ..LogQuery::default()
+        };
+        let budget = QueryBudget::unlimited();
+        let page = find_logs(&store, &query, &budget).unwrap();
+        let [listed] = page.entries.as_slice() else {
+            panic!("{page:?}");
+        };
+        assert_eq!(listed.log.body, Value::from(long[..1024].to_owned()));
+        let place = LogCursor::of(listed);
+        let whole = find_log(&store, place, &budget).unwrap().unwrap();
+        assert_eq!(whole.log.body, Value::from(long));
+        let nowhere = LogCursor {
+            seq: place.seq + 100,
+            ..place
+        };
+        assert_eq!(find_log(&store, nowhere, &budget).unwrap(), None);
     }
 
     #[test]

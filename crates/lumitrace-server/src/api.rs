@@ -88,6 +88,7 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         )
         .route("/logs", get(logs::search))
         .route("/logs/services", get(logs::services))
+        .route("/logs/{id}", get(logs::one))
         .route("/runs", get(runs::list))
         .route("/runs/{run_id}", get(runs::run))
         .route("/runs/{run_id}/series", get(runs::series))

@@ -22,7 +22,7 @@
 //!    [`query_budget`]: what any of it may cost.
 //! 7. `recovery`: from a folder to an `engine`, which the threads share, by `replay` of the log;
 //!    [`shelf`]: the engine with its threads. `signal` is what the engine asks of what it stores,
-//!    `spans` the answer of spans, [`logs`] and [`metrics`] those of log
+//!    `rewrite` how rows of blocks become one block, `spans` the answer of spans, [`logs`] and [`metrics`] those of log
 //!    records and of points, with all that is theirs alone.
 //! 8. [`store`]: the handle to all shelves; `archive` copies traces from one to another; [`stats`]
 //!    and `summary`: what it tells about itself and its content.
@@ -76,6 +76,7 @@ mod recovery;
 pub mod repair;
 mod replay;
 pub mod retention;
+mod rewrite;
 pub mod rollup;
 pub mod scan;
 pub mod shelf;

@@ -1,12 +1,13 @@
 //! Log records as the engine takes them, and searching them.
 //!
 //! In reading order: `batch` is what is stored, `memtable` the newest of it. A log record is a
-//! `row` of a block, goes into `columns` and comes back out of them (`rows`). `scan` is what
-//! a search asks for, and how it walks memtables and blocks. The bytes are described in
+//! `row` of a block, goes into `columns`, but for its `large_values`, and comes back out of them
+//! (`rows`). `scan` is what a search asks for, and how it walks memtables and blocks. The bytes are described in
 //! `docs/formats/logs.md`.
 
 pub(crate) mod batch;
 pub(crate) mod columns;
+mod large_values;
 pub(crate) mod memtable;
 pub(crate) mod row;
 pub(crate) mod rows;
@@ -18,18 +19,20 @@ pub use scan::{LogScan, LogScanStats};
 use std::io;
 use std::ops::ControlFlow;
 
-use columns::{LOG_SCHEMA, LogColumns};
+use columns::LogColumns;
 use memtable::LogMemtable;
-use row::sort_key;
+use row::{LogRow, SortKey, sort_key};
 use rows::LogRows;
 
-use crate::block::in_order::in_order;
+use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
+use crate::block::payload::PayloadCopier;
 use crate::block::time_ranges::TimeRangesBuilder;
 use crate::block::{Block, BlockWriter};
 use crate::check::RowCheck;
 use crate::error::ReadError;
 use crate::manifest::BlockRecord;
+use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{BlockRows, BlockTarget, Signal};
 
 /// The signal of log records.
@@ -42,9 +45,12 @@ impl Signal for Logs {
     fn write_memtable(memtable: &LogMemtable, target: BlockTarget) -> io::Result<BlockRecord> {
         let entries = memtable.entries();
         let mut planner = Planner::default();
-        entries.iter().for_each(|entry| planner.add(&**entry));
+        let rows = entries.iter().map(|entry| LogRow::from(&**entry));
+        rows.for_each(|row| planner.add(&row));
         let mut writer = BlockWriter::<LogColumns>::create(target, planner.finish())?;
-        entries.iter().try_for_each(|entry| writer.push(entry))?;
+        entries
+            .iter()
+            .try_for_each(|entry| writer.push_log(entry))?;
         writer.finish()
     }
 
@@ -53,39 +59,20 @@ impl Signal for Logs {
         target: BlockTarget,
         is_stopping: &dyn Fn() -> bool,
     ) -> io::Result<Option<BlockRecord>> {
-        let mut planner = Planner::default();
-        for part in rows {
-            plan(part, &mut planner).map_err(io::Error::other)?;
-        }
-        let mut writer = BlockWriter::<LogColumns>::create(target, planner.finish())?;
-        let mut inputs = Vec::new();
-        for part in rows {
-            let mut rows = LogRows::read(part.block, &part.rows).map_err(io::Error::other)?;
-            inputs.push(move || rows.next());
-        }
-        let written = in_order(inputs, sort_key, is_stopping, |entry| writer.push(&entry))?;
-        if written.is_break() {
-            return Ok(None);
-        }
-        writer.finish().map(Some)
+        rewrite::write_rows::<Self>(rows, target, is_stopping)
     }
 
     fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
-        let mut rows = LogRows::read(rows.block, &rows.rows)?;
-        while let Some(batch) = rows.next()? {
-            for entry in &batch {
-                let time = entry.log.timestamp_unix_nano();
-                visit(time, time);
-            }
-        }
-        Ok(())
+        rewrite::visit_times::<Self>(rows, visit)
     }
 
     fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
         let mut rows = LogRows::read(block, &BlockRows::all(block).rows)?;
         let (mut last_key, mut time_ranges) = (None, TimeRangesBuilder::default());
-        while let Some(batch) = rows.next()? {
-            for entry in &batch {
+        while let Some(mut batch) = rows.next()? {
+            for cut in &mut batch {
+                check.add_large_values(cut)?;
+                let entry = &cut.record;
                 let key = sort_key(entry);
                 check.add_row(entry.seq, last_key.is_none_or(|last| last <= key))?;
                 last_key = Some(key);
@@ -107,14 +94,39 @@ impl Signal for Logs {
     }
 }
 
-/// Tells the planner of these rows.
-fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
-    if rows.block.add_to(planner, &LOG_SCHEMA, &rows.rows)? {
-        return Ok(());
+impl Rewritable for Logs {
+    type Record = LogEntry;
+    type Columns = LogColumns;
+    type Key = SortKey;
+
+    fn read<'a>(rows: &BlockRows<'a>) -> Result<Batches<'a, LogEntry>, ReadError> {
+        let mut rows = LogRows::read(rows.block, &rows.rows)?;
+        Ok(Box::new(move || rows.next()))
     }
-    let mut rows = LogRows::read(rows.block, &rows.rows)?;
-    while let Some(batch) = rows.next()? {
-        batch.iter().for_each(|entry| planner.add(entry));
+
+    fn sort_key(entry: &LogEntry) -> SortKey {
+        sort_key(entry)
     }
-    Ok(())
+
+    fn times(entry: &LogEntry) -> (u64, u64) {
+        let time = entry.log.timestamp_unix_nano();
+        (time, time)
+    }
+
+    fn supersedes(_next: &LogEntry, _held: &LogEntry) -> bool {
+        // Their keys have the sequence number, which is unique.
+        false
+    }
+
+    fn plan(planner: &mut Planner, cut: &CutRecord<LogEntry>) {
+        planner.add(&LogRow::from(cut));
+    }
+
+    fn push_from(
+        writer: &mut BlockWriter<LogColumns>,
+        cut: &CutRecord<LogEntry>,
+        payload: &mut PayloadCopier,
+    ) -> io::Result<()> {
+        writer.push_log_from(cut, payload)
+    }
 }

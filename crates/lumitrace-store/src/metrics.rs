@@ -20,17 +20,19 @@ pub use select::{MetricSelector, MetricSeries};
 use std::io;
 use std::ops::ControlFlow;
 
-use columns::{POINT_SCHEMA, PointColumns};
+use columns::PointColumns;
 use memtable::MetricMemtable;
-use row::sort_key;
+use row::{SortKey, sort_key};
 use rows::PointRows;
 
-use crate::block::in_order::in_order;
+use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
+use crate::block::payload::PayloadCopier;
 use crate::block::{Block, BlockWriter};
 use crate::check::RowCheck;
 use crate::error::ReadError;
 use crate::manifest::BlockRecord;
+use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{BlockRows, BlockTarget, Signal};
 
 /// The signal of points of metrics.
@@ -56,32 +58,11 @@ impl Signal for Metrics {
         target: BlockTarget,
         is_stopping: &dyn Fn() -> bool,
     ) -> io::Result<Option<BlockRecord>> {
-        let mut planner = Planner::default();
-        for part in rows {
-            plan(part, &mut planner).map_err(io::Error::other)?;
-        }
-        let mut writer = BlockWriter::<PointColumns>::create(target, planner.finish())?;
-        let mut inputs = Vec::new();
-        for part in rows {
-            let mut rows = PointRows::read(part.block, &part.rows).map_err(io::Error::other)?;
-            inputs.push(move || rows.next());
-        }
-        let written = in_order(inputs, sort_key, is_stopping, |point| writer.push(&point))?;
-        if written.is_break() {
-            return Ok(None);
-        }
-        writer.finish().map(Some)
+        rewrite::write_rows::<Self>(rows, target, is_stopping)
     }
 
     fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
-        let mut rows = PointRows::read(rows.block, &rows.rows)?;
-        while let Some(batch) = rows.next()? {
-            for stored in &batch {
-                let time = stored.point.time_unix_nano();
-                visit(time, time);
-            }
-        }
-        Ok(())
+        rewrite::visit_times::<Self>(rows, visit)
     }
 
     fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
@@ -107,14 +88,42 @@ impl Signal for Metrics {
     }
 }
 
-/// Tells the planner of these rows.
-fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
-    if rows.block.add_to(planner, &POINT_SCHEMA, &rows.rows)? {
-        return Ok(());
+impl Rewritable for Metrics {
+    type Record = StoredPoint;
+    type Columns = PointColumns;
+    type Key = SortKey;
+
+    fn read<'a>(rows: &BlockRows<'a>) -> Result<Batches<'a, StoredPoint>, ReadError> {
+        let mut rows = PointRows::read(rows.block, &rows.rows)?;
+        Ok(Box::new(move || {
+            let batch = rows.next()?;
+            Ok(batch.map(|points| points.into_iter().map(CutRecord::whole).collect()))
+        }))
     }
-    let mut rows = PointRows::read(rows.block, &rows.rows)?;
-    while let Some(batch) = rows.next()? {
-        batch.iter().for_each(|point| planner.add(point));
+
+    fn sort_key(stored: &StoredPoint) -> SortKey {
+        sort_key(stored)
     }
-    Ok(())
+
+    fn times(stored: &StoredPoint) -> (u64, u64) {
+        let time = stored.point.time_unix_nano();
+        (time, time)
+    }
+
+    fn supersedes(_next: &StoredPoint, _held: &StoredPoint) -> bool {
+        // Their keys have the sequence number, which is unique.
+        false
+    }
+
+    fn plan(planner: &mut Planner, cut: &CutRecord<StoredPoint>) {
+        planner.add(&cut.record);
+    }
+
+    fn push_from(
+        writer: &mut BlockWriter<PointColumns>,
+        cut: &CutRecord<StoredPoint>,
+        _payload: &mut PayloadCopier,
+    ) -> io::Result<()> {
+        writer.push(&cut.record)
+    }
 }

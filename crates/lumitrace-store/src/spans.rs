@@ -8,21 +8,20 @@ use bytes::Bytes;
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
 use crate::block::columns::SpanColumns;
-use crate::block::in_order::in_order;
 use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
 use crate::block::payload::PayloadCopier;
-use crate::block::row::{Row, sort_key, sort_key_of_head};
-use crate::block::schema::SPAN_SCHEMA;
+use crate::block::row::{Row, SortKey, sort_key, sort_key_of_head};
 use crate::block::{Block, BlockWriter};
 use crate::check::{RowCheck, SpanSums};
 use crate::error::ReadError;
 use crate::identity::supersedes;
 use crate::manifest::BlockRecord;
 use crate::memtable::Memtable;
+use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
 use crate::stored::{Origins, StoredBatch};
-use crate::{SpanBatch, SpanParts};
+use crate::{SpanBatch, SpanParts, SpanRecord};
 
 /// The signal of spans.
 pub(crate) struct Spans;
@@ -80,52 +79,16 @@ impl Signal for Spans {
         target: BlockTarget,
         is_stopping: &dyn Fn() -> bool,
     ) -> io::Result<Option<BlockRecord>> {
-        let mut planner = Planner::default();
-        for part in rows {
-            plan(part, &mut planner).map_err(io::Error::other)?;
-        }
-        let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
-        let inputs = rows.iter().enumerate().map(numbered_records);
-        let inputs = inputs.collect::<Result<Vec<_>, _>>();
-        let copiers = rows.iter().map(copier).collect::<Result<Vec<_>, _>>();
-        let (inputs, mut copiers) = inputs
-            .and_then(|inputs| Ok((inputs, copiers?)))
-            .map_err(io::Error::other)?;
-        let mut held: Option<Numbered> = None;
-        let mut write = |(input, cut): Numbered| writer.push_from(&cut, &mut copiers[input]);
-        let key = |(_, cut): &Numbered| sort_key(&cut.record);
-        let written = in_order(inputs, key, is_stopping, |next| {
-            match &mut held {
-                // Records of one span are neighbours.
-                Some(current) if key(current) == key(&next) => {
-                    if supersedes(&next.1.record, &current.1.record) {
-                        *current = next;
-                    }
-                    Ok(())
-                }
-                _ => held.replace(next).map_or(Ok(()), &mut write),
-            }
-        })?;
-        if written.is_break() {
-            return Ok(None);
-        }
-        held.map_or(Ok(()), &mut write)?;
-        writer.finish().map(Some)
+        rewrite::write_rows::<Self>(rows, target, is_stopping)
     }
 
     fn visit_times(rows: &BlockRows<'_>, visit: &mut dyn FnMut(u64, u64)) -> Result<(), ReadError> {
-        let mut next = records(rows)?;
-        while let Some(batch) = next()? {
-            for CutRecord { record, .. } in &batch {
-                visit(record.span.start_unix_nano, record.span.end_unix_nano);
-            }
-        }
-        Ok(())
+        rewrite::visit_times::<Self>(rows, visit)
     }
 
     fn check_rows(block: &Block, check: &mut RowCheck<'_, '_>) -> Result<(), ReadError> {
         let rows = BlockRows::all(block);
-        let mut next = records(&rows)?;
+        let mut next = Self::read(&rows)?;
         let (mut last_key, mut sums) = (None, SpanSums::default());
         while let Some(mut batch) = next()? {
             for cut in &mut batch {
@@ -148,45 +111,38 @@ impl Signal for Spans {
     }
 }
 
-/// Tells the planner of these rows.
-fn plan(rows: &BlockRows<'_>, planner: &mut Planner) -> Result<(), ReadError> {
-    if rows.block.add_to(planner, &SPAN_SCHEMA, &rows.rows)? {
-        return Ok(());
+impl Rewritable for Spans {
+    type Record = SpanRecord;
+    type Columns = SpanColumns;
+    type Key = SortKey;
+
+    fn read<'a>(rows: &BlockRows<'a>) -> Result<Batches<'a, SpanRecord>, ReadError> {
+        let data = rows.block.open_data()?;
+        let mut records = data.records(&rows.rows, SpanParts::ALL)?;
+        Ok(Box::new(move || records.next_cut()))
     }
-    let mut next = records(rows)?;
-    while let Some(batch) = next()? {
-        let rows = batch.iter().map(Row::from);
-        rows.for_each(|row| planner.add(&row));
+
+    fn sort_key(record: &SpanRecord) -> SortKey {
+        sort_key(record)
     }
-    Ok(())
-}
 
-/// Reads these rows, batch by batch, as the columns have them.
-fn records<'a>(
-    rows: &BlockRows<'a>,
-) -> Result<impl FnMut() -> Result<Option<Vec<CutRecord>>, ReadError> + use<'a>, ReadError> {
-    let mut records = rows
-        .block
-        .open_data()?
-        .records(&rows.rows, SpanParts::ALL)?;
-    Ok(move || records.next_cut())
-}
+    fn times(record: &SpanRecord) -> (u64, u64) {
+        (record.span.start_unix_nano, record.span.end_unix_nano)
+    }
 
-/// A span, and the number of the input that it came from.
-type Numbered = (usize, CutRecord);
+    fn supersedes(next: &SpanRecord, held: &SpanRecord) -> bool {
+        supersedes(next, held)
+    }
 
-/// Like [`records`], with the number of the input.
-fn numbered_records<'a>(
-    (number, rows): (usize, &BlockRows<'a>),
-) -> Result<impl FnMut() -> Result<Option<Vec<Numbered>>, ReadError> + use<'a>, ReadError> {
-    let mut next = records(rows)?;
-    Ok(move || {
-        let batch = next()?;
-        Ok(batch.map(|batch| batch.into_iter().map(|cut| (number, cut)).collect()))
-    })
-}
+    fn plan(planner: &mut Planner, cut: &CutRecord) {
+        planner.add(&Row::from(cut));
+    }
 
-fn copier(rows: &BlockRows<'_>) -> Result<PayloadCopier, ReadError> {
-    let payload = rows.block.payload()?;
-    Ok(PayloadCopier::new(payload, rows.is_rescue))
+    fn push_from(
+        writer: &mut BlockWriter<SpanColumns>,
+        cut: &CutRecord,
+        payload: &mut PayloadCopier,
+    ) -> io::Result<()> {
+        writer.push_from(cut, payload)
+    }
 }

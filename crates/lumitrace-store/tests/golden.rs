@@ -27,7 +27,9 @@ use lumitrace_store::{
 
 /// Version 3 of blocks, version 2 of the log.
 const NEWEST: &str = "v3-log2";
-const NEWEST_LOGS: &str = "logs-v3";
+const NEWEST_LOGS: &str = "logs-v3-payload";
+/// Written before log records had a payload file, with the same version.
+const LOGS_WITHOUT_LARGE_VALUES: &str = "logs-v3";
 const NEWEST_METRICS: &str = "metrics-v3";
 /// Those before large values had a file of their own.
 const WITHOUT_LARGE_VALUES: [&str; 2] = ["v1", "v2"];
@@ -212,14 +214,20 @@ fn write_the_golden_folder_of_the_newest_version() {
     fs::remove_file(dir.join("LOCK")).unwrap();
 }
 
-/// The log records of part `part`: what a folder of each version holds.
-fn resource_logs(part: u8) -> Vec<ResourceLogs> {
-    let bodies = [
+/// The log records of part `part`: what a folder of this version holds.
+fn resource_logs(version: &str, part: u8) -> Vec<ResourceLogs> {
+    let mut bodies = vec![
         Value::from("loss is NaN"),
         Value::Map(value_of_every_type()),
         Value::Null,
         Value::from(-7),
     ];
+    let mut attributes = value_of_every_type();
+    if version != LOGS_WITHOUT_LARGE_VALUES {
+        bodies.push(Value::from(large_text()));
+        bodies.push(vec![Value::from(large_text()), Value::from(1)].into());
+        attributes.push(KeyValue::new("large", large_text()));
+    }
     let log = |(number, body): (u64, Value)| LogRecord {
         time_unix_nano: if number == 2 {
             0
@@ -230,7 +238,7 @@ fn resource_logs(part: u8) -> Vec<ResourceLogs> {
         severity: Severity::from_number(18),
         severity_text: "ERR".into(),
         body,
-        attributes: value_of_every_type(),
+        attributes: attributes.clone(),
         dropped_attributes_count: 1,
         flags: 257,
         trace_id: (number != 1).then(|| TraceId::from_bytes([part; 16])),
@@ -251,8 +259,14 @@ fn resource_logs(part: u8) -> Vec<ResourceLogs> {
 
 #[test]
 fn logs_of_all_versions_are_read_whole() {
+    for version in [LOGS_WITHOUT_LARGE_VALUES, NEWEST_LOGS] {
+        check_logs(version);
+    }
+}
+
+fn check_logs(version: &str) {
     let dir = tempfile::tempdir().unwrap();
-    copy_into(&golden(NEWEST_LOGS), dir.path());
+    copy_into(&golden(version), dir.path());
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     let mut found: Vec<Arc<LogEntry>> = Vec::new();
     let mut visit = |entry| {
@@ -262,7 +276,7 @@ fn logs_of_all_versions_are_read_whole() {
     store.scan_logs(&LogScan::default(), &mut visit).unwrap();
     found.sort_by_key(|entry| entry.seq);
     // Part 1 is in the block, part 2 in the log.
-    let expected = [resource_logs(1).remove(0), resource_logs(2).remove(0)];
+    let expected = [1, 2].map(|part| resource_logs(version, part).remove(0));
     let logs = expected
         .iter()
         .flat_map(|group| &group.scope_logs[0].log_records);
@@ -291,7 +305,7 @@ fn write_the_golden_folder_of_the_newest_logs() {
     );
     let store = Store::open(StoreOptions::new(&dir)).unwrap();
     for part in [1, 2] {
-        let batch = LogBatch::from_resource_logs(&resource_logs(part)).unwrap();
+        let batch = LogBatch::from_resource_logs(&resource_logs(NEWEST_LOGS, part)).unwrap();
         store.append_logs(batch).wait().unwrap();
         if part == 1 {
             store.flush().unwrap();

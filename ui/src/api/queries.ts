@@ -4,6 +4,7 @@ import { ApiError, getJson, postJson } from './client';
 import type {
   Batch,
   LogPage,
+  LogRecord,
   Operation,
   RunSummary,
   RunView,
@@ -155,6 +156,16 @@ export function logs(key: string, query: () => URLSearchParams, follow: boolean)
     refetchOnWindowFocus: false,
     refetchInterval: ({ state }) =>
       follow && (state.data?.pages.length ?? 0) <= 1 ? LOGS_PAUSE_MILLIS : false,
+  });
+}
+
+/** One log record with all of its body and attributes: lists have the beginning of long ones. */
+export function wholeLog(log: LogRecord) {
+  return queryOptions({
+    queryKey: ['log', log.id],
+    queryFn: ({ signal }) => getJson<LogRecord>(`/logs/${part(log.id)}`, signal),
+    placeholderData: log,
+    staleTime: Infinity,
   });
 }
 

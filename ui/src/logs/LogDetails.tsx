@@ -1,7 +1,9 @@
 /** A log record: its line, and everything about it once it is opened. */
+import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { LogRecord } from '../api/contract';
+import { wholeLog } from '../api/queries';
 import { AttributeTable } from '../attributes/AttributeTable';
 import { formatCount } from '../format/number';
 import { formatExact } from '../format/time';
@@ -23,8 +25,9 @@ export function SeverityBadge({ log }: { log: LogRecord }) {
   );
 }
 
-/** What lies behind a log record's line. */
-export function LogDetails({ log }: { log: LogRecord }) {
+/** What lies behind a log record's line, which may have only the beginning of long texts. */
+export function LogDetails({ log: listed }: { log: LogRecord }) {
+  const { data: log = listed } = useQuery(wholeLog(listed));
   const body = bodyText(log);
   return (
     <div className="log-details">

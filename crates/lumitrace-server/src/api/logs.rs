@@ -61,6 +61,27 @@ pub(super) async fn of_trace(
     find(api, query).await
 }
 
+/// `GET /logs/{id}`: one log record, with all of its body and attributes. Lists have only the first KiB
+/// or so of what is longer than 2 KiB and was written out already.
+pub(super) async fn one(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    Params::only(query.as_deref(), &[])?;
+    let place: LogCursor = parse("id", &id)?;
+    answer(api, move |api, budget| {
+        let entry = api.engine.log(place, budget)?;
+        entry.map(|entry| log_record(&entry)).ok_or_else(|| {
+            ApiError::not_found(
+                "log_not_found",
+                format!("no log record {place} is stored; it may have expired"),
+            )
+        })
+    })
+    .await
+}
+
 /// `GET /logs/services`: the services of which there are log records, by name.
 pub(super) async fn services(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     answer(api, move |api, _| {

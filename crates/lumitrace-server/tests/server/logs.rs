@@ -147,6 +147,28 @@ async fn logs_are_taken_over_http_in_protobuf_and_json_on_both_ports() {
 }
 
 #[tokio::test]
+async fn one_log_record_is_found_by_its_place_in_the_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    send(
+        &server,
+        "web",
+        vec![log(1, 1, 9, "first"), log(1, 1, 9, "second")],
+    )
+    .await;
+    let (_, page) = server.get("/api/lumitrace/v1/logs").await;
+    for listed in page["logs"].as_array().unwrap() {
+        let path = format!("/api/lumitrace/v1/logs/{}", listed["id"].as_str().unwrap());
+        let (status, found) = server.get(&path).await;
+        assert_eq!((status, &found), (200, listed));
+    }
+    for (id, expected) in [("7-3", 404), ("nonsense", 400)] {
+        let (status, error) = server.get(&format!("/api/lumitrace/v1/logs/{id}")).await;
+        assert_eq!(status, expected, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn logs_are_taken_over_grpc_on_both_ports() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path()).await;

@@ -1,4 +1,4 @@
-//! Large values of attributes: cut to their first part in the columns, with a note of where in the
+//! Large values of attributes and bodies: cut to their first part in the columns, with a note of where in the
 //! payload file the whole is; and put back.
 
 use std::collections::VecDeque;
@@ -29,17 +29,42 @@ pub(crate) const BATCH_BYTES: u64 = 8 << 20;
 /// About how much a value that is no text takes of what is kept of an array or a map.
 const ELEMENT_BYTES: usize = 8;
 
-/// Whose attribute a large value is.
+/// Whose value a large value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    Span,
-    /// The event with this number.
+    /// An attribute of the span or the log record itself.
+    Record,
+    /// An attribute of the span's event with this number.
     Event(u32),
-    /// The link with this number.
+    /// An attribute of the span's link with this number.
     Link(u32),
+    /// The body of the log record, which has no key.
+    Body,
 }
 
-/// A large value of a span, of one of its events or of its links.
+impl Owner {
+    /// What the columns have of it: which kind of owner, and its number.
+    fn code(self) -> (u8, u32) {
+        match self {
+            Self::Record => (0, 0),
+            Self::Event(number) => (1, number),
+            Self::Link(number) => (2, number),
+            Self::Body => (3, 0),
+        }
+    }
+
+    fn from_code(kind: u8, number: u32) -> Option<Self> {
+        Some(match kind {
+            0 => Self::Record,
+            1 => Self::Event(number),
+            2 => Self::Link(number),
+            3 => Self::Body,
+            _ => return None,
+        })
+    }
+}
+
+/// A large value of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LargeValue {
     pub(crate) owner: Owner,
@@ -49,37 +74,55 @@ pub(crate) struct LargeValue {
     pub(crate) stored: StoredValue,
 }
 
-/// A span as the columns have it, and its large values.
+/// A record as the columns have it, and its large values.
 #[derive(Debug, Clone)]
-pub(crate) struct CutRecord {
-    pub(crate) record: SpanRecord,
+pub(crate) struct CutRecord<R = SpanRecord> {
+    pub(crate) record: R,
     pub(crate) large_values: Vec<LargeValue>,
 }
 
-impl CutRecord {
-    /// The span with its large values put back, as far as it has the parts that they belong to.
-    pub(crate) fn restore(mut self, payload: &mut PayloadReader) -> Result<SpanRecord, ReadError> {
+impl<R> CutRecord<R> {
+    /// A record that has no large values.
+    pub(crate) fn whole(record: R) -> Self {
+        Self {
+            record,
+            large_values: Vec::new(),
+        }
+    }
+}
+
+/// A record whose large values can be put back.
+pub(crate) trait Restorable {
+    /// Whether the part of it was read to which values of this owner belong.
+    fn is_read(&self, owner: Owner) -> bool;
+
+    /// What is kept of a large value.
+    fn kept_mut(&mut self, large: &LargeValue) -> Option<&mut Value>;
+}
+
+impl<R: Restorable> CutRecord<R> {
+    /// The record with its large values put back, as far as it has the parts that they belong to.
+    pub(crate) fn restore(mut self, payload: &mut PayloadReader) -> Result<R, ReadError> {
         for large in &self.large_values {
-            let span = &mut self.record.span;
-            if !large.is_read(span) {
+            if !self.record.is_read(large.owner) {
                 continue;
             }
-            let Some(attribute) = large.attribute(span) else {
-                return Err(payload.malformed("a large value belongs to no attribute"));
+            let Some(kept) = self.record.kept_mut(large) else {
+                return Err(payload.malformed("a large value belongs to nothing"));
             };
             let bytes = payload.value(&large.stored)?;
-            attribute.value = whole_value(&attribute.value, bytes).ok_or_else(|| {
+            *kept = whole_value(kept, bytes).ok_or_else(|| {
                 payload.malformed("a large value is not of the type that the columns say")
             })?;
         }
         Ok(self.record)
     }
 
-    /// Whether each large value belongs to an attribute. Only of a span that has all parts.
+    /// Whether each large value belongs to something. Only of a record that has all parts.
     pub(crate) fn places_fit(&mut self) -> bool {
-        let span = &mut self.record.span;
+        let record = &mut self.record;
         let mut large_values = self.large_values.iter();
-        large_values.all(|large| large.attribute(span).is_some())
+        large_values.all(|large| record.kept_mut(large).is_some())
     }
 
     fn large_bytes(&self) -> u64 {
@@ -88,12 +131,12 @@ impl CutRecord {
     }
 }
 
-/// Puts back the large values of the first of these spans, about [`BATCH_BYTES`] of them, and takes these
-/// spans away.
-pub(crate) fn restore_some(
-    waiting: &mut VecDeque<CutRecord>,
+/// Puts back the large values of the first of these records, about [`BATCH_BYTES`] of them, and takes
+/// these records away.
+pub(crate) fn restore_some<R: Restorable>(
+    waiting: &mut VecDeque<CutRecord<R>>,
     payload: &mut PayloadReader,
-) -> Result<Vec<SpanRecord>, ReadError> {
+) -> Result<Vec<R>, ReadError> {
     let (mut whole, mut bytes) = (Vec::new(), 0_u64);
     while bytes < BATCH_BYTES
         && let Some(cut) = waiting.pop_front()
@@ -105,29 +148,36 @@ pub(crate) fn restore_some(
 }
 
 impl LargeValue {
-    /// Whether the part of the span was read to which it belongs.
-    fn is_read(&self, span: &Span) -> bool {
-        match self.owner {
-            Owner::Span => !span.attributes.is_empty(),
-            Owner::Event(_) => !span.events.is_empty(),
-            Owner::Link(_) => !span.links.is_empty(),
+    /// What is kept of it among the attributes of its owner.
+    pub(crate) fn kept_among<'a>(&self, attributes: &'a mut [KeyValue]) -> Option<&'a mut Value> {
+        let mut same_key = attributes.iter_mut().filter(|it| it.key == self.key);
+        Some(&mut same_key.nth(self.occurrence as usize)?.value)
+    }
+
+    /// The value, if it is an attribute of the record itself and its key and occurrence are these.
+    pub(crate) fn is_of_record(&self, key: &str, occurrence: usize) -> bool {
+        self.owner == Owner::Record && self.key == key && self.occurrence as usize == occurrence
+    }
+}
+
+impl Restorable for SpanRecord {
+    fn is_read(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Record => !self.span.attributes.is_empty(),
+            Owner::Event(_) => !self.span.events.is_empty(),
+            Owner::Link(_) => !self.span.links.is_empty(),
+            Owner::Body => true,
         }
     }
 
-    /// Its attribute.
-    fn attribute<'a>(&self, span: &'a mut Span) -> Option<&'a mut KeyValue> {
-        let attributes = match self.owner {
-            Owner::Span => &mut span.attributes,
+    fn kept_mut(&mut self, large: &LargeValue) -> Option<&mut Value> {
+        let span = &mut self.span;
+        large.kept_among(match large.owner {
+            Owner::Record => &mut span.attributes,
             Owner::Event(number) => &mut span.events.get_mut(number as usize)?.attributes,
             Owner::Link(number) => &mut span.links.get_mut(number as usize)?.attributes,
-        };
-        let mut same_key = attributes.iter_mut().filter(|it| it.key == self.key);
-        same_key.nth(self.occurrence as usize)
-    }
-
-    /// The value, if it is an attribute of the span itself and its key and occurrence are these.
-    pub(crate) fn is_of_span(&self, key: &str, occurrence: usize) -> bool {
-        self.owner == Owner::Span && self.key == key && self.occurrence as usize == occurrence
+            Owner::Body => return None,
+        })
     }
 }
 
@@ -195,7 +245,7 @@ fn kept_nested(value: &Value, left: &mut usize) -> Value {
     }
 }
 
-/// Puts the large values of a row into a payload file, and makes a row of what is kept.
+/// Puts the large values of a record into a payload file, and keeps their first parts.
 pub(crate) struct Cutter<'a> {
     payload: &'a mut PayloadWriter,
     large_values: Vec<LargeValue>,
@@ -220,15 +270,18 @@ impl<'a> Cutter<'a> {
 
     pub(crate) fn cut(mut self, row: &Row<'_>) -> io::Result<CutLists> {
         let mut span = Span::default();
-        row.each_attribute(|key, value| self.take(Owner::Span, key, value, &mut span.attributes));
+        row.each_attribute(|key, value| self.take(Owner::Record, key, value, &mut span.attributes));
         row.each_event(|event| span.events.push(self.event(event, span.events.len())));
         row.each_link(|link| span.links.push(self.link(link, span.links.len())));
+        let large_values = self.finish()?;
+        Ok(CutLists { span, large_values })
+    }
+
+    /// The large values that were taken, if all of them could be written.
+    pub(crate) fn finish(self) -> io::Result<Vec<LargeValue>> {
         match self.failure {
             Some(error) => Err(error),
-            None => Ok(CutLists {
-                span,
-                large_values: self.large_values,
-            }),
+            None => Ok(self.large_values),
         }
     }
 
@@ -263,31 +316,46 @@ impl<'a> Cutter<'a> {
     }
 
     /// Adds what is kept of an attribute to those of its owner.
-    fn take(&mut self, owner: Owner, key: &str, value: ValueRef<'_>, kept: &mut Vec<KeyValue>) {
-        let value = match value.large_bytes() {
-            None => value.to_value(),
-            Some(bytes) => {
-                let occurrence = kept.iter().filter(|it| it.key == key).count();
-                match self.payload.add(&bytes) {
-                    Ok(stored) => self.large_values.push(LargeValue {
-                        owner,
-                        key: key.to_owned(),
-                        occurrence: occurrence as u32,
-                        stored,
-                    }),
-                    Err(error) => self.failure = Some(error),
-                }
-                kept_value(value)
-            }
-        };
+    pub(crate) fn take(
+        &mut self,
+        owner: Owner,
+        key: &str,
+        value: ValueRef<'_>,
+        kept: &mut Vec<KeyValue>,
+    ) {
+        let occurrence = || kept.iter().filter(|it| it.key == key).count();
+        let value = self.keep(owner, key, occurrence, value);
         kept.push(KeyValue {
             key: key.to_owned().into(),
             value,
         });
     }
+
+    /// What is kept of a value: all of it, unless it is large.
+    pub(crate) fn keep(
+        &mut self,
+        owner: Owner,
+        key: &str,
+        occurrence: impl FnOnce() -> usize,
+        value: ValueRef<'_>,
+    ) -> Value {
+        let Some(bytes) = value.large_bytes() else {
+            return value.to_value();
+        };
+        match self.payload.add(&bytes) {
+            Ok(stored) => self.large_values.push(LargeValue {
+                owner,
+                key: key.to_owned(),
+                occurrence: occurrence() as u32,
+                stored,
+            }),
+            Err(error) => self.failure = Some(error),
+        }
+        kept_value(value)
+    }
 }
 
-/// Collects the large values of spans into a column of [`LARGE_VALUE_FIELDS`].
+/// Collects the large values of records into a column of [`LARGE_VALUE_FIELDS`].
 #[derive(Debug)]
 pub(crate) struct LargeValuesBuilder {
     offsets: Vec<i32>,
@@ -316,14 +384,10 @@ impl Default for LargeValuesBuilder {
 }
 
 impl LargeValuesBuilder {
-    /// Appends the large values of a span.
+    /// Appends the large values of a record.
     pub(crate) fn push(&mut self, values: &[LargeValue]) -> Result<(), ArrowError> {
         for large in values {
-            let (owner, number) = match large.owner {
-                Owner::Span => (0, 0),
-                Owner::Event(number) => (1, number),
-                Owner::Link(number) => (2, number),
-            };
+            let (owner, number) = large.owner.code();
             self.owner.append_value(owner);
             self.owner_number.append_value(number);
             self.key.append_value(&large.key);
@@ -378,14 +442,8 @@ pub(crate) fn decode(batch: &RecordBatch) -> Option<Vec<Vec<LargeValue>>> {
     let chunks: &BinaryArray = field(values, 6)?;
     let large_value = |index: i32| {
         let index = usize::try_from(index).ok()?;
-        let number = owner_number.value(index);
         Some(LargeValue {
-            owner: match owner.value(index) {
-                0 => Owner::Span,
-                1 => Owner::Event(number),
-                2 => Owner::Link(number),
-                _ => return None,
-            },
+            owner: Owner::from_code(owner.value(index), owner_number.value(index))?,
             key: key.value(index).to_owned(),
             occurrence: occurrence.value(index),
             stored: StoredValue {
@@ -400,9 +458,9 @@ pub(crate) fn decode(batch: &RecordBatch) -> Option<Vec<Vec<LargeValue>>> {
         .collect()
 }
 
-/// Whether each row of a batch has a large value among the attributes of the span itself; `None` if
-/// the column is not what was written. Only their owners were read.
-pub(crate) fn spans_with(batch: &RecordBatch) -> Option<Vec<bool>> {
+/// Whether each row of a batch has a large value of this owner, which is none of many; `None` if the
+/// column is not what was written. Only their owners were read.
+pub(crate) fn rows_with(batch: &RecordBatch, wanted: Owner) -> Option<Vec<bool>> {
     if batch.column_by_name(schema::LARGE_VALUES).is_none() {
         return Some(vec![false; batch.num_rows()]);
     }
@@ -410,8 +468,9 @@ pub(crate) fn spans_with(batch: &RecordBatch) -> Option<Vec<bool>> {
     let values: &StructArray = list.values().as_any().downcast_ref()?;
     let owner: &UInt8Array = field(values, 0)?;
     let rows = list.value_offsets().windows(2);
+    let (wanted, _) = wanted.code();
     // Offsets are never negative.
-    let has = |row: &[i32]| (row[0]..row[1]).any(|index| owner.value(index as usize) == 0);
+    let has = |row: &[i32]| (row[0]..row[1]).any(|index| owner.value(index as usize) == wanted);
     Some(rows.map(has).collect())
 }
 

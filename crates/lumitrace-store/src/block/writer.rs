@@ -211,15 +211,44 @@ impl<C: Columns> BlockWriter<C> {
     }
 }
 
+impl<C: Columns> BlockWriter<C> {
+    /// The payload file, for large values of the next row; none if no row of the block was planned to
+    /// have any, so that there is no column to say where they are.
+    pub(crate) fn payload(&mut self) -> Option<&mut PayloadWriter> {
+        let has_column = self.layout.optional.contains(schema::LARGE_VALUES);
+        has_column.then_some(&mut self.payload)
+    }
+
+    /// Copies large values of a row of another block, which are none if it is a rescue and they are
+    /// damaged.
+    pub(crate) fn copy_large_values(
+        &mut self,
+        large_values: &[LargeValue],
+        from: &mut PayloadCopier,
+    ) -> io::Result<Vec<LargeValue>> {
+        let mut copies = Vec::new();
+        for large in large_values {
+            let copied = from.copy(&large.stored, &mut self.payload)?;
+            copies.extend(copied.map(|stored| LargeValue {
+                stored,
+                ..large.clone()
+            }));
+        }
+        Ok(copies)
+    }
+}
+
 impl BlockWriter<SpanColumns> {
     /// Appends a span, of which large values go into the payload file; spans must come in the order of
     /// [`super::row::sort_key`].
     pub(crate) fn push_span(&mut self, row: &Row<'_>) -> io::Result<()> {
-        if !row.has_large_values() {
-            return self.push(row);
+        match self.payload() {
+            Some(payload) if row.has_large_values() => {
+                let kept = Cutter::new(payload).cut(row)?;
+                self.push(&row.with_lists(&kept))
+            }
+            _ => self.push(row),
         }
-        let kept = Cutter::new(&mut self.payload).cut(row)?;
-        self.push(&row.with_lists(&kept))
     }
 
     /// Appends a span of another block, whose large values are copied as they are.
@@ -232,15 +261,8 @@ impl BlockWriter<SpanColumns> {
             // Before version 3 they are in the columns.
             return self.push_span(&(&cut.record).into());
         }
-        let mut large_values = Vec::new();
-        for large in &cut.large_values {
-            let copied = payload.copy(&large.stored, &mut self.payload)?;
-            large_values.extend(copied.map(|stored| LargeValue {
-                stored,
-                ..large.clone()
-            }));
-        }
-        self.push(&Row::from(&cut.record).with_large_values(&large_values))
+        let copies = self.copy_large_values(&cut.large_values, payload)?;
+        self.push(&Row::from(&cut.record).with_large_values(&copies))
     }
 }
 

@@ -12,7 +12,7 @@ use lumitrace_model::TraceId;
 use super::Watch;
 use super::payload::{self, ChunkLengths};
 use crate::block::Block;
-use crate::block::large_values::{CutRecord, LargeValue};
+use crate::block::large_values::{CutRecord, LargeValue, Restorable};
 use crate::block::writer::{data_path, index_path};
 use crate::error::{Corruption, ReadError, read_error};
 use crate::manifest::BlockRecord;
@@ -144,8 +144,11 @@ impl<'a, 'w> RowCheck<'a, 'w> {
         is_new
     }
 
-    /// Holds the large values of a row against its attributes and the payload file.
-    pub(crate) fn add_large_values(&self, cut: &mut CutRecord) -> Result<(), ReadError> {
+    /// Holds the large values of a row against what is kept of them and the payload file.
+    pub(crate) fn add_large_values<R: Restorable>(
+        &self,
+        cut: &mut CutRecord<R>,
+    ) -> Result<(), ReadError> {
         let fits = |large: &LargeValue| self.chunk_lengths.fit(large);
         if cut.places_fit() && cut.large_values.iter().all(fits) {
             return Ok(());

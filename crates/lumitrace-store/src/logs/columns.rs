@@ -12,13 +12,14 @@ use arrow::error::ArrowError;
 use lumitrace_model::Value;
 use parquet::basic::Encoding;
 
-use super::batch::LogEntry;
+use super::row::LogRow;
 use crate::block::attribute_columns::AttributeColumnsBuilder;
 use crate::block::attributes::AttributesBuilder;
 use crate::block::columns::{BATCH_BYTES, BATCH_ROWS, Columns};
+use crate::block::large_values::LargeValuesBuilder;
 use crate::block::layout::Layout;
 use crate::block::row::BlockRow;
-use crate::block::schema::{self, ATTRIBUTE_FIELDS, RowSchema, list_of};
+use crate::block::schema::{self, ATTRIBUTE_FIELDS, LARGE_VALUE_FIELDS, RowSchema, list_of};
 
 pub(crate) const TIME: &str = "time_unix_nano";
 pub(crate) const IS_OBSERVED_TIME: &str = "is_observed_time";
@@ -51,6 +52,7 @@ pub(crate) static LOG_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema {
     after: vec![
         list_of(BODY_VALUE, &ATTRIBUTE_FIELDS),
         list_of(schema::ATTRIBUTES, &ATTRIBUTE_FIELDS),
+        list_of(schema::LARGE_VALUES, &LARGE_VALUE_FIELDS),
     ],
     optional: &[
         IS_OBSERVED_TIME,
@@ -66,6 +68,7 @@ pub(crate) static LOG_SCHEMA: LazyLock<RowSchema> = LazyLock::new(|| RowSchema {
         schema::DROPPED_ATTRIBUTES,
         BODY_VALUE,
         schema::ATTRIBUTES,
+        schema::LARGE_VALUES,
     ],
     encodings: &[
         (TIME, Encoding::DELTA_BINARY_PACKED),
@@ -99,12 +102,13 @@ pub(crate) struct LogColumns {
     seq: UInt64Builder,
     attribute_columns: AttributeColumnsBuilder,
     attributes: AttributesBuilder,
+    large_values: LargeValuesBuilder,
     rows: usize,
     bytes: usize,
 }
 
 impl Columns for LogColumns {
-    type Row<'a> = LogEntry;
+    type Row<'a> = LogRow<'a>;
 
     fn kind() -> &'static RowSchema {
         &LOG_SCHEMA
@@ -131,6 +135,7 @@ impl Columns for LogColumns {
             seq: UInt64Builder::new(),
             attribute_columns: AttributeColumnsBuilder::new(&layout.attributes),
             attributes: AttributesBuilder::default(),
+            large_values: LargeValuesBuilder::default(),
             rows: 0,
             bytes: 0,
         }
@@ -138,11 +143,11 @@ impl Columns for LogColumns {
 
     fn push(
         &mut self,
-        entry: &LogEntry,
+        row: &LogRow<'_>,
         resource_id: u32,
         scope_id: u32,
     ) -> Result<(), ArrowError> {
-        let log = &entry.log;
+        let (entry, log) = (row.entry, &row.entry.log);
         self.time.append_value(log.timestamp_unix_nano());
         self.is_observed_time.append_value(log.time_unix_nano == 0);
         self.observed_time.append_value(log.observed_time_unix_nano);
@@ -166,12 +171,13 @@ impl Columns for LogColumns {
             .append_value(log.dropped_attributes_count);
         self.seq.append_value(entry.seq);
         self.attribute_columns.begin_row();
-        entry.each_attribute(|key, value| {
+        row.each_attribute(|key, value| {
             if !self.attribute_columns.take(key, value) {
                 self.attributes.push(key, value);
             }
         });
         self.attributes.end_list();
+        self.large_values.push(row.large_values)?;
         self.rows += 1;
         self.bytes += entry.memory_bytes();
         Ok(())
@@ -208,6 +214,7 @@ impl Columns for LogColumns {
             ),
             (schema::SEQ, Arc::new(self.seq.finish())),
             (schema::ATTRIBUTES, Arc::new(self.attributes.finish())),
+            (schema::LARGE_VALUES, Arc::new(self.large_values.finish())),
         ]);
         let attribute_columns = self.attribute_columns.finish();
         schema::batch_of(&self.schema, columns, attribute_columns)

@@ -15,6 +15,7 @@ use crate::block::Block;
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::footer::AttributeName;
+use crate::block::large_values::{self, CutRecord};
 use crate::block::reader::Batches;
 use crate::block::rows::{column, optional, part, text};
 use crate::block::schema;
@@ -41,8 +42,8 @@ impl<'a> LogRows<'a> {
         })
     }
 
-    /// The next batch; none after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Vec<LogEntry>>, ReadError> {
+    /// The next batch, as the columns have it; none after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<CutRecord<LogEntry>>>, ReadError> {
         let Some(batch) = self.batches.next()? else {
             return Ok(None);
         };
@@ -163,7 +164,7 @@ fn decode(
     batch: &RecordBatch,
     attribute_columns: &[AttributeName],
     tables: &Tables,
-) -> Option<Vec<LogEntry>> {
+) -> Option<Vec<CutRecord<LogEntry>>> {
     let columns = Columns::new(batch)?;
     let mut attributes = vec![Vec::new(); batch.num_rows()];
     for name in attribute_columns {
@@ -171,9 +172,10 @@ fn decode(
             AttributeValues::new(column.as_ref())?.add_to(&name.key, &mut attributes);
         }
     }
+    let large_values = large_values::decode(batch)?;
     let mut origins: HashMap<(u32, u32), Arc<Origin>> = HashMap::new();
     let mut entries = Vec::with_capacity(batch.num_rows());
-    for (row, attributes) in attributes.into_iter().enumerate() {
+    for (row, (attributes, large_values)) in attributes.into_iter().zip(large_values).enumerate() {
         let ids = columns.origin(row, tables)?;
         let origin = match origins.get(&ids) {
             Some(known) => Arc::clone(known),
@@ -184,11 +186,14 @@ fn decode(
             }
         };
         let seq = columns.seq.value(row);
-        entries.push(LogEntry {
-            log: columns.log(row, attributes)?,
-            origin,
-            seq,
-            received_unix_nano: tables.received.at(seq),
+        entries.push(CutRecord {
+            record: LogEntry {
+                log: columns.log(row, attributes)?,
+                origin,
+                seq,
+                received_unix_nano: tables.received.at(seq),
+            },
+            large_values,
         });
     }
     Some(entries)

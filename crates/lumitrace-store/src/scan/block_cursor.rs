@@ -10,7 +10,7 @@ use lumitrace_model::StatusCode;
 
 use super::content::ContentConditions;
 use super::cursor::{Cursor, FIRST_CHUNK_SPANS, MAX_CHUNK_SPANS};
-use super::cut_span::CutSpan;
+use super::cut_candidate::CutCandidate;
 use super::predicate::Predicate;
 use super::pruning::{candidate_rows, condition_columns, conditions, row_bounds};
 use crate::SpanRecord;
@@ -224,7 +224,7 @@ impl<'a> BlockCursor<'a> {
         payload: &RefCell<PayloadReader>,
     ) -> Result<bool, ReadError> {
         let budget = &self.predicate.request().budget;
-        let span = CutSpan::new(cut, payload, budget);
+        let span = CutCandidate::new(cut, payload, budget);
         let matches = self.predicate.matches(&span);
         span.into_failure().map_or(Ok(matches), Err)
     }

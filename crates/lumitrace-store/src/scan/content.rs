@@ -9,7 +9,7 @@ use super::predicate::{contains_ignoring_case, has_attribute, view_matches};
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::keys::{Key, Keys};
-use crate::block::large_values;
+use crate::block::large_values::{self, Owner};
 use crate::block::reader::{Block, BlockData};
 use crate::block::rows::column;
 use crate::block::schema;
@@ -170,7 +170,7 @@ impl<'a> ContentConditions<'a> {
             }
         }
         // What is not in their columns is looked at only if nothing else decides.
-        or(&mut found, &large_values::spans_with(batch)?);
+        or(&mut found, &large_values::rows_with(batch, Owner::Record)?);
         Some(found)
     }
 }

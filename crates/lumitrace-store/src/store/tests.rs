@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod fuzzed;
 mod killed;
+mod large_logs;
 mod large_values;
 mod logs;
 mod metrics;

@@ -1,5 +1,7 @@
 //! Reading a block of log records, newest first: the last rows before those that come before them.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use lumitrace_model::Severity;
 use super::request::Predicate;
 use super::{Cursor, FIRST_CHUNK, LogScanStats, MAX_CHUNK};
 use crate::block::Block;
+use crate::block::large_values::{self, CutRecord, Owner, restore_some};
+use crate::block::payload::PayloadReader;
 use crate::block::reader::{BlockData, ranges_of};
 use crate::block::rows::column;
 use crate::block::schema;
@@ -17,9 +21,10 @@ use crate::block::value_filters::STRIPE_ROWS;
 use crate::error::ReadError;
 use crate::logs::batch::LogEntry;
 use crate::logs::columns::{BODY, BODY_VALUE, SEVERITY, TIME};
-use crate::logs::row::SortKey;
+use crate::logs::row::{SortKey, sort_key};
 use crate::logs::rows::LogRows;
 use crate::scan::content::ContentConditions;
+use crate::scan::cut_candidate::CutCandidate;
 use crate::scan::predicate::contains_ignoring_case;
 use crate::scan::pruning::{Condition, candidate_rows, row_bounds};
 
@@ -37,6 +42,8 @@ pub(super) struct BlockCursor<'a> {
     units: Vec<Unit>,
     /// Rows of the last unit to come, in ascending order.
     candidates: Vec<usize>,
+    /// Log records to come before those, the next one at the front, as the columns have them.
+    ready: VecDeque<CutRecord<LogEntry>>,
     /// The latest time of a log record in the last unit.
     bound: u64,
     chunk: usize,
@@ -75,6 +82,7 @@ impl<'a> BlockCursor<'a> {
             content,
             units,
             candidates: Vec::new(),
+            ready: VecDeque::new(),
             bound: 0,
             chunk: FIRST_CHUNK,
         };
@@ -95,7 +103,7 @@ impl<'a> BlockCursor<'a> {
         }
         let mut columns = vec![TIME, SEVERITY, schema::SERVICE];
         if self.predicate.text.is_some() {
-            columns.push(BODY);
+            columns.extend([BODY, schema::LARGE_VALUE_OWNER]);
         }
         let rows = self.filter_by(&unit.rows, &columns, |batch| self.ask(batch))?;
         if self.content.columns().is_empty() || rows.is_empty() {
@@ -147,20 +155,62 @@ impl<'a> BlockCursor<'a> {
         Some((0..batch.num_rows()).map(is_wanted).collect())
     }
 
-    /// For each row of a batch whether its body may contain this text: a body that is no text is not
-    /// looked into.
+    /// For each row of a batch whether its body may contain this text: a body that is no text, or
+    /// large, is not looked into.
     fn ask_for_text(&self, batch: &RecordBatch, text: &str) -> Option<Vec<bool>> {
         let Some(body) = batch.column_by_name(BODY) else {
             return Some(vec![self.data.has_column(BODY_VALUE); batch.num_rows()]);
         };
         let contains = |body: &str| contains_ignoring_case(body, text);
         let mut found = TextColumn::new(body.as_ref())?.ask(contains);
-        if self.data.has_column(BODY_VALUE) {
-            for (row, found) in found.iter_mut().enumerate() {
-                *found |= body.is_null(row);
-            }
+        let is_large = large_values::rows_with(batch, Owner::Body)?;
+        let has_values = self.data.has_column(BODY_VALUE);
+        for (row, found) in found.iter_mut().enumerate() {
+            *found |= is_large[row] || (has_values && body.is_null(row));
         }
         Some(found)
+    }
+
+    /// Reads the next candidates.
+    fn read_chunk(&mut self) -> Result<(), ReadError> {
+        let kept = self.candidates.len().saturating_sub(self.chunk);
+        self.chunk = (self.chunk * 4).min(MAX_CHUNK);
+        let rows = ranges_of(self.candidates.split_off(kept));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let payload = RefCell::new(self.block.payload()?);
+        let mut rows = LogRows::read(self.block, &rows)?;
+        while let Some(batch) = rows.next()? {
+            for cut in batch {
+                if self.matches(&cut, &payload)? {
+                    self.ready.push_front(cut);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(
+        &self,
+        cut: &CutRecord<LogEntry>,
+        payload: &RefCell<PayloadReader>,
+    ) -> Result<bool, ReadError> {
+        let candidate = CutCandidate::new(cut, payload, &self.predicate.request.budget);
+        let matches = self.predicate.matches(&candidate);
+        candidate.into_failure().map_or(Ok(matches), Err)
+    }
+
+    /// Takes log records that were read, with their large values if they are wanted.
+    fn take_ready(&mut self) -> Result<Vec<Arc<LogEntry>>, ReadError> {
+        let is_whole = |cut: &CutRecord<LogEntry>| cut.large_values.is_empty();
+        let taken = match self.predicate.request.large_values {
+            true if !self.ready.iter().all(is_whole) => {
+                restore_some(&mut self.ready, &mut self.block.payload()?)?
+            }
+            _ => self.ready.drain(..).map(|cut| cut.record).collect(),
+        };
+        Ok(taken.into_iter().map(Arc::new).collect())
     }
 }
 
@@ -221,35 +271,30 @@ fn overlaps(ranges: &[Range<usize>], rows: Range<usize>) -> Vec<Range<usize>> {
 
 impl Cursor for BlockCursor<'_> {
     fn read(&mut self, stats: &mut LogScanStats) -> Result<Vec<Arc<LogEntry>>, ReadError> {
-        if self.candidates.is_empty() {
-            let Some(unit) = self.units.pop() else {
-                self.bound = 0;
-                return Ok(Vec::new());
-            };
-            let rows = unit.rows.iter().map(ExactSizeIterator::len);
-            stats.examined_records += rows.sum::<usize>() as u64;
-            self.candidates = self.filter(&unit)?;
-            self.bound = unit.last_time;
-        }
-        let kept = self.candidates.len().saturating_sub(self.chunk);
-        self.chunk = (self.chunk * 4).min(MAX_CHUNK);
-        let rows = ranges_of(self.candidates.split_off(kept));
-        let mut found = Vec::new();
-        if !rows.is_empty() {
-            let mut rows = LogRows::read(self.block, &rows)?;
-            while let Some(batch) = rows.next()? {
-                let wanted = batch.into_iter();
-                found.extend(wanted.filter(|entry| self.predicate.matches(entry)));
+        if self.ready.is_empty() {
+            if self.candidates.is_empty() {
+                let Some(unit) = self.units.pop() else {
+                    self.bound = 0;
+                    return Ok(Vec::new());
+                };
+                let rows = unit.rows.iter().map(ExactSizeIterator::len);
+                stats.examined_records += rows.sum::<usize>() as u64;
+                self.candidates = self.filter(&unit)?;
+                self.bound = unit.last_time;
             }
+            self.read_chunk()?;
         }
-        found.reverse();
+        let taken = self.take_ready()?;
         if self.candidates.is_empty() {
             self.bound = self.last_time();
         }
-        Ok(found.into_iter().map(Arc::new).collect())
+        Ok(taken)
     }
 
     fn bound(&self) -> SortKey {
+        if let Some(next) = self.ready.front() {
+            return sort_key(&next.record);
+        }
         if self.candidates.is_empty() && self.units.is_empty() {
             return SortKey::default();
         }

@@ -58,7 +58,7 @@ impl Cursor for MemtableCursor<'_> {
             }
         };
         stats.examined_records += entries.len() as u64;
-        entries.retain(|entry| self.predicate.matches(entry));
+        entries.retain(|entry| self.predicate.matches(&**entry));
         Ok(entries)
     }
 

@@ -1,9 +1,10 @@
 //! What a search for log records asks for, and what it cost.
 
-use lumitrace_model::{Severity, SpanId, TraceId, Value};
+use lumitrace_model::{Severity, SpanId, TraceId};
 
 use crate::logs::batch::LogEntry;
-use crate::scan::predicate::{contains_ignoring_case, has_attribute};
+use crate::scan::cut_candidate::CutCandidate;
+use crate::scan::predicate::{contains_ignoring_case, has_attribute, value_has_text};
 use crate::{Exhausted, QueryBudget};
 
 /// What a search for log records asks for. All conditions must hold; the default asks for every one.
@@ -36,6 +37,9 @@ pub struct LogScan {
     pub trace_id: Option<TraceId>,
     /// The span it was said in.
     pub span_id: Option<SpanId>,
+    /// Whether the caller needs all of bodies and attributes of more than 2 KiB. Otherwise log records
+    /// from blocks have only about the first KiB of each: of an array or a map the first elements.
+    pub large_values: bool,
     /// What it may cost: unlimited by default. A search that has exhausted it ends early.
     pub budget: QueryBudget,
 }
@@ -51,6 +55,7 @@ impl Default for LogScan {
             attributes: Vec::new(),
             trace_id: None,
             span_id: None,
+            large_values: true,
             budget: QueryBudget::unlimited(),
         }
     }
@@ -81,6 +86,45 @@ impl LogScan {
     }
 }
 
+/// A log record that conditions can be asked of.
+pub(crate) trait Candidate {
+    /// The log record, of which large values may be cut.
+    fn entry(&self) -> &LogEntry;
+    /// Whether one of its own attributes is named `key` and has a value that `text` spells.
+    fn has_attribute(&self, key: &str, text: &str) -> bool;
+    /// Whether the text that is its body, or one within, is one for which `is_wanted` says yes. Of
+    /// whichever part of a text it says yes, it says so of the whole.
+    fn body_has_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool;
+}
+
+impl Candidate for LogEntry {
+    fn entry(&self) -> &LogEntry {
+        self
+    }
+
+    fn has_attribute(&self, key: &str, text: &str) -> bool {
+        has_attribute(&self.log.attributes, key, text)
+    }
+
+    fn body_has_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        value_has_text(&self.log.body, is_wanted)
+    }
+}
+
+impl Candidate for CutCandidate<'_, LogEntry> {
+    fn entry(&self) -> &LogEntry {
+        self.record()
+    }
+
+    fn has_attribute(&self, key: &str, text: &str) -> bool {
+        self.has_own_attribute(&self.record().log.attributes, key, text)
+    }
+
+    fn body_has_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        self.is_in_body(&self.record().log.body, is_wanted)
+    }
+}
+
 /// A search's conditions, ready to be asked of many log records.
 #[derive(Debug)]
 pub(crate) struct Predicate<'a> {
@@ -98,8 +142,9 @@ impl<'a> Predicate<'a> {
         }
     }
 
-    pub(crate) fn matches(&self, entry: &LogEntry) -> bool {
-        let (request, log) = (self.request, &entry.log);
+    pub(crate) fn matches(&self, candidate: &impl Candidate) -> bool {
+        let (request, entry) = (self.request, candidate.entry());
+        let log = &entry.log;
         let time = log.timestamp_unix_nano();
         (request.start_unix_nano..=request.end_unix_nano).contains(&time)
             && self.severity_matches(log.severity)
@@ -107,13 +152,12 @@ impl<'a> Predicate<'a> {
             && request.trace_id.is_none_or(|id| log.trace_id == Some(id))
             && request.span_id.is_none_or(|id| log.span_id == Some(id))
             && request.attributes.iter().all(|(key, text)| {
-                has_attribute(&log.attributes, key, text)
+                candidate.has_attribute(key, text)
                     || has_attribute(&entry.origin.resource.attributes, key, text)
             })
-            && self
-                .text
-                .as_ref()
-                .is_none_or(|text| has_text(&log.body, text))
+            && self.text.as_ref().is_none_or(|text| {
+                candidate.body_has_text(&|string| contains_ignoring_case(string, text))
+            })
     }
 
     pub(crate) fn severity_matches(&self, severity: Severity) -> bool {
@@ -124,15 +168,5 @@ impl<'a> Predicate<'a> {
     pub(crate) fn service_matches(&self, service: &str) -> bool {
         let wanted = self.request.service.as_deref();
         wanted.is_none_or(|wanted| service == wanted)
-    }
-}
-
-/// Whether a text among a value, or within it, contains this one, which is in lower case.
-fn has_text(value: &Value, text: &str) -> bool {
-    match value {
-        Value::String(string) => contains_ignoring_case(string, text),
-        Value::Array(values) => values.iter().any(|value| has_text(value, text)),
-        Value::Map(pairs) => pairs.iter().any(|pair| has_text(&pair.value, text)),
-        _ => false,
     }
 }

@@ -21,7 +21,7 @@ const WITHOUT_LARGE_VALUES: SpanParts = SpanParts {
 };
 
 /// Text of some words, the same for the same seed.
-fn words(seed: u64, bytes: usize) -> String {
+pub(super) fn words(seed: u64, bytes: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut text = String::new();
     while text.len() < bytes {

@@ -13,6 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::large_values::words;
 use super::{copy_of, only_file, options};
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
@@ -55,7 +56,7 @@ pub(super) fn logs(records: impl Iterator<Item = LogRecord>) -> LogBatch {
     LogBatch::from_resource_logs(&[resource_logs]).unwrap()
 }
 
-fn scanned(store: &Store, request: &LogScan) -> Vec<Arc<LogEntry>> {
+pub(super) fn scanned(store: &Store, request: &LogScan) -> Vec<Arc<LogEntry>> {
     let mut found = Vec::new();
     let mut visit = |entry| {
         found.push(entry);
@@ -65,6 +66,9 @@ fn scanned(store: &Store, request: &LogScan) -> Vec<Arc<LogEntry>> {
     found
 }
 
+/// Around that from which on a text is large.
+const LENGTHS: [usize; 3] = [2_040, 2_049, 5_000];
+
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -72,6 +76,8 @@ fn value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         prop_oneof![Just(0.5), Just(f64::INFINITY), Just(-0.0)].prop_map(Value::from),
         "[a-zA-ZüÜ]{0,3}".prop_map(Value::from),
+        (0..2_u64, prop::sample::select(&LENGTHS[..]))
+            .prop_map(|(seed, len)| Value::from(words(seed, len))),
         vec(any::<u8>(), 0..3).prop_map(Value::Bytes),
     ];
     leaf.prop_recursive(2, 6, 3, |inner| {
@@ -227,6 +233,16 @@ fn requests() -> Vec<LogScan> {
         attribute("a", "true"),
         attribute("b", "0.5"),
         attribute("service.name", "service-2"),
+        attribute("a", &words(1, 5_000)),
+        attribute("a", &words(1, 5_000)[..1024]),
+        LogScan {
+            text: Some(words(0, 5_000)[4_900..4_950].to_uppercase()),
+            ..all()
+        },
+        LogScan {
+            text: Some(words(1, 2_049)[1_000..1_040].to_owned()),
+            ..attribute("service.name", "service-1")
+        },
     ]
 }
 
@@ -240,6 +256,11 @@ fn check_answers(store: &Store, stored: &[Arc<LogEntry>]) {
         let wanted: Vec<_> = wanted.into_iter().map(|entry| text(entry)).collect();
         let found: Vec<_> = scanned(store, &request).iter().map(|it| text(it)).collect();
         assert_eq!(found, wanted, "{request:?}");
+        let cut = LogScan {
+            large_values: false,
+            ..request
+        };
+        assert_eq!(scanned(store, &cut).len(), wanted.len(), "{cut:?}");
     }
 }
 

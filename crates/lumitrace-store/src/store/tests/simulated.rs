@@ -184,7 +184,7 @@ impl Subject for Logs {
             numbers.extend(
                 batch
                     .iter()
-                    .map(|entry| entry.log.time_unix_nano - FIRST_LOG),
+                    .map(|entry| entry.record.log.time_unix_nano - FIRST_LOG),
             );
         }
         numbers

@@ -1,27 +1,27 @@
-//! A span as the columns of a block have it, of which conditions can be asked: what they do not have is
-//! read only if nothing else decides.
+//! A record as the columns of a block have it, of which conditions can be asked: what they do not have
+//! is read only if nothing else decides.
 
 use std::cell::RefCell;
 
 use lumitrace_model::{KeyValue, Value};
 
 use super::predicate::{Candidate, value_has_text, value_matches};
-use crate::QueryBudget;
-use crate::block::large_values::{CutRecord, LargeValue, whole_value};
+use crate::block::large_values::{CutRecord, LargeValue, Owner, whole_value};
 use crate::block::payload::PayloadReader;
 use crate::error::ReadError;
+use crate::{QueryBudget, SpanRecord};
 
-/// A span, and the file with what was cut off its large values.
-pub(super) struct CutSpan<'a> {
-    cut: &'a CutRecord,
+/// A record, and the file with what was cut off its large values.
+pub(crate) struct CutCandidate<'a, R> {
+    cut: &'a CutRecord<R>,
     payload: &'a RefCell<PayloadReader>,
     budget: &'a QueryBudget,
     failure: RefCell<Option<ReadError>>,
 }
 
-impl<'a> CutSpan<'a> {
-    pub(super) fn new(
-        cut: &'a CutRecord,
+impl<'a, R> CutCandidate<'a, R> {
+    pub(crate) fn new(
+        cut: &'a CutRecord<R>,
         payload: &'a RefCell<PayloadReader>,
         budget: &'a QueryBudget,
     ) -> Self {
@@ -34,21 +34,49 @@ impl<'a> CutSpan<'a> {
     }
 
     /// Why the answers do not count, if so.
-    pub(super) fn into_failure(self) -> Option<ReadError> {
+    pub(crate) fn into_failure(self) -> Option<ReadError> {
         self.failure.into_inner()
     }
 
-    /// The large value of the span's attribute `index`, if it has one.
-    fn large_value(&self, index: usize) -> Option<&LargeValue> {
+    /// The record as the columns have it.
+    pub(crate) fn record(&self) -> &'a R {
+        &self.cut.record
+    }
+
+    /// The large value of attribute `index` of these, which are the record's own, if it has one.
+    fn large_attribute(&self, attributes: &[KeyValue], index: usize) -> Option<&'a LargeValue> {
         if self.cut.large_values.is_empty() {
             return None;
         }
-        let attributes = &self.cut.record.span.attributes;
         let key = &attributes.get(index)?.key;
         let same_key = attributes.iter().take(index).filter(|it| it.key == *key);
         let occurrence = same_key.count();
         let mut large_values = self.cut.large_values.iter();
-        large_values.find(|large| large.is_of_span(key, occurrence))
+        large_values.find(|large| large.is_of_record(key, occurrence))
+    }
+
+    /// Whether one of these attributes, which are the record's own, is named `key` and has a value that
+    /// `text` spells. Of large texts their length and hash decide.
+    pub(crate) fn has_own_attribute(&self, attributes: &[KeyValue], key: &str, text: &str) -> bool {
+        let mut with_key = (attributes.iter().enumerate()).filter(|(_, it)| it.key == key);
+        with_key.any(
+            |(index, attribute)| match self.large_attribute(attributes, index) {
+                None => value_matches(&attribute.value, text),
+                Some(large) => {
+                    matches!(attribute.value, Value::String(_)) && large.stored.is(text.as_bytes())
+                }
+            },
+        )
+    }
+
+    /// Whether a text in the body, of which `kept` is in the columns, is one for which `is_wanted` says
+    /// yes. Of whichever part of a text it says yes, it says so of the whole.
+    pub(crate) fn is_in_body(&self, kept: &Value, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        let mut large_values = self.cut.large_values.iter();
+        value_has_text(kept, is_wanted)
+            || large_values
+                .find(|large| large.owner == Owner::Body)
+                .is_some_and(|large| self.is_in(large, kept, is_wanted))
     }
 
     /// Whether a text in a large value, of which `kept` is in the columns, is one for which `is_wanted`
@@ -74,7 +102,7 @@ impl<'a> CutSpan<'a> {
     }
 }
 
-impl Candidate for CutSpan<'_> {
+impl Candidate for CutCandidate<'_, SpanRecord> {
     fn start_unix_nano(&self) -> u64 {
         self.cut.record.start_unix_nano()
     }
@@ -107,16 +135,8 @@ impl Candidate for CutSpan<'_> {
         self.cut.record.resource_attributes()
     }
 
-    /// Of large texts their length and hash decide.
     fn has_attribute(&self, key: &str, text: &str) -> bool {
-        let attributes = self.cut.record.span.attributes.iter().enumerate();
-        let mut with_key = attributes.filter(|(_, it)| it.key == key);
-        with_key.any(|(index, attribute)| match self.large_value(index) {
-            None => value_matches(&attribute.value, text),
-            Some(large) => {
-                matches!(attribute.value, Value::String(_)) && large.stored.is(text.as_bytes())
-            }
-        })
+        self.has_own_attribute(&self.cut.record.span.attributes, key, text)
     }
 
     fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
@@ -124,9 +144,10 @@ impl Candidate for CutSpan<'_> {
         if self.cut.record.any_text(is_wanted) {
             return true;
         }
-        let mut attributes = self.cut.record.span.attributes.iter().enumerate();
+        let own = &self.cut.record.span.attributes;
+        let mut attributes = own.iter().enumerate();
         attributes.any(|(index, attribute)| {
-            let large = self.large_value(index);
+            let large = self.large_attribute(own, index);
             large.is_some_and(|large| self.is_in(large, &attribute.value, is_wanted))
         })
     }
