@@ -17,7 +17,7 @@ const CARGO_FUZZ: CargoTool = CargoTool {
 const MEMORY_LIMIT: &str = "-rss_limit_mb=2048";
 
 /// Files of the store's golden folders with which targets begin.
-const SEEDS: [(&str, &str); 5] = [
+const SEEDS: [(&str, &str); 8] = [
     ("store_manifest", "MANIFEST"),
     ("store_log", "log/0000000001.log"),
     (
@@ -31,6 +31,18 @@ const SEEDS: [(&str, &str); 5] = [
     (
         "store_payload",
         "blocks/0000000000000001-0000000000000004.payload",
+    ),
+    (
+        "store_log_block",
+        "logs/blocks/0000000000000001-0000000000000005.parquet",
+    ),
+    (
+        "store_log_block",
+        "logs/blocks/0000000000000001-0000000000000007.parquet",
+    ),
+    (
+        "store_metric_block",
+        "metrics/blocks/0000000000000001-0000000000000007.parquet",
     ),
 ];
 

@@ -28,7 +28,7 @@ use crate::block::payload::frames::{FrameChunks, FrameTable};
 use crate::block::payload::payload_path;
 use crate::block::received::ReceivedTable;
 use crate::block::rollup::BlockRollup;
-use crate::block::schema::SPAN_SCHEMA;
+use crate::block::schema::{RowSchema, SPAN_SCHEMA};
 use crate::block::tables::{Tables, TablesBuilder, decode_resources, decode_scopes};
 use crate::block::time_ranges;
 use crate::block::trace_table::{decode_filter, decode_page, rows_in_page_v1};
@@ -48,6 +48,9 @@ use crate::wal::segment::{self, SegmentHeader};
 use crate::{RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
 
 pub mod checksums;
+mod logs_and_metrics;
+
+pub use logs_and_metrics::{read_log_block, read_metric_block};
 
 /// Where a reader needs files, they are written here; nobody asks whether they reach the disk.
 #[derive(Debug)]
@@ -221,7 +224,7 @@ fn read_tables(tables: &Tables) {
 pub struct BlockBytes<'a> {
     /// The index.
     pub index: &'a [u8],
-    /// The file of spans.
+    /// The file of rows.
     pub data: &'a [u8],
     /// The file of large values.
     pub payload: &'a [u8],
@@ -236,7 +239,8 @@ pub fn read_block(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, 
     read_block_of(dir, files, rows).inspect_err(expect_damage)
 }
 
-fn read_block_of(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, OpenError> {
+/// Opens a block of `rows` rows, whose files are written to `dir`.
+fn open_block(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<Arc<Block>, OpenError> {
     let BlockBytes {
         index,
         data,
@@ -260,37 +264,44 @@ fn read_block_of(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, O
         index_bytes: index.len() as u64,
         payload_bytes: payload.len() as u64,
     };
-    let block = Arc::new(Block::open(
+    let block = Block::open(
         Arc::new(UnsyncedDisk),
         dir.to_owned(),
         record,
         Arc::<DictionaryCache>::default().for_block(),
-    )?);
-    let read = [
+    )?;
+    Ok(Arc::new(block))
+}
+
+/// The first error of these. One that fails must not hide the others.
+fn all_of<const N: usize>(read: [Result<(), OpenError>; N]) -> Result<(), OpenError> {
+    read.iter()
+        .filter_map(|read| read.as_ref().err())
+        .for_each(expect_damage);
+    read.into_iter().collect()
+}
+
+fn read_block_of(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, OpenError> {
+    let block = open_block(dir, files, rows)?;
+    all_of([
         read_index(&block),
         read_traces(&block, [TraceId::from_bytes([1; 16])]),
         search(&block, &ScanRequest::default()).map(drop),
         search(&block, &demanding_request()).map(drop),
-        add_to(&block, &mut Planner::default()),
+        add_to(&block, &SPAN_SCHEMA),
         roll_up(&block),
-    ];
-    // One that fails must not hide the others.
-    read.iter()
-        .filter_map(|read| read.as_ref().err())
-        .for_each(expect_damage);
-    read.into_iter().collect::<Result<Vec<()>, _>>()?;
-    let mut planner = Planner::default();
-    add_to(&block, &mut planner)?;
-    planner.finish();
+    ])?;
     let found = search(&block, &ScanRequest::default())?;
     read_traces(&block, found.iter().map(|(trace_id, _)| *trace_id))?;
     Ok(found.len() as u64)
 }
 
-fn add_to(block: &Block, planner: &mut Planner) -> Result<(), OpenError> {
-    Ok(block
-        .add_to(planner, &SPAN_SCHEMA, &BlockRows::all(block).rows)
-        .map(drop)?)
+/// Plans another block of this kind, into which this one goes.
+fn add_to(block: &Block, kind: &RowSchema) -> Result<(), OpenError> {
+    let mut planner = Planner::default();
+    block.add_to(&mut planner, kind, &BlockRows::all(block).rows)?;
+    planner.finish();
+    Ok(())
 }
 
 fn read_index(block: &Block) -> Result<(), OpenError> {

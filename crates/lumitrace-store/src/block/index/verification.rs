@@ -19,7 +19,7 @@ impl Index {
         let mut damages = Vec::new();
         self.check_extent(file_bytes, &mut damages);
         note(self.tables().map(|_| ()), &mut damages)?;
-        for page in self.pages() {
+        for page in self.pages(file_bytes) {
             note(self.check_page(page), &mut damages)?;
         }
         if self.header.version() > 1 {
@@ -46,10 +46,12 @@ impl Index {
         }
     }
 
-    fn pages(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+    /// The pages of the trace table, as far as the file goes: a header may say any length.
+    fn pages(&self, file_bytes: u64) -> impl Iterator<Item = Range<u64>> + use<> {
         let table = self.header.bytes(Section::Traces);
-        let starts = table.clone().step_by(PAGE_BYTES);
-        starts.map(move |start| start..table.end.min(start + PAGE_BYTES as u64))
+        let end = table.end.min(file_bytes);
+        let starts = (table.start..end).step_by(PAGE_BYTES);
+        starts.map(move |start| start..end.min(start + PAGE_BYTES as u64))
     }
 
     fn check_page(&self, page: Range<u64>) -> Result<(), ReadError> {

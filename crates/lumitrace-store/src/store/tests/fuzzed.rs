@@ -1,6 +1,8 @@
 //! What the fuzz targets ask of the readers of the store's files, of a few hundred changes of whole
 //! files.
 
+mod logs_and_metrics;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
