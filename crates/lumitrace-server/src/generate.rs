@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, stop: &Stop) -> anyhow::Result<Report> {
     let traffic = Traffic::new(arguments.content(), total, times, batch_spans);
     let sinks = sink::open(&destination, &transport, arguments.connections.into())?;
     let mut progress = Progress::new(
-        Unit::Spans,
+        Unit::Records("spans"),
         match total {
             Total::Spans(spans) => Some(spans),
             Total::Traces(_) | Total::Endless => None,

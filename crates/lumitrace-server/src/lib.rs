@@ -12,7 +12,7 @@
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
 //! how it goes, and [`doctor`] finds out why it does not. Apart from the server, [`generate`] makes
 //! traffic to measure with, and [`store_tools`] looks after a folder; they share [`send`], [`stop`],
-//! `trace_file` and `progress`.
+//! `record_file` and `progress`.
 
 pub mod admit;
 pub mod api;
@@ -26,9 +26,9 @@ pub mod metrics;
 pub mod ops;
 mod progress;
 pub mod receive;
+mod record_file;
 pub mod send;
 pub mod serve;
 pub mod stop;
 pub mod store_tools;
-mod trace_file;
 pub mod ui;

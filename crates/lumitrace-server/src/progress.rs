@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    Spans,
+    /// What they are called.
+    Records(&'static str),
     Bytes,
 }
 
@@ -44,7 +45,7 @@ impl Progress {
             None => ProgressBar::no_length(),
         };
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template(template(unit, total.is_some())) {
+        if let Ok(style) = ProgressStyle::with_template(&template(unit, total.is_some())) {
             bar.set_style(style);
         }
         Self::Bar(bar)
@@ -79,7 +80,7 @@ impl Progress {
                 let per_second =
                     position.saturating_sub(*last_position) as f64 / elapsed.as_secs_f64();
                 let done = match unit {
-                    Unit::Spans => format!("{position} spans, {per_second:.0} spans/s"),
+                    Unit::Records(what) => format!("{position} {what}, {per_second:.0} {what}/s"),
                     Unit::Bytes => {
                         let (done, rate) = (position as f64 / 1e6, per_second / 1e6);
                         format!("{done:.1} MB, {rate:.1} MB/s")
@@ -101,12 +102,17 @@ impl Progress {
     }
 }
 
-fn template(unit: Unit, has_end: bool) -> &'static str {
-    match (unit, has_end) {
-        (Unit::Spans, true) => {
-            "{bar:32} {human_pos}/{human_len} spans  {per_sec}  {elapsed} (about {eta} left)  {msg}"
+fn template(unit: Unit, has_end: bool) -> String {
+    let template = match (unit, has_end) {
+        (Unit::Records(what), true) => {
+            return format!(
+                "{{bar:32}} {{human_pos}}/{{human_len}} {what}  {{per_sec}}  {{elapsed}} (about \
+                 {{eta}} left)  {{msg}}"
+            );
         }
-        (Unit::Spans, false) => "{spinner} {human_pos} spans  {per_sec}  {elapsed}  {msg}",
+        (Unit::Records(what), false) => {
+            return format!("{{spinner}} {{human_pos}} {what}  {{per_sec}}  {{elapsed}}  {{msg}}");
+        }
         (Unit::Bytes, true) => {
             "{bar:32} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {elapsed} \
              (about {eta} left)  {msg}"
@@ -114,5 +120,6 @@ fn template(unit: Unit, has_end: bool) -> &'static str {
         (Unit::Bytes, false) => {
             "{spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}  {msg}"
         }
-    }
+    };
+    template.to_owned()
 }

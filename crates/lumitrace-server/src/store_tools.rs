@@ -1,4 +1,4 @@
-//! `lumitrace store`: looks at a store's folder, checks, repairs and compacts it, and takes spans
+//! `lumitrace store`: looks at a store's folder, checks, repairs and compacts it, and takes records
 //! out of it and into it.
 //!
 //! **What it is.** What people do with a folder while no server runs on it (`stats` also while one
@@ -7,14 +7,13 @@
 //! **What it is not.** No part of the server: nothing here runs in `lumitrace serve`.
 //!
 //! Modules in reading order: `wording` (how figures and times are printed), `stats`, `check`,
-//! `repair`, `compact`, `export` with
-//! `export_target` and `grouping`, `import` with `import_source` and `known_spans`.
+//! `repair`, `compact`, `export` with `export_target`, `import` with `import_source` and
+//! `known_spans`.
 
 mod check;
 mod compact;
 mod export;
 mod export_target;
-mod grouping;
 mod import;
 mod import_source;
 mod known_spans;
@@ -31,13 +30,15 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use lumitrace_store::{OpenError, Store, StoreOptions, inspect};
+use lumitrace_wire::otlp::Signal;
 use serde::Serialize;
 
 use crate::progress::{Progress, Unit};
 use crate::stop::Stop;
 
 const LONG_ABOUT: &str = "\
-Looks at a store's folder, checks, repairs and compacts it, and takes spans out of it and into it.
+Looks at a store's folder, checks, repairs and compacts it, and takes spans, logs and metrics out of it \
+and into it.
 
 They work on the folder of the server's settings (data_dir), or on that of --data-dir. All but \
 `stats` need it for themselves: stop the server first.";
@@ -49,11 +50,34 @@ Examples:
   lumitrace store repair --dry-run               what could be saved, if not
   lumitrace store compact                        smaller and quicker
   lumitrace store export --to spans.parquet      everything, for DuckDB, pandas or Spark
+  lumitrace store export --signal logs --to logs.jsonl.gz
   lumitrace store export --to - --service checkout --start 24h | jq
   lumitrace store import spans.jsonl.gz          what another store, or the Collector, has written
 
 Exit status: 0 done; 1 failed, or something is damaged or was left out, as said; 2 wrong usage; \
 130 ended by Ctrl-C.";
+
+/// What is exported and imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum SignalName {
+    /// Spans of traces
+    Spans,
+    /// Log records
+    Logs,
+    /// Points of metrics
+    Metrics,
+}
+
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Spans => Self::Traces,
+            SignalName::Logs => Self::Logs,
+            SignalName::Metrics => Self::Metrics,
+        }
+    }
+}
 
 /// How a task ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +129,7 @@ pub fn command(with_folder: impl Fn(Command) -> Command) -> Command {
             .after_help(import::EXAMPLES),
     ];
     Command::new("store")
-        .about("Look at a store's folder, check and repair it, export and import spans")
+        .about("Look at a store's folder, check and repair it, export and import what it holds")
         .long_about(LONG_ABOUT)
         .after_help(AFTER_HELP)
         .subcommand_required(true)

@@ -28,7 +28,7 @@
 //!    and `summary`: what it tells about itself and its content.
 //! 9. For people who run it: [`inspect`] says what a folder holds, [`check`] what of it is
 //!    damaged, and [`repair`] puts it aside; [`compact`] merges
-//!    blocks into few; [`span_file`] is what is exported
+//!    blocks into few; [`record_file`] is what is exported
 //!    and imported; `found_block` reads blocks that no manifest names.
 //!
 //! Beneath them are [`error`], `folder`, `disk`, `parallel`, `failpoint` and `binary`. Every byte on disk is
@@ -72,6 +72,7 @@ pub mod metrics;
 pub mod options;
 mod parallel;
 pub mod query_budget;
+pub mod record_file;
 mod recovery;
 pub mod repair;
 mod replay;
@@ -81,7 +82,6 @@ pub mod rollup;
 pub mod scan;
 pub mod shelf;
 mod signal;
-pub mod span_file;
 mod spans;
 pub mod stats;
 pub mod store;

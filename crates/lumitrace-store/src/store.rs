@@ -25,7 +25,7 @@ use crate::{
     Append, ArchiveError, Exhausted, FlushError, LogBatch, LogEntry, LogScan, LogScanStats,
     LookupError, MetricBatch, MetricSelector, MetricSeries, OpenError, OperationSummary,
     QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats,
-    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, Subscription, archive,
+    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -267,6 +267,25 @@ impl Store {
         match self.handle.metrics.get_or_begin() {
             Ok(metrics) => metrics.append(batch),
             Err(refusal) => Append::answered(Err(refusal)),
+        }
+    }
+
+    /// Hands every point that `selector` wants to `visit`, until it breaks: in memory that does not grow
+    /// with their number, and so not in the order of anything but, part by part, that of blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn scan_points(
+        &self,
+        selector: &MetricSelector,
+        visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
+    ) -> Result<(), LookupError> {
+        let unlimited = QueryBudget::unlimited();
+        match self.handle.metrics.get() {
+            None => Ok(()),
+            Some(metrics) => {
+                metrics::select::scan(&metrics.snapshot(), selector, &unlimited, visit)
+            }
         }
     }
 

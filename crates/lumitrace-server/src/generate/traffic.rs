@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lumitrace_model::{ResourceSpans, ScopeSpans};
 
 use super::shape::Content;
-use crate::send::delivery::{Batches, span_count};
+use crate::record_file::Batch;
+use crate::send::delivery::Batches;
 
 /// How much is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,12 +137,17 @@ impl Traffic {
 }
 
 impl Batches for Traffic {
-    fn next_batch(&mut self) -> Option<Vec<ResourceSpans>> {
+    fn next_batch(&mut self) -> Option<Batch> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 counts as 1970.
         let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        self.next_batch_at(now)
+        self.next_batch_at(now).map(Batch::Spans)
     }
+}
+
+fn span_count(groups: &[ResourceSpans]) -> usize {
+    let scopes = groups.iter().flat_map(|group| &group.scope_spans);
+    scopes.map(|scope| scope.spans.len()).sum()
 }
 
 fn spans_of(groups: &mut [ResourceSpans]) -> impl Iterator<Item = &mut lumitrace_model::Span> {

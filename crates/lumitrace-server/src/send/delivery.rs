@@ -4,12 +4,12 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use lumitrace_model::ResourceSpans;
 use parking_lot::Mutex;
 
 use super::rate::Rate;
-use super::sink::{Answer, Sink};
+use super::sink::{Answer, Request, Sink};
 use super::tally::Tally;
+use crate::record_file::Batch;
 use crate::stop::Stop;
 
 /// First pause after a receiver was busy without saying for how long; it doubles each time.
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Where batches come from.
 pub(crate) trait Batches: Send {
     /// The next one; `None` after the last.
-    fn next_batch(&mut self) -> Option<Vec<ResourceSpans>>;
+    fn next_batch(&mut self) -> Option<Batch>;
 }
 
 /// What all connections share.
@@ -81,19 +81,22 @@ impl<B: Batches> Delivery<'_, B> {
             let Some(batch) = self.batches.lock().next_batch() else {
                 break;
             };
-            let spans = span_count(&batch);
+            let spans = batch.record_count();
             let wait = self.rate.lock().wait(self.started.elapsed(), spans);
             if self.stop.wait(wait) {
                 break;
             }
-            let request = sink.encode(&batch)?;
+            let request = Request {
+                signal: batch.signal(),
+                bytes: sink.encode(&batch)?,
+            };
             drop(batch);
             self.deliver(sink, &request, spans as u64)?;
         }
         Ok(())
     }
 
-    fn deliver(&self, sink: &mut dyn Sink, request: &[u8], spans: u64) -> anyhow::Result<()> {
+    fn deliver(&self, sink: &mut dyn Sink, request: &Request, spans: u64) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -106,7 +109,7 @@ impl<B: Batches> Delivery<'_, B> {
                     let rejected = rejected.min(spans);
                     tally.latencies.record(sent.elapsed());
                     tally.requests += 1;
-                    tally.bytes += request.len() as u64;
+                    tally.bytes += request.bytes.len() as u64;
                     tally.accepted_spans += spans - rejected;
                     tally.rejected_spans += rejected;
                     if rejected > 0 {
@@ -148,12 +151,6 @@ impl<B: Batches> Delivery<'_, B> {
     }
 }
 
-/// How many spans a batch holds.
-pub(crate) fn span_count(batch: &[ResourceSpans]) -> usize {
-    let scopes = batch.iter().flat_map(|resource| &resource.scope_spans);
-    scopes.map(|scope| scope.spans.len()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,11 +163,11 @@ mod tests {
     }
 
     impl Sink for Scripted {
-        fn encode(&self, _: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+        fn encode(&self, _: &Batch) -> anyhow::Result<Vec<u8>> {
             Ok(vec![0])
         }
 
-        fn send(&mut self, _: &[u8]) -> anyhow::Result<Answer> {
+        fn send(&mut self, _: &Request) -> anyhow::Result<Answer> {
             Ok(self.answers.pop().unwrap_or_else(accepted))
         }
     }
@@ -221,12 +218,12 @@ mod tests {
     }
 
     impl Sink for Keeping<'_> {
-        fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
-            Ok(lumitrace_wire::otlp::protobuf::encode_traces(batch))
+        fn encode(&self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
+            Ok(batch.encode_protobuf())
         }
 
-        fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
-            self.requests.lock().push(request.to_owned());
+        fn send(&mut self, request: &Request) -> anyhow::Result<Answer> {
+            self.requests.lock().push(request.bytes.clone());
             Ok(accepted())
         }
     }
@@ -302,11 +299,11 @@ mod tests {
     }
 
     impl Sink for Interrupting<'_> {
-        fn encode(&self, _: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+        fn encode(&self, _: &Batch) -> anyhow::Result<Vec<u8>> {
             Ok(vec![0])
         }
 
-        fn send(&mut self, _: &[u8]) -> anyhow::Result<Answer> {
+        fn send(&mut self, _: &Request) -> anyhow::Result<Answer> {
             self.stop.request();
             Ok(busy(Duration::from_secs(30)))
         }

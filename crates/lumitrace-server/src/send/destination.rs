@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::trace_file::{Encoding, Format};
+use crate::record_file::{Encoding, Format};
 
 /// How an OTLP receiver is spoken to, by the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -1,4 +1,4 @@
-//! Where spans go: an OTLP receiver or a file.
+//! Where records go: an OTLP receiver or a file.
 
 mod file;
 mod otlp_grpc;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lumitrace_model::ResourceSpans;
+use lumitrace_wire::otlp::Signal;
 
 use super::destination::{Destination, Protocol};
+use crate::record_file::Batch;
 
 /// How the receiver is spoken to.
 #[derive(Debug, Clone, Default)]
@@ -45,19 +46,26 @@ pub(crate) enum Answer {
     Unreachable { reason: String },
 }
 
+/// An encoded batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Request {
+    pub(crate) signal: Signal,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// One connection to a destination.
 pub(crate) trait Sink: Send {
-    /// The bytes of a request with these spans.
+    /// The bytes of a request with these records.
     ///
     /// # Errors
     /// They cannot be compressed.
-    fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>>;
+    fn encode(&self, batch: &Batch) -> anyhow::Result<Vec<u8>>;
 
     /// Sends a request once.
     ///
     /// # Errors
     /// No attempt can succeed, such as on a full disk.
-    fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer>;
+    fn send(&mut self, request: &Request) -> anyhow::Result<Answer>;
 
     /// Ends what was begun, after the last request.
     ///

@@ -3,31 +3,32 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use lumitrace_model::TraceId;
-use lumitrace_store::{ScanRequest, SpanRecord, Store};
+use lumitrace_store::{LogScan, MetricSelector, ScanRequest, ShelfName, Store};
+use lumitrace_wire::otlp::Signal;
 use serde::Serialize;
 
 use super::export_target::{ExportWriter, Target};
 use super::wording::{bytes, count, moment, unix_nano};
-use super::{Outcome, open_existing, print, say};
+use super::{Outcome, SignalName, open_existing, print, say};
 use crate::progress::{Progress, Unit};
+use crate::record_file::{Compression, Encoding, Record, nouns};
 use crate::stop::Stop;
-use crate::trace_file::{Compression, Encoding};
 
-pub(super) const ABOUT: &str = "Write spans to files that other programs can read";
+pub(super) const ABOUT: &str = "Write spans, logs or metrics to files that other programs can read";
 
 pub(super) const LONG_ABOUT: &str = "\
-Writes spans to files that other programs can read, oldest first, in memory that does not grow with \
-their number.
+Writes spans, log records or points of metrics to files that other programs can read, in memory that \
+does not grow with their number: spans oldest first, log records newest first, points in the order of \
+the store.
 
 The ending of the file says what is written: .jsonl is lines of OTLP/JSON and .pb OTLP in protobuf \
 behind lengths, both as OpenTelemetry's Collector writes them, and with .gz or .zst behind it \
-compressed; .parquet is a row for each span, for DuckDB, pandas, Spark or ClickHouse \
-(docs/formats/span-file.md). A file appears under its name once it is whole.";
+compressed; .parquet is a row for each record, for DuckDB, pandas, Spark or ClickHouse \
+(docs/formats/record-files.md). A file appears under its name once it is whole.";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +36,8 @@ Examples:
   lumitrace store export --to errors/ --service checkout --start 2026-03-01T00:00:00Z
                                         Parquet files of at most a million spans in a folder
   lumitrace store export --to run.jsonl.zst --trace 4bf92f3577b34da6a3ce929d0e0e4736
+  lumitrace store export --signal logs --to logs.parquet --start 24h
+  lumitrace store export --signal metrics --to metrics.pb.zst --service trainer
   lumitrace store export --to - --start 1h --limit 100 | jq
   lumitrace store export --to - --format otlp-proto --compression zstd | ssh other \\
       lumitrace store import -";
@@ -54,20 +57,29 @@ pub(super) struct Arguments {
     #[arg(long, value_enum)]
     compression: Option<Compression>,
 
-    /// Only spans of this service
-    #[arg(long, value_name = "NAME", help_heading = "Which spans")]
+    /// What to export
+    #[arg(
+        long,
+        value_enum,
+        default_value = "spans",
+        help_heading = "Which records"
+    )]
+    signal: SignalName,
+    /// Only those of this service
+    #[arg(long, value_name = "NAME", help_heading = "Which records")]
     service: Option<String>,
-    /// Only spans that started then or later: 2026-03-01T08:00:00Z, or 24h for a day ago
-    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Which spans")]
+    /// Only those that started, or were said or measured, then or later: 2026-03-01T08:00:00Z, or 24h
+    /// for a day ago
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Which records")]
     start: Option<SystemTime>,
-    /// Only spans that started then or earlier
-    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Which spans")]
+    /// Only those that started, or were said or measured, then or earlier
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Which records")]
     end: Option<SystemTime>,
-    /// Only spans of this trace; can be repeated
-    #[arg(long = "trace", value_name = "ID", help_heading = "Which spans")]
+    /// Only those of this trace, to which no point of a metric belongs; can be repeated
+    #[arg(long = "trace", value_name = "ID", help_heading = "Which records")]
     traces: Vec<TraceId>,
-    /// At most so many spans
-    #[arg(long, value_name = "N", help_heading = "Which spans")]
+    /// At most so many
+    #[arg(long, value_name = "N", help_heading = "Which records")]
     limit: Option<u64>,
 
     /// Show no progress
@@ -80,31 +92,29 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Result<Outcome> {
     let target = Target::parse(&arguments.to, arguments.format, arguments.compression)?;
+    let signal: Signal = arguments.signal.into();
+    ensure!(
+        signal != Signal::Metrics || arguments.traces.is_empty(),
+        "points of metrics belong to no trace: leave out --trace"
+    );
     let begun = Instant::now();
     let store = open_existing(dir)?;
     let mut export = Export {
-        writer: ExportWriter::new(&target),
+        writer: ExportWriter::new(&target, signal),
         left: arguments.limit.unwrap_or(u64::MAX),
         written: 0,
         progress: Progress::new(
-            Unit::Spans,
-            expected_spans(arguments, &store),
+            Unit::Records(nouns(signal).1),
+            expected_records(arguments, &store),
             arguments.quiet,
         ),
         stop,
         failure: None,
     };
-    let request = ScanRequest {
-        start_unix_nano: arguments.start.map_or(0, unix_nano),
-        end_unix_nano: arguments.end.map_or(u64::MAX, unix_nano),
-        service: arguments.service.clone(),
-        newest_first: false,
-        ..ScanRequest::default()
-    };
-    if arguments.traces.is_empty() {
-        store.scan(&request, &mut |record| export.push(record))?;
-    } else {
-        export_traces(&store, arguments, &request, &mut export)?;
+    match signal {
+        Signal::Traces => export_spans(&store, arguments, &mut export)?,
+        Signal::Logs => export_logs(&store, arguments, &mut export)?,
+        Signal::Metrics => export_points(&store, arguments, &mut export)?,
     }
     let Export {
         writer,
@@ -122,8 +132,9 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
         None if stop.is_requested() => {
             writer.abandon();
             say(&format!(
-                "interrupted after {} spans; the file that was being written is removed",
-                count(written)
+                "interrupted after {} {}; the file that was being written is removed",
+                count(written),
+                nouns(signal).1
             ));
             return Ok(Outcome::Interrupted);
         }
@@ -132,8 +143,9 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
             .with_context(|| format!("cannot export to {target}"))?,
     };
     let report = Report {
+        signal: arguments.signal,
         to: target.to_string(),
-        spans: written,
+        records: written,
         files,
         bytes: written_bytes,
         seconds: begun.elapsed().as_secs_f64(),
@@ -142,22 +154,48 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
     Ok(Outcome::Done)
 }
 
-/// How many spans there will be, if all are wanted.
-fn expected_spans(arguments: &Arguments, store: &Store) -> Option<u64> {
+/// How many records there will be, if all are wanted.
+fn expected_records(arguments: &Arguments, store: &Store) -> Option<u64> {
     let is_everything = arguments.traces.is_empty()
         && arguments.service.is_none()
         && arguments.start.is_none()
         && arguments.end.is_none();
     let limit = arguments.limit.unwrap_or(u64::MAX);
-    is_everything.then(|| store.stats().records.min(limit))
+    let shelf = match arguments.signal {
+        SignalName::Spans => ShelfName::Spans,
+        SignalName::Logs => ShelfName::Logs,
+        SignalName::Metrics => ShelfName::Metrics,
+    };
+    let stored = store.stats_of(shelf).map_or(0, |stats| stats.records);
+    is_everything.then_some(stored.min(limit))
 }
 
-fn export_traces(
+impl Arguments {
+    fn start_unix_nano(&self) -> u64 {
+        self.start.map_or(0, unix_nano)
+    }
+
+    fn end_unix_nano(&self) -> u64 {
+        self.end.map_or(u64::MAX, unix_nano)
+    }
+}
+
+fn export_spans(
     store: &Store,
     arguments: &Arguments,
-    request: &ScanRequest,
     export: &mut Export<'_>,
 ) -> anyhow::Result<()> {
+    let request = ScanRequest {
+        start_unix_nano: arguments.start_unix_nano(),
+        end_unix_nano: arguments.end_unix_nano(),
+        service: arguments.service.clone(),
+        newest_first: false,
+        ..ScanRequest::default()
+    };
+    if arguments.traces.is_empty() {
+        store.scan(&request, &mut |record| export.push(Record::Span(record)))?;
+        return Ok(());
+    }
     let starts = request.start_unix_nano..=request.end_unix_nano;
     for trace in &arguments.traces {
         for record in store.trace(*trace)? {
@@ -166,11 +204,50 @@ fn export_traces(
                     .service
                     .as_deref()
                     .is_none_or(|service| record.service_name() == service);
-            if is_wanted && export.push(record).is_break() {
+            if is_wanted && export.push(Record::Span(record)).is_break() {
                 return Ok(());
             }
         }
     }
+    Ok(())
+}
+
+fn export_logs(
+    store: &Store,
+    arguments: &Arguments,
+    export: &mut Export<'_>,
+) -> anyhow::Result<()> {
+    let request = LogScan {
+        start_unix_nano: arguments.start_unix_nano(),
+        end_unix_nano: arguments.end_unix_nano(),
+        service: arguments.service.clone(),
+        ..LogScan::default()
+    };
+    if arguments.traces.is_empty() {
+        store.scan_logs(&request, &mut |entry| export.push(Record::Log(entry)))?;
+    }
+    for trace in &arguments.traces {
+        let of_trace = LogScan {
+            trace_id: Some(*trace),
+            ..request.clone()
+        };
+        store.scan_logs(&of_trace, &mut |entry| export.push(Record::Log(entry)))?;
+    }
+    Ok(())
+}
+
+fn export_points(
+    store: &Store,
+    arguments: &Arguments,
+    export: &mut Export<'_>,
+) -> anyhow::Result<()> {
+    let selector = MetricSelector {
+        start_unix_nano: arguments.start_unix_nano(),
+        end_unix_nano: arguments.end_unix_nano(),
+        service: arguments.service.clone(),
+        ..MetricSelector::default()
+    };
+    store.scan_points(&selector, &mut |point| export.push(Record::Point(point)))?;
     Ok(())
 }
 
@@ -186,7 +263,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    fn push(&mut self, record: Arc<SpanRecord>) -> ControlFlow<()> {
+    fn push(&mut self, record: Record) -> ControlFlow<()> {
         if self.left == 0 || self.stop.is_requested() {
             return ControlFlow::Break(());
         }
@@ -206,8 +283,9 @@ impl Export<'_> {
 /// What was exported.
 #[derive(Debug, Serialize)]
 struct Report {
+    signal: SignalName,
     to: String,
-    spans: u64,
+    records: u64,
     files: u64,
     /// As they are in the files, compressed. Unknown of standard output.
     bytes: Option<u64>,
@@ -216,11 +294,12 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = self.spans as f64 / self.seconds.max(1e-9);
+        let (one, many) = nouns(self.signal.into());
+        let rate = self.records as f64 / self.seconds.max(1e-9);
         write!(
             f,
-            "exported {} spans to {} in {:.1} s ({rate:.0} spans/s)",
-            count(self.spans),
+            "exported {} {many} to {} in {:.1} s ({rate:.0} {many}/s)",
+            count(self.records),
             self.to,
             self.seconds
         )?;
@@ -228,8 +307,8 @@ impl fmt::Display for Report {
             write!(f, ", {} files", count(self.files))?;
         }
         if let Some(size) = self.bytes {
-            let each = size as f64 / (self.spans as f64).max(1.0);
-            write!(f, ", {}: {each:.1} bytes per span", bytes(size))?;
+            let each = size as f64 / (self.records as f64).max(1.0);
+            write!(f, ", {}: {each:.1} bytes per {one}", bytes(size))?;
         }
         writeln!(f)
     }

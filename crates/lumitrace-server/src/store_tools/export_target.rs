@@ -3,23 +3,22 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use lumitrace_store::SpanRecord;
-use lumitrace_store::span_file::SpanFileWriter;
+use lumitrace_wire::otlp::Signal;
 
-use super::grouping::group;
-use crate::trace_file::{Compression, Encoding, Format, Output, RequestEncoding};
+use crate::record_file::{
+    Compression, Encoding, Format, Output, Record, RequestEncoding, RowWriter, group,
+};
 
-/// A request ends at so many spans ...
-const REQUEST_SPANS: usize = 1_000;
+/// A request ends at so many records ...
+const REQUEST_RECORDS: usize = 1_000;
 /// ... or at about so many bytes in memory.
 const REQUEST_BYTES: usize = 4 << 20;
-/// Spans in each file of a folder.
-const FILE_SPANS: u64 = 1_000_000;
+/// Records in each file of a folder.
+const FILE_RECORDS: u64 = 1_000_000;
 
-/// Where spans go, and as what.
+/// Where records go, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     place: Place,
@@ -89,9 +88,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// Writes spans to a [`Target`], in one file after the other.
+/// Writes records of one signal to a [`Target`], in one file after the other.
 pub(super) struct ExportWriter<'a> {
     target: &'a Target,
+    signal: Signal,
     file: Option<OpenFile>,
     files: u64,
     bytes: u64,
@@ -102,31 +102,32 @@ struct OpenFile {
     /// Temporary and final name; `None` for standard output.
     paths: Option<(PathBuf, PathBuf)>,
     content: Content,
-    spans: u64,
+    records: u64,
 }
 
 enum Content {
     Requests {
         encoding: RequestEncoding,
         output: Box<Output>,
-        waiting: Vec<Arc<SpanRecord>>,
+        waiting: Vec<Record>,
         waiting_bytes: usize,
     },
-    Parquet(Box<SpanFileWriter<Output>>),
+    Parquet(Box<RowWriter>),
 }
 
 impl<'a> ExportWriter<'a> {
-    pub(super) fn new(target: &'a Target) -> Self {
+    pub(super) fn new(target: &'a Target, signal: Signal) -> Self {
         Self {
             target,
+            signal,
             file: None,
             files: 0,
             bytes: 0,
         }
     }
 
-    pub(super) fn push(&mut self, record: Arc<SpanRecord>) -> anyhow::Result<()> {
-        let is_full = |file: &OpenFile| file.spans >= FILE_SPANS;
+    pub(super) fn push(&mut self, record: Record) -> anyhow::Result<()> {
+        let is_full = |file: &OpenFile| file.records >= FILE_RECORDS;
         if matches!(self.target.place, Place::Folder(_)) && self.file.as_ref().is_some_and(is_full)
         {
             self.finish_file()?;
@@ -135,7 +136,7 @@ impl<'a> ExportWriter<'a> {
             Some(file) => file,
             None => {
                 self.files += 1;
-                let file = OpenFile::create(self.target, self.files)?;
+                let file = OpenFile::create(self.target, self.signal, self.files)?;
                 self.file.insert(file)
             }
         };
@@ -154,7 +155,7 @@ impl<'a> ExportWriter<'a> {
         if self.files == 0 {
             // Nothing matched: a file that says so is better than none.
             self.files = 1;
-            self.file = Some(OpenFile::create(self.target, 1)?);
+            self.file = Some(OpenFile::create(self.target, self.signal, 1)?);
         }
         self.finish_file()?;
         Ok((self.files, (!self.target.is_stdout()).then_some(self.bytes)))
@@ -175,7 +176,7 @@ impl<'a> ExportWriter<'a> {
 
 impl OpenFile {
     /// File number `number` of the target.
-    fn create(target: &Target, number: u64) -> anyhow::Result<Self> {
+    fn create(target: &Target, signal: Signal, number: u64) -> anyhow::Result<Self> {
         let Format {
             encoding,
             compression,
@@ -187,7 +188,12 @@ impl OpenFile {
                 fs::create_dir_all(dir)
                     .with_context(|| format!("cannot create the folder {}", dir.display()))?;
                 let (ending, compressed) = (encoding.ending(), compression.ending());
-                Some(dir.join(format!("spans-{number:05}.{ending}{compressed}")))
+                let name = match signal {
+                    Signal::Traces => "spans",
+                    Signal::Logs => "logs",
+                    Signal::Metrics => "metrics",
+                };
+                Some(dir.join(format!("{name}-{number:05}.{ending}{compressed}")))
             }
         };
         let paths = path.map(|path| {
@@ -207,19 +213,19 @@ impl OpenFile {
                 waiting: Vec::new(),
                 waiting_bytes: 0,
             },
-            None => Content::Parquet(Box::new(SpanFileWriter::new(output)?)),
+            None => Content::Parquet(Box::new(RowWriter::new(signal, output)?)),
         };
         Ok(Self {
             paths,
             content,
-            spans: 0,
+            records: 0,
         })
     }
 
-    fn push(&mut self, record: Arc<SpanRecord>) -> anyhow::Result<()> {
-        self.spans += 1;
+    fn push(&mut self, record: Record) -> anyhow::Result<()> {
+        self.records += 1;
         match &mut self.content {
-            Content::Parquet(writer) => Ok(writer.push(&record)?),
+            Content::Parquet(writer) => writer.push(&record),
             Content::Requests {
                 waiting,
                 waiting_bytes,
@@ -227,7 +233,7 @@ impl OpenFile {
             } => {
                 *waiting_bytes += record.memory_bytes();
                 waiting.push(record);
-                if waiting.len() >= REQUEST_SPANS || *waiting_bytes >= REQUEST_BYTES {
+                if waiting.len() >= REQUEST_RECORDS || *waiting_bytes >= REQUEST_BYTES {
                     self.content.write_waiting()?;
                 }
                 Ok(())
@@ -263,8 +269,9 @@ impl Content {
             && !waiting.is_empty()
         {
             *waiting_bytes = 0;
-            let request = encoding.encode(&group(waiting.drain(..)))?;
-            std::io::Write::write_all(output, &request)?;
+            for batch in group(waiting.drain(..)) {
+                std::io::Write::write_all(output, &encoding.encode(&batch)?)?;
+            }
         }
         Ok(())
     }

@@ -6,41 +6,47 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use lumitrace_store::{AppendError, Durability, SpanBatch, Store, StoreOptions};
+use lumitrace_store::{
+    Append, AppendError, Durability, LogBatch, MetricBatch, SpanBatch, Store, StoreOptions,
+};
+use lumitrace_wire::DecodeError;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::import_source::{ImportSource, ReadCounts};
+use super::import_source::{ImportSource, ReadCounts, RecordCounts};
 use super::known_spans::KnownSpans;
 use super::wording::count;
-use super::{Outcome, open, print, quiet_options, say};
+use super::{Outcome, SignalName, open, print, quiet_options, say};
 use crate::progress::{Progress, Unit};
+use crate::record_file::{Batch, Encoding};
 use crate::send::Protocol;
-use crate::send::delivery::{Batches, Delivery, span_count};
+use crate::send::delivery::{Batches, Delivery};
 use crate::send::destination::Destination;
 use crate::send::rate::Rate;
 use crate::send::sink::{self, Transport};
 use crate::send::tally::Tally;
 use crate::stop::Stop;
-use crate::trace_file::Encoding;
 
-pub(super) const ABOUT: &str = "Read spans from files into the folder, or into a server";
+pub(super) const ABOUT: &str =
+    "Read spans, logs and metrics from files into the folder, or into a server";
 
 pub(super) const LONG_ABOUT: &str = "\
-Reads spans from files into the folder, which is made if it is not there, or with --to into a \
-running server.
+Reads spans, log records and metrics from files into the folder, which is made if it is not there, or \
+with --to into a running server. What a file holds it tells from its content.
 
 It reads what `lumitrace store export` and `lumitrace generate` write, what the file exporter of \
 OpenTelemetry's Collector writes (lines of OTLP/JSON, or OTLP in protobuf behind lengths), each \
 also compressed with gzip or zstd, and the blocks of another folder (.parquet with their .idx \
 beside them).
 
-What the folder has already is not stored again, so that an import can be repeated after it was \
-interrupted. Lines that cannot be read are named and left out; the rest goes in.";
+Spans that the folder has already are not stored again, so that an import of them can be repeated \
+after it was interrupted. Log records and points have nothing to be told apart by: each import of a \
+file stores them once more. Lines that cannot be read are named and left out; the rest goes in.";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   lumitrace store import spans.jsonl.gz more.parquet
+  lumitrace store import logs.jsonl metrics.parquet
   lumitrace store import exports/ --data-dir /data/lumitrace
   zcat collector.json.gz | lumitrace store import -
   lumitrace store import spans.pb --to http://localhost:4318   while the server runs
@@ -60,6 +66,9 @@ pub(super) struct Arguments {
     /// What the files are, where neither their endings nor their first bytes say it
     #[arg(long, value_enum)]
     format: Option<Encoding>,
+    /// What OTLP in protobuf holds, where its records do not show it
+    #[arg(long, value_enum)]
+    signal: Option<SignalName>,
 
     /// Send them to this server, or to any other OTLP receiver, instead
     #[arg(long, value_name = "URL", help_heading = "Into a server")]
@@ -67,8 +76,8 @@ pub(super) struct Arguments {
     /// How the receiver is spoken to [default: grpc on port 4317, http/protobuf elsewhere]
     #[arg(long, value_enum, requires = "to", help_heading = "Into a server")]
     protocol: Option<Protocol>,
-    /// How long a request is sent again while the receiver is busy or gone, before its spans count
-    /// as lost
+    /// How long a request is sent again while the receiver is busy or gone, before its records
+    /// count as lost
     #[arg(
         long,
         value_name = "TIME",
@@ -89,7 +98,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
-    let source = ImportSource::open(&arguments.files, arguments.format)?;
+    let signal = arguments.signal.map(Into::into);
+    let source = ImportSource::open(&arguments.files, arguments.format, signal)?;
     let progress = Progress::new(Unit::Bytes, source.total_bytes(), arguments.quiet);
     let counts = source.counts();
     let taken = match &arguments.to {
@@ -100,7 +110,10 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
     let report = Report::new(read, taken, begun.elapsed());
     print(&report, arguments.json, false)?;
     Ok(if stop.is_requested() {
-        say("interrupted; the same command goes on where it ended");
+        say(match report.repeats() {
+            true => "interrupted; the same command goes on where it ended",
+            false => "interrupted; log records and points up to here are stored",
+        });
         Outcome::Interrupted
     } else if report.is_complete() {
         Outcome::Done
@@ -109,16 +122,16 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
     })
 }
 
-/// What became of the spans that were read.
+/// What became of the records that were read.
 #[derive(Debug, Default)]
 struct Taken {
-    stored_spans: u64,
+    stored: u64,
     /// Those that were there already.
-    known_spans: u64,
+    known: u64,
     /// Those that a receiver refused.
-    refused_spans: u64,
+    refused: u64,
     /// Those that a receiver did not take in time.
-    lost_spans: u64,
+    lost: u64,
     reason: Option<String>,
 }
 
@@ -129,7 +142,7 @@ fn store(
     stop: &Stop,
 ) -> anyhow::Result<Taken> {
     let store = open(StoreOptions {
-        // Nobody is told that a span is safe before all of it is written out at the end; what a
+        // Nobody is told that a record is safe before all of it is written out at the end; what a
         // power cut takes, the same command brings back.
         durability: Durability::None,
         ..quiet_options(dir)
@@ -139,11 +152,13 @@ fn store(
     while !stop.is_requested()
         && let Some(mut batch) = source.next_batch()
     {
-        taken.known_spans += known.remove_from(&mut batch, &store)?;
-        match SpanBatch::from_resource_spans(&batch) {
-            Ok(batch) => taken.stored_spans += append(&store, &batch, stop)?,
+        if let Batch::Spans(groups) = &mut batch {
+            taken.known += known.remove_from(groups, &store)?;
+        }
+        match store_batch(&store, &batch, stop)? {
+            Ok(stored) => taken.stored += stored,
             Err(error) => {
-                taken.refused_spans += span_count(&batch) as u64;
+                taken.refused += batch.record_count() as u64;
                 taken.reason = Some(error.to_string());
             }
         }
@@ -155,9 +170,33 @@ fn store(
     Ok(taken)
 }
 
-fn append(store: &Store, batch: &SpanBatch, stop: &Stop) -> anyhow::Result<u64> {
+/// Puts a batch on the shelf of its signal. Returns how many records were stored, or why they cannot
+/// be.
+fn store_batch(
+    store: &Store,
+    batch: &Batch,
+    stop: &Stop,
+) -> anyhow::Result<Result<u64, DecodeError>> {
+    let stored = match batch {
+        Batch::Spans(groups) => match SpanBatch::from_resource_spans(groups) {
+            Ok(batch) => append(|| store.append(batch.clone()), stop),
+            Err(error) => return Ok(Err(error)),
+        },
+        Batch::Logs(groups) => match LogBatch::from_resource_logs(groups) {
+            Ok(batch) => append(|| store.append_logs(batch.clone()), stop),
+            Err(error) => return Ok(Err(error)),
+        },
+        Batch::Metrics(groups) => match MetricBatch::from_resource_metrics(groups) {
+            Ok(batch) => append(|| store.append_metrics(batch.clone()), stop),
+            Err(error) => return Ok(Err(error)),
+        },
+    };
+    stored.map(Ok)
+}
+
+fn append(attempt: impl Fn() -> Append, stop: &Stop) -> anyhow::Result<u64> {
     loop {
-        match store.append(batch.clone()).wait() {
+        match attempt().wait() {
             Ok(receipt) => return Ok(receipt.record_count as u64),
             Err(AppendError::Full { .. }) if !stop.wait(PAUSE) => {}
             Err(AppendError::Full { .. }) => return Ok(0),
@@ -200,11 +239,11 @@ fn send(
     outcome.with_context(|| format!("cannot send to {destination}"))?;
     let tally: Tally = delivery.tally.into_inner();
     Ok(Taken {
-        stored_spans: tally.accepted_spans,
-        known_spans: 0,
-        refused_spans: tally.rejected_spans,
+        stored: tally.accepted_spans,
+        known: 0,
+        refused: tally.rejected_spans,
         // What was not sent is sent by the same command.
-        lost_spans: tally.lost_spans + tally.unsent_spans,
+        lost: tally.lost_spans + tally.unsent_spans,
         reason: tally.reason,
     })
 }
@@ -213,16 +252,18 @@ fn send(
 #[derive(Debug, Serialize)]
 struct Report {
     files: u64,
-    spans_read: u64,
-    spans_stored: u64,
+    /// Those that were read, by signal.
+    #[serde(flatten)]
+    read: RecordCounts,
+    stored: u64,
     /// Those that were there already.
-    spans_known: u64,
+    known: u64,
     /// Those that were left out because their ids are invalid, or that a receiver refused.
-    spans_rejected: u64,
-    spans_lost: u64,
+    rejected: u64,
+    lost: u64,
     problems: u64,
     first_problems: Vec<String>,
-    /// Why spans were refused or lost: the latest reason.
+    /// Why records were refused or lost: the latest reason.
     reason: Option<String>,
     seconds: f64,
 }
@@ -231,11 +272,11 @@ impl Report {
     fn new(read: ReadCounts, taken: Taken, elapsed: Duration) -> Self {
         Self {
             files: read.files,
-            spans_read: read.spans,
-            spans_stored: taken.stored_spans,
-            spans_known: taken.known_spans,
-            spans_rejected: read.rejected_spans + taken.refused_spans,
-            spans_lost: taken.lost_spans,
+            read: read.records,
+            stored: taken.stored,
+            known: taken.known,
+            rejected: read.rejected_spans + taken.refused,
+            lost: taken.lost,
             problems: read.problems,
             first_problems: read.first_problems,
             reason: taken.reason,
@@ -244,28 +285,31 @@ impl Report {
     }
 
     fn is_complete(&self) -> bool {
-        self.problems == 0 && self.spans_rejected == 0 && self.spans_lost == 0
+        self.problems == 0 && self.rejected == 0 && self.lost == 0
+    }
+
+    /// Whether the same import stores nothing twice.
+    fn repeats(&self) -> bool {
+        self.read.are_spans()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = self.spans_read as f64 / self.seconds.max(1e-9);
+        let (read, noun) = (self.read.total(), self.read.noun());
+        let rate = read as f64 / self.seconds.max(1e-9);
         writeln!(
             f,
-            "imported {} of {} spans from {} files in {:.1} s ({rate:.0} spans/s)",
-            count(self.spans_stored),
-            count(self.spans_read),
+            "imported {} of {} {noun} from {} files in {:.1} s ({rate:.0} {noun}/s)",
+            count(self.stored),
+            count(read),
             count(self.files),
             self.seconds
         )?;
         for (number, what) in [
-            (self.spans_known, "were there already"),
-            (self.spans_rejected, "were left out or refused"),
-            (
-                self.spans_lost,
-                "were not accepted in time; send them again",
-            ),
+            (self.known, "were there already"),
+            (self.rejected, "were left out or refused"),
+            (self.lost, "were not accepted in time; send them again"),
         ] {
             if number > 0 {
                 writeln!(f, "{} {what}", count(number))?;

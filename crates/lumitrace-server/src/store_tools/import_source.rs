@@ -1,4 +1,4 @@
-//! What is imported: files, one after the other, as batches of spans.
+//! What is imported: files, one after the other, as batches of records.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -7,24 +7,66 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
-use lumitrace_model::ResourceSpans;
-use lumitrace_store::span_file::SpanFileReader;
+use lumitrace_wire::otlp::Signal;
 use parking_lot::Mutex;
 
-use super::grouping::group;
-use crate::send::delivery::{Batches, span_count};
-use crate::trace_file::{Encoding, Format, Input, RequestEncoding, RequestReader, decompress};
+use crate::record_file::{
+    Batch, Encoding, Format, Input, Record, RequestEncoding, RequestReader, RowReader, decompress,
+    group, nouns,
+};
+use crate::send::delivery::Batches;
 
 /// Problems that are remembered with all their words.
 const MAX_PROBLEMS: usize = 100;
+
+/// Records by signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub(super) struct RecordCounts {
+    spans: u64,
+    log_records: u64,
+    points: u64,
+}
+
+impl RecordCounts {
+    pub(super) fn add(&mut self, signal: Signal, count: u64) {
+        *match signal {
+            Signal::Traces => &mut self.spans,
+            Signal::Logs => &mut self.log_records,
+            Signal::Metrics => &mut self.points,
+        } += count;
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.spans + self.log_records + self.points
+    }
+
+    /// Whether there are only spans.
+    pub(super) fn are_spans(&self) -> bool {
+        self.log_records == 0 && self.points == 0
+    }
+
+    /// What they are called: by their own name, if all are of one signal.
+    pub(super) fn noun(&self) -> &'static str {
+        let signals = [
+            (Signal::Traces, self.spans),
+            (Signal::Logs, self.log_records),
+            (Signal::Metrics, self.points),
+        ];
+        let mut present = signals.into_iter().filter(|(_, count)| *count > 0);
+        match (present.next(), present.next()) {
+            (Some((signal, _)), None) => nouns(signal).1,
+            _ => "records",
+        }
+    }
+}
 
 /// What happened to files, counted while they are read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReadCounts {
     /// Files that were opened.
     pub(super) files: u64,
-    /// Spans that were read.
-    pub(super) spans: u64,
+    /// Records that were read.
+    pub(super) records: RecordCounts,
     /// Spans that were left out because their ids are invalid.
     pub(super) rejected_spans: u64,
     /// Requests, files and parts of files that could not be read, or not fully.
@@ -53,14 +95,15 @@ pub(super) struct ImportSource {
     files: VecDeque<PathBuf>,
     current: Option<(PathBuf, Content)>,
     format: Option<Encoding>,
+    signal: Option<Signal>,
     read_bytes: Arc<AtomicU64>,
     counts: Arc<Mutex<ReadCounts>>,
 }
 
 enum Content {
     Requests(RequestReader),
-    Spans {
-        reader: Box<SpanFileReader>,
+    Rows {
+        reader: Box<RowReader>,
         /// Size of the file, and how much of it was added to what was read.
         bytes: u64,
         counted_bytes: u64,
@@ -69,12 +112,16 @@ enum Content {
 }
 
 impl ImportSource {
-    /// The files that `named` are, those in folders included. `format` is what they are where that
-    /// cannot be told.
+    /// The files that `named` are, those in folders included. `format` and `signal` are what they are
+    /// where that cannot be told.
     ///
     /// # Errors
     /// A file or folder is not there, or a folder holds nothing to import.
-    pub(super) fn open(named: &[PathBuf], format: Option<Encoding>) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        named: &[PathBuf],
+        format: Option<Encoding>,
+        signal: Option<Signal>,
+    ) -> anyhow::Result<Self> {
         let mut files = VecDeque::new();
         for path in named {
             if path.is_dir() {
@@ -95,6 +142,7 @@ impl ImportSource {
             files,
             current: None,
             format,
+            signal,
             read_bytes: Arc::default(),
             counts: Arc::default(),
         })
@@ -139,13 +187,14 @@ impl ImportSource {
         };
         match (RequestEncoding::of(encoding), content) {
             (Some(encoding), Some(content)) => {
-                Ok(Content::Requests(RequestReader::new(encoding, content)))
+                let reader = RequestReader::new(encoding, self.signal, content);
+                Ok(Content::Requests(reader))
             }
             _ if is_stdin(path) => {
                 bail!("Parquet cannot be read from a pipe: write it to a file first")
             }
-            _ => Ok(Content::Spans {
-                reader: Box::new(SpanFileReader::open(path)?),
+            _ => Ok(Content::Rows {
+                reader: Box::new(RowReader::open(path)?),
                 bytes: std::fs::metadata(path)?.len(),
                 counted_bytes: 0,
                 read_rows: 0,
@@ -153,12 +202,8 @@ impl ImportSource {
         }
     }
 
-    /// The next spans of the current file; `None` at its end.
-    fn next_of(
-        &self,
-        path: &Path,
-        content: &mut Content,
-    ) -> anyhow::Result<Option<Vec<ResourceSpans>>> {
+    /// The next records of the current file, which may be none; `None` at its end.
+    fn next_of(&self, path: &Path, content: &mut Content) -> anyhow::Result<Option<Vec<Batch>>> {
         match content {
             Content::Requests(reader) => {
                 let Some(request) = reader.next()? else {
@@ -167,14 +212,13 @@ impl ImportSource {
                 let mut counts = self.counts.lock();
                 match request.content {
                     Ok(decoded) => {
-                        if decoded.rejected_spans > 0 {
+                        if decoded.rejected > 0 {
                             let reason = decoded.rejection.unwrap_or_default();
-                            let reason =
-                                format!("{} spans left out: {reason}", decoded.rejected_spans);
-                            counts.rejected_spans += decoded.rejected_spans;
+                            let reason = format!("{} spans left out: {reason}", decoded.rejected);
+                            counts.rejected_spans += decoded.rejected;
                             counts.problem(path, &request.place, &reason);
                         }
-                        Ok(Some(decoded.resource_spans))
+                        Ok(Some(vec![decoded.batch]))
                     }
                     Err(reason) => {
                         counts.problem(path, &request.place, &reason);
@@ -182,7 +226,7 @@ impl ImportSource {
                     }
                 }
             }
-            Content::Spans {
+            Content::Rows {
                 reader,
                 bytes,
                 counted_bytes,
@@ -198,8 +242,11 @@ impl ImportSource {
                     .fetch_add(read - *counted_bytes, Ordering::Relaxed);
                 *counted_bytes = read;
                 let first_row = *read_rows - records.len() as u64;
-                let is_valid = |record: &lumitrace_store::SpanRecord| {
-                    record.span.trace_id.is_valid() && record.span.span_id.is_valid()
+                let is_valid = |record: &Record| match record {
+                    Record::Span(record) => {
+                        record.span.trace_id.is_valid() && record.span.span_id.is_valid()
+                    }
+                    Record::Log(_) | Record::Point(_) => true,
                 };
                 let (valid, invalid): (Vec<_>, Vec<_>) = records.into_iter().partition(is_valid);
                 if !invalid.is_empty() {
@@ -210,14 +257,14 @@ impl ImportSource {
                     let reason = format!("{rejected} spans left out: they have no valid ids");
                     counts.problem(path, &place, &reason);
                 }
-                Ok(Some(group(valid.into_iter().map(Arc::new))))
+                Ok(Some(group(valid)))
             }
         }
     }
 }
 
 impl Batches for ImportSource {
-    fn next_batch(&mut self) -> Option<Vec<ResourceSpans>> {
+    fn next_batch(&mut self) -> Option<Batch> {
         loop {
             let (path, mut content) = match self.current.take() {
                 Some(current) => current,
@@ -236,12 +283,15 @@ impl Batches for ImportSource {
                 }
             };
             match self.next_of(&path, &mut content) {
-                Ok(Some(batch)) => {
+                Ok(Some(batches)) => {
                     self.current = Some((path, content));
-                    let spans = span_count(&batch) as u64;
-                    if spans > 0 {
-                        self.counts.lock().spans += spans;
-                        return Some(batch);
+                    // What is read at once is of one signal.
+                    for batch in batches {
+                        let records = batch.record_count() as u64;
+                        if records > 0 {
+                            self.counts.lock().records.add(batch.signal(), records);
+                            return Some(batch);
+                        }
                     }
                 }
                 Ok(None) => {}
@@ -258,7 +308,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The files in a folder whose endings say that they hold spans, by name.
+/// The files in a folder whose endings say that they hold records, by name.
 fn files_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;

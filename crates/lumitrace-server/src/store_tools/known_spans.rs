@@ -114,6 +114,7 @@ fn key_and_known(span: &Span) -> ((SpanId, u8), Known) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record_file::Batch;
     use lumitrace_model::ScopeSpans;
     use lumitrace_store::{SpanBatch, StoreOptions};
 
@@ -150,7 +151,7 @@ mod tests {
             let mut batch = batch(spans);
             let removed = known.remove_from(&mut batch, &store).unwrap();
             assert_eq!(
-                removed as usize + crate::send::delivery::span_count(&batch),
+                removed as usize + Batch::Spans(batch.clone()).record_count(),
                 spans.len()
             );
             batch

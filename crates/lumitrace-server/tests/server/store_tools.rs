@@ -1,9 +1,11 @@
-//! `lumitrace store`: spans out of a folder and into it again, and what is said on the way.
+//! `lumitrace store`: records out of a folder and into it again, and what is said on the way.
 
 mod damage;
 mod help;
+mod random_records;
 mod random_spans;
 mod transfer;
+mod transfer_records;
 
 use crate::harness::{lumitrace, run};
 use lumitrace_model::{KeyValue, ResourceSpans};
@@ -52,7 +54,7 @@ fn fill(data: &Path, file: &Path, traces: &str) -> u64 {
     let output = run(&[&["generate", "--quiet", "--to", to], &start[..]].concat());
     assert!(output.status.success(), "{output:?}");
     let imported = report(data, &["import", to]);
-    imported["spans_stored"].as_u64().unwrap()
+    imported["stored"].as_u64().unwrap()
 }
 
 /// Every span of the folder with all that belongs to it, in a form in which equal ones are equal.

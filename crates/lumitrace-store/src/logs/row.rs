@@ -76,20 +76,27 @@ impl<'a> LogRow<'a> {
     }
 }
 
-impl BlockRow for LogRow<'_> {
-    fn head(&self) -> RowHead<'_> {
-        let time = self.entry.log.timestamp_unix_nano();
+impl LogEntry {
+    /// What every row has.
+    pub(crate) fn row_head(&self) -> RowHead<'_> {
+        let time = self.log.timestamp_unix_nano();
         RowHead {
-            trace_id: self.entry.log.trace_id,
+            trace_id: self.log.trace_id,
             start_unix_nano: time,
             end_unix_nano: time,
-            seq: self.entry.seq,
-            received_unix_nano: self.entry.received_unix_nano,
-            resource: &self.entry.origin.resource,
-            resource_schema_url: &self.entry.origin.resource_schema_url,
-            scope: &self.entry.origin.scope,
-            scope_schema_url: &self.entry.origin.scope_schema_url,
+            seq: self.seq,
+            received_unix_nano: self.received_unix_nano,
+            resource: &self.origin.resource,
+            resource_schema_url: &self.origin.resource_schema_url,
+            scope: &self.origin.scope,
+            scope_schema_url: &self.origin.scope_schema_url,
         }
+    }
+}
+
+impl BlockRow for LogRow<'_> {
+    fn head(&self) -> RowHead<'_> {
+        self.entry.row_head()
     }
 
     fn each_attribute(&self, mut take: impl FnMut(&str, ValueRef<'_>)) {

@@ -160,7 +160,7 @@ fn id<const N: usize>(column: Option<&FixedSizeBinaryArray>, row: usize) -> Opti
 
 /// The log records in `batch`; none if the batch cannot have been written by this release's writer
 /// or an earlier one.
-fn decode(
+pub(crate) fn decode(
     batch: &RecordBatch,
     attribute_columns: &[AttributeName],
     tables: &Tables,

@@ -216,7 +216,7 @@ impl StoredPoint {
     }
 
     /// How much memory it takes by itself, its entry in the memtable included, in bytes; about.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         const OVERHEAD: usize = 96;
         OVERHEAD + size_of::<Self>() + self.point.heap_bytes()
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use lumitrace_model::Value;
+
 use super::batch::{Point, StoredPoint};
 use super::columns;
 use crate::block::index::IndexContent;
+use crate::block::large_values::{LargeValue, Owner, Restorable};
 use crate::block::layout::OptionalColumns;
 use crate::block::row::{BlockRow, RowHead};
 use crate::block::value::ValueRef;
@@ -51,6 +54,17 @@ pub(crate) fn add_to(summaries: &mut Summaries, point: &StoredPoint) {
         time,
         false,
     );
+}
+
+impl Restorable for StoredPoint {
+    fn is_read(&self, _owner: Owner) -> bool {
+        true
+    }
+
+    /// Blocks of points have their values whole in their columns.
+    fn kept_mut(&mut self, _large: &LargeValue) -> Option<&mut Value> {
+        None
+    }
 }
 
 impl BlockRow for StoredPoint {

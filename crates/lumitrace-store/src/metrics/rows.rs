@@ -283,7 +283,7 @@ fn double(column: Option<&Float64Array>, row: usize) -> Option<f64> {
 
 /// The points in `batch`; none if the batch cannot have been written by this release's writer or an
 /// earlier one.
-fn decode(
+pub(crate) fn decode(
     batch: &RecordBatch,
     attribute_columns: &[AttributeName],
     tables: &Tables,

@@ -1,5 +1,6 @@
 //! Choosing points by metric, time and labels, and the series that they make up.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -82,27 +83,53 @@ pub(crate) fn select(
     selector: &MetricSelector,
     budget: &QueryBudget,
 ) -> Result<Vec<MetricSeries>, LookupError> {
-    let mut points = Vec::new();
-    for memtable in sources.memtables() {
-        let mut found = memtable.points(selector.name.as_deref());
-        budget.look_at(found.len() as u64)?;
-        found.retain(|point| selector.matches(point));
-        points.append(&mut found);
-    }
-    for block in &sources.blocks {
-        budget.check()?;
-        read_block(block, selector, budget, &mut points)?;
+    let (mut points, mut refused) = (Vec::new(), None);
+    scan(sources, selector, budget, &mut |point| {
+        if let Err(exhausted) = budget.hold(point.memory_bytes()) {
+            refused = Some(exhausted);
+            return ControlFlow::Break(());
+        }
+        points.push(point);
+        ControlFlow::Continue(())
+    })?;
+    if let Some(exhausted) = refused {
+        return Err(exhausted.into());
     }
     points.sort_by_cached_key(|point| sort_key(point));
     Ok(series_of(points))
 }
 
-fn read_block(
+/// Hands every point that `selector` wants to `visit`, source by source, each in the order of blocks,
+/// until it breaks.
+pub(crate) fn scan(
+    sources: &Sources<Metrics>,
+    selector: &MetricSelector,
+    budget: &QueryBudget,
+    visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
+) -> Result<(), LookupError> {
+    for memtable in sources.memtables() {
+        let found = memtable.points(selector.name.as_deref());
+        budget.look_at(found.len() as u64)?;
+        let mut wanted = found.into_iter().filter(|point| selector.matches(point));
+        if wanted.try_for_each(&mut *visit).is_break() {
+            return Ok(());
+        }
+    }
+    for block in &sources.blocks {
+        budget.check()?;
+        if scan_block(block, selector, budget, visit)?.is_break() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn scan_block(
     block: &Block,
     selector: &MetricSelector,
     budget: &QueryBudget,
-    points: &mut Vec<Arc<StoredPoint>>,
-) -> Result<(), LookupError> {
+    visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, LookupError> {
     let times = selector.start_unix_nano..=selector.end_unix_nano;
     let names: Vec<String> = selector.name.iter().cloned().collect();
     let service = selector.service.as_deref();
@@ -111,7 +138,7 @@ fn read_block(
         || record.last_start_unix_nano < *times.start()
         || !block.summaries().may_hold(service, &names, false, times)
     {
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     }
     let mut conditions = vec![Condition::Numbers(
         TIME,
@@ -131,19 +158,18 @@ fn read_block(
         rows.extend(found.map(|rows| bounds[0] + rows.start..bounds[0] + rows.end));
     }
     if rows.is_empty() {
-        return Ok(());
+        return Ok(ControlFlow::Continue(()));
     }
     let mut rows = PointRows::read(block, &rows)?;
     while let Some(batch) = rows.next()? {
         budget.look_at(batch.len() as u64)?;
         for point in batch {
-            if selector.matches(&point) {
-                budget.hold(point.memory_bytes())?;
-                points.push(Arc::new(point));
+            if selector.matches(&point) && visit(Arc::new(point)).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The series of these points, which are in the order of blocks.

@@ -1,11 +1,10 @@
 //! Files of OTLP requests, and standard output.
 
 use anyhow::Context;
-use lumitrace_model::ResourceSpans;
 
-use super::{Answer, Sink};
+use super::{Answer, Request, Sink};
+use crate::record_file::{Batch, Output, RequestEncoding};
 use crate::send::destination::FileDestination;
-use crate::trace_file::{Output, RequestEncoding};
 
 pub(crate) struct FileSink {
     encoding: RequestEncoding,
@@ -34,14 +33,14 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+    fn encode(&self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
         self.encoding.encode(batch)
     }
 
-    fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    fn send(&mut self, request: &Request) -> anyhow::Result<Answer> {
         let output = self.output.as_mut().context("it is finished");
         output
-            .and_then(|output| Ok(std::io::Write::write_all(output, request)?))
+            .and_then(|output| Ok(std::io::Write::write_all(output, &request.bytes)?))
             .with_context(|| format!("cannot write to {}", self.name))?;
         Ok(Answer::Accepted {
             rejected: 0,

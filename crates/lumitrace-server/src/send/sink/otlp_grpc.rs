@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::{Buf, BufMut, Bytes};
-use lumitrace_model::ResourceSpans;
-use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::otlp::Signal;
 use lumitrace_wire::otlp::response::decode_export_protobuf;
 use tokio::runtime::Runtime;
 use tonic::client::Grpc;
@@ -16,8 +15,16 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::{Answer, Sink, Transport, chain};
+use crate::record_file::Batch;
 
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// Where requests of a signal go.
+fn export_path(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    }
+}
 
 pub(super) struct GrpcSink {
     runtime: Runtime,
@@ -65,21 +72,22 @@ impl GrpcSink {
 }
 
 impl Sink for GrpcSink {
-    fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
-        Ok(protobuf::encode_traces(batch))
+    fn encode(&self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
+        Ok(batch.encode_protobuf())
     }
 
-    fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
-        let mut message = Request::new(Bytes::copy_from_slice(request));
+    fn send(&mut self, request: &super::Request) -> anyhow::Result<Answer> {
+        let mut message = Request::new(Bytes::copy_from_slice(&request.bytes));
         *message.metadata_mut() = self.metadata.clone();
         let (client, timeout) = (&mut self.client, self.timeout);
+        let path = export_path(request.signal);
         let response = self.runtime.block_on(async move {
             let call = async {
                 client
                     .ready()
                     .await
                     .map_err(|error| Status::unavailable(chain(&error)))?;
-                let path = tonic::codegen::http::uri::PathAndQuery::from_static(EXPORT_PATH);
+                let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
                 client.unary(message, path, RawCodec).await
             };
             let late = |_| Status::deadline_exceeded(format!("no answer within {timeout:?}"));

@@ -1,14 +1,15 @@
 //! OTLP over HTTP.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use lumitrace_model::ResourceSpans;
+use lumitrace_wire::otlp::Signal;
 use lumitrace_wire::otlp::response::{decode_export_protobuf, decode_status_protobuf};
-use lumitrace_wire::otlp::{json, protobuf};
 use ureq::Agent;
 use ureq::http::{Response, header};
 
-use super::{Answer, Sink, Transport, gzip};
+use super::{Answer, Request, Sink, Transport, gzip};
+use crate::record_file::Batch;
 
 /// Larger answers are cut; OTLP's are a few bytes.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
@@ -37,11 +38,11 @@ impl HttpSink {
 }
 
 impl Sink for HttpSink {
-    fn encode(&self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+    fn encode(&self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
         let bytes = if self.json {
-            json::encode_traces(batch)
+            batch.encode_json()
         } else {
-            protobuf::encode_traces(batch)
+            batch.encode_protobuf()
         };
         if self.transport.gzip {
             gzip(&bytes)
@@ -50,15 +51,16 @@ impl Sink for HttpSink {
         }
     }
 
-    fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    fn send(&mut self, request: &Request) -> anyhow::Result<Answer> {
         let content_type = if self.json {
             "application/json"
         } else {
             "application/x-protobuf"
         };
+        let url = url_of(&self.url, request.signal);
         let mut post = self
             .agent
-            .post(&self.url)
+            .post(url.as_ref())
             .header(header::CONTENT_TYPE, content_type);
         if self.transport.gzip {
             post = post.header(header::CONTENT_ENCODING, "gzip");
@@ -66,7 +68,7 @@ impl Sink for HttpSink {
         for (name, value) in &self.transport.headers {
             post = post.header(name, value);
         }
-        let mut response = match post.send(request) {
+        let mut response = match post.send(&request.bytes[..]) {
             Ok(response) => response,
             Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
                 return Err(error.into());
@@ -83,6 +85,19 @@ impl Sink for HttpSink {
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec();
         Ok(judge(&response, &body.unwrap_or_default(), self.json))
+    }
+}
+
+/// The address for a signal, given that for spans: OTLP specification, "OTLP/HTTP Request". An address
+/// with another path is taken for all.
+fn url_of(url: &str, signal: Signal) -> Cow<'_, str> {
+    let Some(base) = url.strip_suffix("v1/traces") else {
+        return Cow::Borrowed(url);
+    };
+    match signal {
+        Signal::Traces => Cow::Borrowed(url),
+        Signal::Logs => Cow::Owned(format!("{base}v1/logs")),
+        Signal::Metrics => Cow::Owned(format!("{base}v1/metrics")),
     }
 }
 
@@ -118,7 +133,11 @@ fn partial_success(body: &[u8], json: bool) -> (u64, String) {
     }
     let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &answer["partialSuccess"];
-    let rejected = &partial["rejectedSpans"];
+    let rejected = ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"]
+        .into_iter()
+        .map(|name| &partial[name])
+        .find(|value| !value.is_null())
+        .unwrap_or(&serde_json::Value::Null);
     // 64-bit integers are texts in OTLP/JSON, and numbers of lenient receivers.
     let rejected = rejected
         .as_str()
@@ -138,6 +157,15 @@ mod tests {
             response = response.header("Retry-After", seconds);
         }
         judge(&response.body(()).unwrap(), body, json)
+    }
+
+    #[test]
+    fn each_signal_goes_to_its_own_address() {
+        let url = |signal| url_of("http://h:4318/v1/traces", signal).into_owned();
+        assert_eq!(url(Signal::Traces), "http://h:4318/v1/traces");
+        assert_eq!(url(Signal::Logs), "http://h:4318/v1/logs");
+        assert_eq!(url(Signal::Metrics), "http://h:4318/v1/metrics");
+        assert_eq!(url_of("http://h/otlp", Signal::Logs), "http://h/otlp");
     }
 
     #[test]

@@ -101,24 +101,24 @@ fn link() -> impl Strategy<Value = Link> {
     )
 }
 
-fn trace_id() -> impl Strategy<Value = TraceId> {
+pub(super) fn trace_id() -> impl Strategy<Value = TraceId> {
     (1_u8..4).prop_map(|id| TraceId::from_bytes([id; 16]))
 }
 
-fn span_id() -> impl Strategy<Value = SpanId> {
+pub(super) fn span_id() -> impl Strategy<Value = SpanId> {
     (1_u64..20).prop_map(|id| SpanId::from_bytes(id.to_be_bytes()))
 }
 
-fn text() -> impl Strategy<Value = Text> {
+pub(super) fn text() -> impl Strategy<Value = Text> {
     "[a-zé\"\\\\\n]{0,8}".prop_map(Text::from)
 }
 
-fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+pub(super) fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let pair = (text(), value()).prop_map(|(key, value)| KeyValue { key, value });
     vec(pair, 0..4)
 }
 
-fn value() -> impl Strategy<Value = Value> {
+pub(super) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),

@@ -16,7 +16,7 @@ fn through(dir: &Path, from: &Path, file: &str) -> Vec<String> {
     let exported = report(from, &["export", "--quiet", "--to", to]);
     let data = dir.join(format!("data-{}", file.replace(['.', '/'], "-")));
     let imported = report(&data, &["import", "--quiet", to]);
-    assert_eq!(exported["spans"], imported["spans_stored"], "{file}");
+    assert_eq!(exported["records"], imported["stored"], "{file}");
     assert_eq!(imported["problems"], 0, "{imported}");
     spans_in(&data)
 }
@@ -57,7 +57,7 @@ fn spans_of_every_shape_come_through_every_format_and_compression() {
     let blocks = first.join("blocks");
     let data = dir.path().join("data-of-blocks");
     let imported = report(&data, &["import", "--quiet", blocks.to_str().unwrap()]);
-    assert_eq!(imported["spans_stored"].as_u64(), Some(spans), "{imported}");
+    assert_eq!(imported["stored"].as_u64(), Some(spans), "{imported}");
     assert_eq!(spans_in(&data), expected);
 }
 
@@ -67,8 +67,8 @@ fn importing_again_stores_nothing_again() {
     let (data, file) = (dir.path().join("data"), dir.path().join("in.jsonl"));
     let spans = fill(&data, &file, "20");
     let again = report(&data, &["import", "--quiet", file.to_str().unwrap()]);
-    assert_eq!(again["spans_stored"], 0, "{again}");
-    assert_eq!(again["spans_known"].as_u64(), Some(spans));
+    assert_eq!(again["stored"], 0, "{again}");
+    assert_eq!(again["known"].as_u64(), Some(spans));
     assert_eq!(report(&data, &["stats"])["spans"].as_u64(), Some(spans));
 }
 
@@ -83,7 +83,7 @@ fn filters_choose_what_is_exported() {
         let to = ["export", "--quiet", "--to"];
         let file = dir.path().join("out.jsonl");
         let all = [&to[..], &[file.to_str().unwrap()], arguments].concat();
-        report(&data, &all)["spans"].as_u64().unwrap()
+        report(&data, &all)["records"].as_u64().unwrap()
     };
     let name = service["name"].as_str().unwrap();
     assert_eq!(Some(count(&["--service", name])), service["spans"].as_u64());
@@ -128,7 +128,7 @@ fn bad_lines_are_named_and_the_rest_goes_in() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["problems"], 2, "{report}");
-    assert_eq!(report["spans_rejected"], 1);
+    assert_eq!(report["rejected"], 1);
     let problem = |index: usize| report["first_problems"][index].as_str().unwrap().to_owned();
     assert!(
         problem(0).contains("in.jsonl: line 1: malformed JSON"),
@@ -167,7 +167,7 @@ async fn a_running_server_takes_imports_and_keeps_the_folder_to_itself() {
     let url = format!("http://{}", server.otlp_http);
     let file = file.to_str().unwrap();
     let sent = report(&data, &["import", "--quiet", file, "--to", &url]);
-    assert_eq!(sent["spans_stored"].as_u64(), Some(spans), "{sent}");
+    assert_eq!(sent["stored"].as_u64(), Some(spans), "{sent}");
 
     let refused = store(&data, &["export", "--quiet", "--to", "-"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -210,7 +210,7 @@ async fn ctrl_c_ends_an_import_cleanly_and_it_can_be_done_again() {
     let status = until("the import to end", async || child.try_wait().unwrap()).await;
     assert_eq!(status.code(), Some(130));
     let again = report(&data, &["import", "--quiet", file.to_str().unwrap()]);
-    assert_eq!(again["spans_known"].as_u64(), Some(spans), "{again}");
+    assert_eq!(again["known"].as_u64(), Some(spans), "{again}");
 }
 
 #[test]

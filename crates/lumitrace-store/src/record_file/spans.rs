@@ -1,28 +1,67 @@
 //! Spans into the columns of a file of spans.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Int64Builder, RecordBatch, StringBuilder,
     UInt8Builder, UInt32Builder, UInt64Builder,
 };
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::SCHEMA;
+use super::origins::OriginColumns;
+use super::{FileColumns, FileRecord};
 use crate::SpanRecord;
 use crate::block::attributes::AttributesBuilder;
 use crate::block::columns::stored_duration_nano;
 use crate::block::lists::{EventsBuilder, LinksBuilder};
-use crate::block::row::{AttributeList, Row};
+use crate::block::row::{AttributeList, BlockRow, Row};
+use crate::block::tables::Tables;
+use crate::block::{rows, schema};
+use crate::spans::Spans;
 
 /// A batch is closed at this many rows ...
 const BATCH_ROWS: usize = 4096;
 /// ... or this many bytes: far below the 2^31 that offsets in a column can count.
 const BATCH_BYTES: usize = 16 << 20;
 
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let list_of = |fields: &Fields| DataType::List(schema::element(fields));
+    let attributes = || list_of(&schema::ATTRIBUTE_FIELDS);
+    let field = |(name, data_type): (&str, DataType)| {
+        // Only roots have no parent.
+        Field::new(name, data_type, name == schema::PARENT_SPAN_ID)
+    };
+    let columns = [
+        (schema::TRACE_ID, DataType::FixedSizeBinary(16)),
+        (schema::SPAN_ID, DataType::FixedSizeBinary(8)),
+        (schema::PARENT_SPAN_ID, DataType::FixedSizeBinary(8)),
+        (schema::START, DataType::UInt64),
+        (schema::DURATION, DataType::Int64),
+        (schema::SERVICE, DataType::Utf8),
+        (schema::NAME, DataType::Utf8),
+        (schema::KIND, DataType::UInt8),
+        (schema::STATUS_CODE, DataType::UInt8),
+        (schema::STATUS_MESSAGE, DataType::Utf8),
+        (schema::TRACE_STATE, DataType::Utf8),
+        (schema::FLAGS, DataType::UInt32),
+        (schema::DROPPED_ATTRIBUTES, DataType::UInt32),
+        (schema::DROPPED_EVENTS, DataType::UInt32),
+        (schema::DROPPED_LINKS, DataType::UInt32),
+        (schema::RECEIVED, DataType::UInt64),
+        (schema::PENDING, DataType::Boolean),
+        (schema::ATTRIBUTES, attributes()),
+        (schema::EVENTS, list_of(&schema::EVENT_FIELDS)),
+        (schema::LINKS, list_of(&schema::LINK_FIELDS)),
+    ];
+    let own = columns.into_iter().map(field);
+    let fields: Vec<Field> = own.chain(OriginColumns::fields()).collect();
+    Arc::new(Schema::new(fields))
+});
+
 /// Collects spans into record batches of [`SCHEMA`].
 #[derive(Debug)]
-pub(super) struct SpanColumns {
+pub(crate) struct SpanColumns {
     trace_id: FixedSizeBinaryBuilder,
     span_id: FixedSizeBinaryBuilder,
     parent_span_id: FixedSizeBinaryBuilder,
@@ -78,9 +117,25 @@ impl Default for SpanColumns {
     }
 }
 
-impl SpanColumns {
-    /// Appends a span.
-    pub(super) fn push(&mut self, record: &SpanRecord) -> Result<(), ArrowError> {
+impl FileRecord for SpanRecord {
+    const NOUN: &'static str = "spans";
+    type Signal = Spans;
+    type Columns = SpanColumns;
+
+    fn decode(batch: &RecordBatch, tables: &Tables) -> Option<Vec<Self>> {
+        let (records, _) = rows::decode(batch, &[], tables)?;
+        Some(records)
+    }
+}
+
+impl FileColumns for SpanColumns {
+    type Record = SpanRecord;
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&SCHEMA)
+    }
+
+    fn push(&mut self, record: &SpanRecord) -> Result<(), ArrowError> {
         let (span, row) = (&record.span, Row::from(record));
         let (start, end) = (span.start_unix_nano, span.end_unix_nano);
         self.trace_id.append_value(span.trace_id.as_bytes())?;
@@ -108,23 +163,21 @@ impl SpanColumns {
             .push_list(AttributeList::Slice(&span.attributes));
         self.events.push(&row);
         self.links.push(&row)?;
-        self.origins.push(record);
+        self.origins.push(&row.head());
         self.rows += 1;
         self.bytes += record.memory_bytes();
         Ok(())
     }
 
-    /// Whether it is time to [`finish`](Self::finish) a batch.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// The batch of the spans pushed since the last call.
-    pub(super) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         (self.rows, self.bytes) = (0, 0);
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.trace_id.finish()),
@@ -150,51 +203,5 @@ impl SpanColumns {
         ];
         columns.extend(self.origins.finish());
         RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
-    }
-}
-
-/// Resources and scopes, written out for each span: compression makes little of the repetition.
-#[derive(Debug, Default)]
-struct OriginColumns {
-    resource_attributes: AttributesBuilder,
-    resource_dropped_attributes: UInt32Builder,
-    resource_schema_url: StringBuilder,
-    scope_name: StringBuilder,
-    scope_version: StringBuilder,
-    scope_attributes: AttributesBuilder,
-    scope_dropped_attributes: UInt32Builder,
-    scope_schema_url: StringBuilder,
-}
-
-impl OriginColumns {
-    fn push(&mut self, record: &SpanRecord) {
-        let (resource, scope) = (&record.resource, &record.scope);
-        self.resource_attributes
-            .push_list(AttributeList::Slice(&resource.attributes));
-        self.resource_dropped_attributes
-            .append_value(resource.dropped_attributes_count);
-        self.resource_schema_url
-            .append_value(&record.resource_schema_url);
-        self.scope_name.append_value(&scope.name);
-        self.scope_version.append_value(&scope.version);
-        self.scope_attributes
-            .push_list(AttributeList::Slice(&scope.attributes));
-        self.scope_dropped_attributes
-            .append_value(scope.dropped_attributes_count);
-        self.scope_schema_url.append_value(&record.scope_schema_url);
-    }
-
-    /// The columns, in the order of the schema.
-    fn finish(&mut self) -> [ArrayRef; 8] {
-        [
-            Arc::new(self.resource_attributes.finish()),
-            Arc::new(self.resource_dropped_attributes.finish()),
-            Arc::new(self.resource_schema_url.finish()),
-            Arc::new(self.scope_name.finish()),
-            Arc::new(self.scope_version.finish()),
-            Arc::new(self.scope_attributes.finish()),
-            Arc::new(self.scope_dropped_attributes.finish()),
-            Arc::new(self.scope_schema_url.finish()),
-        ]
     }
 }

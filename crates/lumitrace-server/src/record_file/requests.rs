@@ -1,15 +1,15 @@
-//! Spans as OTLP requests in a file, and back: lines of JSON, or messages of protobuf behind their
+//! OTLP requests in a file, and back: lines of JSON, or messages of protobuf behind their
 //! length in four bytes, big-endian. Both are what the file exporter of OpenTelemetry's Collector
 //! writes.
 
 use std::io::{self, BufRead, Read};
 
 use anyhow::Context;
-use lumitrace_model::ResourceSpans;
-use lumitrace_wire::otlp::{json, protobuf};
-use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
+use lumitrace_wire::otlp::Signal;
+use lumitrace_wire::{DecodeError, DecodeLimits};
 
-use super::Encoding;
+use super::recognise::{has_records, signal_of_json, signal_of_protobuf};
+use super::{Batch, Decoded, Encoding};
 
 /// Longest request that is read, in bytes: what the store takes at most.
 const MAX_REQUEST_BYTES: u64 = 1 << 30;
@@ -41,17 +41,17 @@ impl RequestEncoding {
     ///
     /// # Errors
     /// It is longer than a length can say.
-    pub(crate) fn encode(self, batch: &[ResourceSpans]) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn encode(self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
         match self {
             Self::JsonLines => {
-                let mut line = json::encode_traces(batch);
+                let mut line = batch.encode_json();
                 line.push(b'\n');
                 Ok(line)
             }
             Self::Protobuf => {
-                let message = protobuf::encode_traces(batch);
+                let message = batch.encode_protobuf();
                 let length = u32::try_from(message.len())
-                    .context("a request of 4 GiB; put fewer spans into one")?;
+                    .context("a request of 4 GiB; put fewer records into one")?;
                 Ok([&length.to_be_bytes()[..], &message].concat())
             }
         }
@@ -62,13 +62,15 @@ impl RequestEncoding {
 pub(crate) struct ReadRequest {
     /// Where it is in the file, such as `line 3`.
     pub(crate) place: String,
-    pub(crate) content: Result<DecodedTraces, String>,
+    pub(crate) content: Result<Decoded, String>,
 }
 
 /// Reads a file request by request. A bad one does not keep those behind it from being read, unless
 /// it is damage that hides where the next one begins.
 pub(crate) struct RequestReader {
     encoding: RequestEncoding,
+    /// What requests in protobuf are of that do not show it.
+    signal: Option<Signal>,
     input: Box<dyn BufRead + Send>,
     /// Number of the next request, from 1.
     number: u64,
@@ -77,9 +79,15 @@ pub(crate) struct RequestReader {
 }
 
 impl RequestReader {
-    pub(crate) fn new(encoding: RequestEncoding, input: Box<dyn BufRead + Send>) -> Self {
+    /// Reads requests of any signal. `signal` is what those in protobuf are of that do not show it.
+    pub(crate) fn new(
+        encoding: RequestEncoding,
+        signal: Option<Signal>,
+        input: Box<dyn BufRead + Send>,
+    ) -> Self {
         Self {
             encoding,
+            signal,
             input,
             number: 0,
             is_over: false,
@@ -121,7 +129,9 @@ impl RequestReader {
         if self.buffer.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let content = json::decode_traces(&self.buffer, &LIMITS).map_err(|error| said(&error));
+        let signal = signal_of_json(&self.buffer);
+        let content = Decoded::from_json(signal, &self.buffer, &LIMITS);
+        let content = content.map_err(|error| said(&error));
         Ok(Some(ReadRequest { place, content }))
     }
 
@@ -173,8 +183,23 @@ impl RequestReader {
             self.is_over = true;
             return damage("the file ends in the middle of it".to_owned());
         }
-        let content = protobuf::decode_traces(&self.buffer, &LIMITS).map_err(|error| said(&error));
+        let content = self.decode_message();
         Ok(Some(ReadRequest { place, content }))
+    }
+
+    fn decode_message(&self) -> Result<Decoded, String> {
+        let message = &self.buffer;
+        let signal = match signal_of_protobuf(message).or(self.signal) {
+            Some(signal) => signal,
+            None if has_records(message) => {
+                let reason = "it does not show whether it holds spans, log records or metrics; say \
+                              it with --signal";
+                return Err(reason.to_owned());
+            }
+            // Nothing, or something malformed.
+            None => Signal::Traces,
+        };
+        Decoded::from_protobuf(signal, message, &LIMITS).map_err(|error| said(&error))
     }
 }
 
@@ -185,26 +210,28 @@ fn said(error: &DecodeError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumitrace_model::{ScopeSpans, Span, SpanId, TraceId};
+    use lumitrace_model::{
+        LogRecord, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span, SpanId, TraceId,
+    };
 
-    fn request(number: u8) -> Vec<ResourceSpans> {
+    fn request(number: u8) -> Batch {
         let span = Span {
             trace_id: TraceId::from_bytes([number; 16]),
             span_id: SpanId::from_bytes([number; 8]),
             ..Span::default()
         };
-        vec![ResourceSpans {
+        Batch::Spans(vec![ResourceSpans {
             scope_spans: vec![ScopeSpans {
                 spans: vec![span],
                 ..ScopeSpans::default()
             }],
             ..ResourceSpans::default()
-        }]
+        }])
     }
 
     /// The place of each request and whether it can be read.
     fn read(encoding: RequestEncoding, bytes: Vec<u8>) -> Vec<(String, bool)> {
-        let mut reader = RequestReader::new(encoding, Box::new(io::Cursor::new(bytes)));
+        let mut reader = RequestReader::new(encoding, None, Box::new(io::Cursor::new(bytes)));
         let next = || reader.next().unwrap();
         std::iter::from_fn(next)
             .map(|request| (request.place, request.content.is_ok()))
@@ -233,6 +260,25 @@ mod tests {
                 ("line 5", true)
             ])
         );
+    }
+
+    #[test]
+    fn a_message_of_any_signal_is_asked_about() {
+        let batch = Batch::Logs(vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![LogRecord::default()],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }]);
+        let bytes = RequestEncoding::Protobuf.encode(&batch).unwrap();
+        let read = |signal| {
+            let input = Box::new(io::Cursor::new(bytes.clone()));
+            let mut reader = RequestReader::new(RequestEncoding::Protobuf, signal, input);
+            reader.next().unwrap().unwrap().content
+        };
+        assert!(read(None).unwrap_err().contains("--signal"));
+        assert_eq!(read(Some(Signal::Logs)).unwrap().batch, batch);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What is in a file of traces.
+/// What is in a file of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Encoding {
     /// A request as OTLP/JSON on each line: .jsonl
@@ -11,7 +11,7 @@ pub(crate) enum Encoding {
     /// OTLP requests in protobuf, each behind its length: .pb
     #[value(name = "otlp-proto")]
     OtlpProtobuf,
-    /// A row for each span, for any reader of Parquet: .parquet
+    /// A row for each record, for any reader of Parquet: .parquet
     #[value(name = "parquet")]
     Parquet,
 }

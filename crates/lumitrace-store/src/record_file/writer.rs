@@ -1,39 +1,38 @@
-//! Writing a file of spans.
+//! Writing a file of records.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use super::SCHEMA;
-use super::columns::SpanColumns;
-use crate::SpanRecord;
+use super::{FileColumns, FileRecord};
 
 /// A row group ends at this size in memory, before compression has done all it can ...
 const ROW_GROUP_BYTES: usize = 64 << 20;
 /// ... or at this many rows.
 const ROW_GROUP_ROWS: usize = 1 << 17;
 
-/// Writes a file of spans. Dropped before it is finished, it leaves a file that nobody can read.
+/// Writes a file of spans, of log records or of points. Dropped before it is finished, it leaves a file that nobody can read.
 ///
 /// ```
 /// # fn write(spans: &[lumitrace_store::SpanRecord]) -> std::io::Result<()> {
-/// use lumitrace_store::span_file::SpanFileWriter;
-/// let mut writer = SpanFileWriter::new(std::fs::File::create("spans.parquet")?)?;
+/// use lumitrace_store::record_file::RecordFileWriter;
+/// let mut writer = RecordFileWriter::new(std::fs::File::create("spans.parquet")?)?;
 /// spans.iter().try_for_each(|span| writer.push(span))?;
 /// writer.finish()?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct SpanFileWriter<W: Write + Send> {
+#[expect(private_bounds, reason = "files hold the store's own records alone")]
+pub struct RecordFileWriter<R: FileRecord, W: Write + Send> {
     parquet: ArrowWriter<W>,
-    columns: SpanColumns,
+    columns: R::Columns,
 }
 
-impl<W: Write + Send> SpanFileWriter<W> {
+#[expect(private_bounds, reason = "files hold the store's own records alone")]
+impl<R: FileRecord, W: Write + Send> RecordFileWriter<R, W> {
     /// Begins a file.
     ///
     /// # Errors
@@ -46,18 +45,19 @@ impl<W: Write + Send> SpanFileWriter<W> {
             ))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
-        let parquet = ArrowWriter::try_new(target, Arc::clone(&SCHEMA), Some(properties));
+        let columns = R::Columns::default();
+        let parquet = ArrowWriter::try_new(target, columns.schema(), Some(properties));
         Ok(Self {
             parquet: parquet.map_err(io_of_parquet)?,
-            columns: SpanColumns::default(),
+            columns,
         })
     }
 
-    /// Appends a span.
+    /// Appends a record.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn push(&mut self, record: &SpanRecord) -> io::Result<()> {
+    pub fn push(&mut self, record: &R) -> io::Result<()> {
         self.columns.push(record).map_err(io::Error::other)?;
         if self.columns.is_full() {
             self.write_columns()?;
