@@ -1,4 +1,4 @@
-//! The server of Lumitrace: receives traces and logs, keeps them, and answers questions about them.
+//! The server of Lumitrace: receives traces, logs and metrics, keeps them, and answers questions about them.
 //!
 //! **What it is.** One process with three ports: OTLP/gRPC, OTLP/HTTP, and a web interface with
 //! query APIs. The binary `lumitrace` is a thin wrapper around this crate.

@@ -72,8 +72,12 @@ pub struct IngestTotals {
     pub spans: u64,
     /// Log records stored.
     pub log_records: u64,
+    /// Points of metrics stored.
+    pub metric_points: u64,
     /// Spans rejected within accepted requests.
     pub rejected_spans: u64,
+    /// Points of metrics rejected within accepted requests.
+    pub rejected_metric_points: u64,
     /// Requests refused.
     pub refused_requests: u64,
     /// Requests posted to `/`.
@@ -86,10 +90,12 @@ pub struct Metrics {
     requests: Family<ProtocolLabels, Counter>,
     spans: Family<ProtocolLabels, Counter>,
     log_records: Family<ProtocolLabels, Counter>,
+    metric_points: Family<ProtocolLabels, Counter>,
     payload_bytes: Family<ProtocolLabels, Counter>,
     ingest_seconds: Histogram,
     refused: Family<ReasonLabels, Counter>,
     rejected_spans: Counter,
+    rejected_metric_points: Counter,
     posts_to_root: Counter,
     connections: Family<ListenerLabels, Gauge>,
     connection_errors: Family<ListenerLabels, Counter>,
@@ -110,10 +116,12 @@ impl Metrics {
             requests: Family::default(),
             spans: Family::default(),
             log_records: Family::default(),
+            metric_points: Family::default(),
             payload_bytes: Family::default(),
             ingest_seconds: seconds(),
             refused: Family::default(),
             rejected_spans: Counter::default(),
+            rejected_metric_points: Counter::default(),
             posts_to_root: Counter::default(),
             connections: Family::default(),
             connection_errors: Family::default(),
@@ -144,6 +152,11 @@ impl Metrics {
             "Log records stored",
             self.log_records.clone(),
         );
+        registry.register(
+            "metric_points",
+            "Points of metrics stored",
+            self.metric_points.clone(),
+        );
         registry.register_with_unit(
             "payload",
             "Bytes of accepted requests, after decompression",
@@ -165,6 +178,11 @@ impl Metrics {
             "rejected_spans",
             "Spans left out of accepted requests",
             self.rejected_spans.clone(),
+        );
+        registry.register(
+            "rejected_metric_points",
+            "Points of metrics left out of accepted requests",
+            self.rejected_metric_points.clone(),
         );
         registry.register(
             "posts_to_root",
@@ -224,9 +242,9 @@ impl Metrics {
         duration: Duration,
     ) {
         let labels = protocol.into();
-        if let Some(records) = self.records(signal) {
-            records.get_or_create(&labels).inc_by(record_count as u64);
-        }
+        self.records(signal)
+            .get_or_create(&labels)
+            .inc_by(record_count as u64);
         self.payload_bytes
             .get_or_create(&labels)
             .inc_by(payload_bytes as u64);
@@ -247,18 +265,23 @@ impl Metrics {
     }
 
     /// The counter of a signal's records.
-    fn records(&self, signal: Signal) -> Option<&Family<ProtocolLabels, Counter>> {
+    fn records(&self, signal: Signal) -> &Family<ProtocolLabels, Counter> {
         match signal {
-            Signal::Traces => Some(&self.spans),
-            Signal::Logs => Some(&self.log_records),
-            // They are not stored.
-            Signal::Metrics => None,
+            Signal::Traces => &self.spans,
+            Signal::Logs => &self.log_records,
+            Signal::Metrics => &self.metric_points,
         }
     }
 
-    /// Spans were left out of an accepted request.
-    pub(crate) fn rejected_spans(&self, count: u64) {
-        self.rejected_spans.inc_by(count);
+    /// Records were left out of an accepted request.
+    pub(crate) fn rejected(&self, signal: Signal, count: u64) {
+        let counter = match signal {
+            Signal::Traces => &self.rejected_spans,
+            Signal::Metrics => &self.rejected_metric_points,
+            // No log record lacks anything that the store could not do without.
+            Signal::Logs => return,
+        };
+        counter.inc_by(count);
     }
 
     /// A request was posted to `/`.
@@ -315,7 +338,9 @@ impl Metrics {
             requests: sum(&self.requests),
             spans: sum(&self.spans),
             log_records: sum(&self.log_records),
+            metric_points: sum(&self.metric_points),
             rejected_spans: self.rejected_spans.get(),
+            rejected_metric_points: self.rejected_metric_points.get(),
             refused_requests: crate::admit::REASONS
                 .iter()
                 .map(|reason| self.refused.get_or_create(&ReasonLabels { reason }).get())

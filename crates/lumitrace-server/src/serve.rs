@@ -111,9 +111,11 @@ impl Server {
         } = self.endpoints;
         let stats = self.store.stats();
         let logs = self.store.stats_of(ShelfName::Logs).unwrap_or_default();
+        let metrics = self.store.stats_of(ShelfName::Metrics).unwrap_or_default();
         let data_dir =
             std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-        for torn in [&stats.torn_tail, &logs.torn_tail].into_iter().flatten() {
+        let torn_tails = [&stats.torn_tail, &logs.torn_tail, &metrics.torn_tail];
+        for torn in torn_tails.into_iter().flatten() {
             tracing::warn!("the log ended in an unfinished write, which was cut off: {torn}");
         }
         tracing::info!(
@@ -124,11 +126,13 @@ impl Server {
         tracing::info!("  OTLP/HTTP      http://{otlp_http}");
         tracing::info!("  OTLP/gRPC      {otlp_grpc}");
         tracing::info!(
-            "  data           {} ({} spans, {} log records, {} recovered from the log)",
+            "  data           {} ({} spans, {} log records, {} metric points, {} recovered from the \
+             log)",
             data_dir.display(),
             stats.records,
             logs.records,
-            stats.replayed_records + logs.replayed_records
+            metrics.records,
+            stats.replayed_records + logs.replayed_records + metrics.replayed_records
         );
         for (port, address) in [(OTLP_GRPC, otlp_grpc), (OTLP_HTTP, otlp_http), (UI, ui)] {
             if !address.ip().is_loopback() {

@@ -16,9 +16,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
         let stats = store.stats();
         let shelves = ShelfName::ALL.into_iter();
         let shelves: Vec<ShelfStats> = shelves.filter_map(|shelf| store.stats_of(shelf)).collect();
-        let log_records = store
-            .stats_of(ShelfName::Logs)
-            .map_or(0, |logs| logs.records);
+        let records_of = |shelf| store.stats_of(shelf).map_or(0, |stats| stats.records);
         let totals = api.metrics.ingest_totals();
         let problem = ops::problem(store);
         Ok(json!({
@@ -26,7 +24,8 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
             "started_unix_nano": nano(api.started_unix_nano),
             "data_dir": api.data_dir.to_string_lossy(),
             "spans": stats.records,
-            "log_records": log_records,
+            "log_records": records_of(ShelfName::Logs),
+            "metric_points": records_of(ShelfName::Metrics),
             "blocks": shelves.iter().map(|shelf| shelf.blocks).sum::<u64>(),
             "disk_bytes": shelves.iter().map(|shelf| shelf.disk_bytes).sum::<u64>(),
             "memtable_spans": stats.memtable_records,
@@ -35,7 +34,9 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
                 "requests": totals.requests,
                 "spans": totals.spans,
                 "log_records": totals.log_records,
+                "metric_points": totals.metric_points,
                 "rejected_spans": totals.rejected_spans,
+                "rejected_metric_points": totals.rejected_metric_points,
                 "refused_requests": totals.refused_requests,
                 "posts_to_root": totals.posts_to_root,
             },

@@ -155,6 +155,13 @@ fn judge_status(status: &Value) -> Vec<Finding> {
             "trace ids have 16 bytes, span ids 8, and neither may be all zero",
         ));
     }
+    let rejected = otlp("rejected_metric_points");
+    if rejected > 0 {
+        findings.push(Finding::notice(
+            format!("{rejected} points of metrics were rejected"),
+            "a metric needs a name, and each of its points a time",
+        ));
+    }
     let to_root = otlp("posts_to_root");
     if to_root > 0 {
         findings.push(Finding::notice(
@@ -218,6 +225,7 @@ mod tests {
         assert!(texts(&judge_status(&quiet)).contains("no spans have arrived"));
         let busy = json!({"problem": "the disk is full", "otlp": {
             "requests": 9, "spans": 7, "refused_requests": 3, "rejected_spans": 2, "posts_to_root": 1,
+            "rejected_metric_points": 4,
         }});
         let found = texts(&judge_status(&busy));
         for part in [
@@ -225,6 +233,7 @@ mod tests {
             "started: 7",
             "3 requests were refused",
             "2 spans",
+            "4 points of metrics",
             "posted to /",
         ] {
             assert!(found.contains(part), "{part} is missing in:\n{found}");

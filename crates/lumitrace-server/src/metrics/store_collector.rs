@@ -64,6 +64,7 @@ impl Collector for StoreCollector {
 struct Figures {
     spans: ShelfStats,
     logs: ShelfStats,
+    metrics: ShelfStats,
     /// Of all that there are.
     shelves: Vec<ShelfStats>,
     is_healthy: bool,
@@ -75,6 +76,7 @@ impl Figures {
         Self {
             spans: store.stats(),
             logs: store.stats_of(ShelfName::Logs).unwrap_or_default(),
+            metrics: store.stats_of(ShelfName::Metrics).unwrap_or_default(),
             shelves: shelves.filter_map(|shelf| store.stats_of(shelf)).collect(),
             is_healthy: ops::problem(store).is_none(),
         }
@@ -86,16 +88,22 @@ impl Figures {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn gauges(stats: &Figures) -> [Sample; 11] {
+fn gauges(stats: &Figures) -> [Sample; 13] {
     [
         ("store_spans", "Spans stored, in memory and in blocks", stats.spans.records),
         ("store_log_records", "Log records stored, in memory and in blocks", stats.logs.records),
+        ("store_metric_points", "Points of metrics stored, in memory and in blocks", stats.metrics.records),
         ("store_blocks", "Blocks", stats.sum(|shelf| shelf.blocks)),
         ("store_block_bytes", "Size of all blocks", stats.sum(|shelf| shelf.block_bytes)),
         ("store_log_bytes", "Size of what is in the write-ahead logs", stats.sum(|shelf| shelf.log_bytes)),
         ("store_disk_bytes", "Size of the data folder's files", stats.sum(|shelf| shelf.disk_bytes)),
         ("store_memtable_spans", "Spans in memory that no block holds yet", stats.spans.memtable_records),
         ("store_memtable_log_records", "Log records in memory that no block holds yet", stats.logs.memtable_records),
+        (
+            "store_memtable_metric_points",
+            "Points of metrics in memory that no block holds yet",
+            stats.metrics.memtable_records,
+        ),
         ("store_memtable_bytes", "Size in memory of what no block holds yet", stats.sum(|shelf| shelf.memtable_bytes)),
         ("store_queue_bytes", "Bytes waiting for the log", stats.sum(|shelf| shelf.queue_bytes)),
         ("store_healthy", "0 where it refuses records or cannot write blocks", u64::from(stats.is_healthy)),
@@ -103,11 +111,12 @@ fn gauges(stats: &Figures) -> [Sample; 11] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &Figures) -> [Sample; 13] {
+fn work(stats: &Figures) -> [Sample; 16] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.sum(|shelf| shelf.appended_batches)),
         ("store_appended_spans", "Spans acknowledged", stats.spans.appended_records),
         ("store_appended_log_records", "Log records acknowledged", stats.logs.appended_records),
+        ("store_appended_metric_points", "Points of metrics acknowledged", stats.metrics.appended_records),
         ("store_syncs", "Times a log was synced", stats.sum(|shelf| shelf.syncs)),
         ("store_flushes", "Memtables written out as blocks", stats.sum(|shelf| shelf.flushes)),
         ("store_flush_failures", "Failed attempts to write a block", stats.sum(|shelf| shelf.flush_failures)),
@@ -128,11 +137,21 @@ fn work(stats: &Figures) -> [Sample; 13] {
             "Log records removed because they were kept long enough",
             stats.logs.expired_records,
         ),
+        (
+            "store_expired_metric_points",
+            "Points of metrics removed because they were kept long enough",
+            stats.metrics.expired_records,
+        ),
         ("store_replayed_spans", "Spans replayed from the log at the start", stats.spans.replayed_records),
         (
             "store_replayed_log_records",
             "Log records replayed from the log at the start",
             stats.logs.replayed_records,
+        ),
+        (
+            "store_replayed_metric_points",
+            "Points of metrics replayed from the log at the start",
+            stats.metrics.replayed_records,
         ),
     ]
 }

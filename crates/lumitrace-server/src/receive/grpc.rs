@@ -8,7 +8,7 @@
 
 use super::body::{self, Encoding};
 use super::ingest::{Format, Payload, Receiver};
-use super::records::{Addressee, check_stored, not_stored};
+use super::records::{Addressee, not_stored};
 use super::route::{Route, route};
 use crate::admit::Refusal;
 use crate::metrics::Protocol;
@@ -44,7 +44,8 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 /// Answers one gRPC call.
 pub(super) async fn answer(receiver: &Receiver, request: Request) -> Response {
     if request.version() != Version::HTTP_2 {
-        let message = "gRPC needs HTTP/2; over HTTP/1.1 send OTLP/HTTP to /v1/traces or /v1/logs\n";
+        let message = "gRPC needs HTTP/2; over HTTP/1.1 send OTLP/HTTP to /v1/traces, /v1/logs \
+                       or /v1/metrics\n";
         receiver.refused(&Refusal::Malformed(message.to_owned()));
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, message).into_response();
     }
@@ -65,13 +66,15 @@ async fn call(
     body: &mut Body,
 ) -> Result<Vec<u8>, Refusal> {
     let signal = match route(parts.uri.path()) {
-        Route::Export(signal) => check_stored(signal)?,
+        Route::Export(signal) => signal,
         Route::GrpcHealth => return Ok(SERVING.to_vec()),
         Route::Profiles => return Err(not_stored("profiles")),
         Route::Root | Route::Unknown => {
             let message = "there is no such method; traces go to \
                            opentelemetry.proto.collector.trace.v1.TraceService/Export, \
-                           logs to opentelemetry.proto.collector.logs.v1.LogsService/Export";
+                           logs to opentelemetry.proto.collector.logs.v1.LogsService/Export, \
+                           metrics to \
+                           opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
             return Err(Refusal::NotFound(message.to_owned()));
         }
     };

@@ -2,7 +2,7 @@
 
 use super::body::{self, Encoding};
 use super::ingest::{Format, Outcome, Payload, Receiver};
-use super::records::{Addressee, check_stored, not_stored};
+use super::records::{Addressee, not_stored};
 use super::route::{Route, route};
 use crate::admit::Refusal;
 use crate::metrics::Protocol;
@@ -57,12 +57,12 @@ fn admit(
     format: Result<Format, Refusal>,
 ) -> Result<Admitted, Refusal> {
     let addressee = match route {
-        Route::Export(signal) => Addressee::Signal(check_stored(signal)?),
+        Route::Export(signal) => Addressee::Signal(signal),
         Route::Root => Addressee::Unnamed,
         Route::Profiles => return Err(not_stored("profiles")),
         Route::GrpcHealth | Route::Unknown => {
             let message = "there is no receiver at this path; traces go to /v1/traces, \
-                           logs to /v1/logs";
+                           logs to /v1/logs, metrics to /v1/metrics";
             return Err(Refusal::NotFound(message.to_owned()));
         }
     };
@@ -170,8 +170,8 @@ fn answer_to_people(receiver: &Receiver, method: &Method, route: Route) -> Optio
         return None;
     }
     let text = format!(
-        "Lumitrace is up. This port takes OTLP: POST /v1/traces and /v1/logs (protobuf or JSON), \
-         or gRPC.\nThe web interface is at {}\n",
+        "Lumitrace is up. This port takes OTLP: POST /v1/traces, /v1/logs and /v1/metrics \
+         (protobuf or JSON), or gRPC.\nThe web interface is at {}\n",
         receiver.ui_url
     );
     let mut response = match route {

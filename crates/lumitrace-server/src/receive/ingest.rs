@@ -147,8 +147,7 @@ impl Receiver {
                 partial_success: None,
             });
         }
-        // Nothing but spans is ever left out.
-        self.metrics.rejected_spans(rejected);
+        self.metrics.rejected(signal, rejected);
         let error_message = rejection.unwrap_or_default();
         tracing::debug!(?signal, rejected, error_message, "records rejected");
         Ok(Outcome {

@@ -4,7 +4,7 @@
 use super::ingest::Format;
 use crate::admit::{Refusal, Reservation};
 use bytes::Bytes;
-use lumitrace_store::{Append, LogBatch, SpanBatch, Store};
+use lumitrace_store::{Append, LogBatch, MetricBatch, SpanBatch, Store};
 use lumitrace_wire::otlp::{Signal, json};
 use lumitrace_wire::{DecodeError, DecodeLimits, DecodedTraces};
 use serde::Deserialize;
@@ -27,18 +27,10 @@ pub(super) enum Addressee {
     Unnamed,
 }
 
-/// Lets those signals pass that are stored.
-pub(super) fn check_stored(signal: Signal) -> Result<Signal, Refusal> {
-    match signal {
-        Signal::Traces | Signal::Logs => Ok(signal),
-        Signal::Metrics => Err(not_stored("metrics")),
-    }
-}
-
 /// The refusal of what OTLP knows and this server does not store.
 pub(super) fn not_stored(what: &str) -> Refusal {
     Refusal::NotFound(format!(
-        "this server stores traces and logs so far; it does not take {what}"
+        "this server stores traces, logs and metrics; it does not take {what}"
     ))
 }
 
@@ -54,6 +46,7 @@ pub(super) struct Batch {
 enum Records {
     Spans(SpanBatch),
     Logs(LogBatch),
+    Metrics(MetricBatch),
 }
 
 impl Batch {
@@ -84,10 +77,20 @@ impl Batch {
         }
     }
 
+    fn of_metrics(metrics: MetricBatch) -> Self {
+        let (rejected, rejection) = metrics.rejected();
+        Self {
+            rejected,
+            rejection: rejection.map(str::to_owned),
+            records: Records::Metrics(metrics),
+        }
+    }
+
     pub(super) fn signal(&self) -> Signal {
         match self.records {
             Records::Spans(_) => Signal::Traces,
             Records::Logs(_) => Signal::Logs,
+            Records::Metrics(_) => Signal::Metrics,
         }
     }
 
@@ -95,6 +98,7 @@ impl Batch {
         match &self.records {
             Records::Spans(spans) => spans.span_count(),
             Records::Logs(logs) => logs.record_count(),
+            Records::Metrics(metrics) => metrics.point_count(),
         }
     }
 
@@ -102,6 +106,7 @@ impl Batch {
         match self.records {
             Records::Spans(spans) => store.append(spans),
             Records::Logs(logs) => store.append_logs(logs),
+            Records::Metrics(metrics) => store.append_metrics(metrics),
         }
     }
 }
@@ -153,7 +158,17 @@ fn read_signal(
             let logs = decoded.and_then(|decoded| LogBatch::from_resource_logs(&decoded));
             Ok(logs.map(Batch::of_logs))
         }
-        (Signal::Metrics, _) => Err(not_stored("metrics")),
+        (Signal::Metrics, Format::Protobuf) => {
+            let decode = |limits: &DecodeLimits| MetricBatch::from_payload(bytes.clone(), limits);
+            let decoded = within_budget(bytes.len(), limits, reservation, decode)?;
+            Ok(decoded.map(Batch::of_metrics))
+        }
+        (Signal::Metrics, Format::Json) => {
+            let decode = |limits: &DecodeLimits| json::decode_metrics(&bytes, limits);
+            let decoded = within_budget(bytes.len(), limits, reservation, decode)?;
+            let metrics = decoded.and_then(|it| MetricBatch::from_resource_metrics(&it));
+            Ok(metrics.map(Batch::of_metrics))
+        }
     }
 }
 
@@ -178,8 +193,9 @@ fn signal_of_json(bytes: &[u8]) -> Signal {
     }
 }
 
-/// Reads spans or, where none are, log records. The three signals have the same outer shape, but no
-/// item is two of them: where a span has its trace id, a log record has a time.
+/// Reads spans or, where none are, log records or else metrics. The three signals have the same outer
+/// shape, but no item is two of them: where a span has its trace id, a log record has a time and a
+/// metric its name.
 fn read_unnamed_protobuf(
     bytes: Bytes,
     limits: &DecodeLimits,
@@ -192,13 +208,19 @@ fn read_unnamed_protobuf(
     {
         return Ok(spans);
     }
-    let logs = read_signal(Signal::Logs, bytes, format, limits, reservation)?;
-    match (logs, spans) {
-        (Ok(logs), _) if logs.record_count() > 0 => Ok(Ok(logs)),
-        (_, Err(error)) => Ok(Err(error)),
-        (_, Ok(_)) => Err(Refusal::NotFound(
-            "this holds neither spans nor log records; name the signal in the path, \
-             such as /v1/traces or /v1/logs"
+    for signal in [Signal::Logs, Signal::Metrics] {
+        let others = read_signal(signal, bytes.clone(), format, limits, reservation)?;
+        if let Ok(batch) = others
+            && batch.record_count() > 0
+        {
+            return Ok(Ok(batch));
+        }
+    }
+    match spans {
+        Err(error) => Ok(Err(error)),
+        Ok(_) => Err(Refusal::NotFound(
+            "this holds neither spans nor log records nor points of metrics; name the signal in \
+             the path, such as /v1/traces, /v1/logs or /v1/metrics"
                 .to_owned(),
         )),
     }
@@ -247,7 +269,8 @@ mod tests {
     use super::*;
     use crate::admit::Budget;
     use lumitrace_model::{
-        LogRecord, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span, SpanId, TraceId, Value,
+        LogRecord, Metric, MetricData, NumberPoint, ResourceLogs, ResourceMetrics, ResourceSpans,
+        ScopeLogs, ScopeMetrics, ScopeSpans, Span, SpanId, TraceId, Value,
     };
     use lumitrace_wire::otlp::protobuf;
 
@@ -270,6 +293,7 @@ mod tests {
 
     const TRACES: Addressee = Addressee::Signal(Signal::Traces);
     const LOGS: Addressee = Addressee::Signal(Signal::Logs);
+    const METRICS: Addressee = Addressee::Signal(Signal::Metrics);
 
     #[test]
     fn decoding_draws_on_the_budget_before_it_fills_memory() {
@@ -279,6 +303,8 @@ mod tests {
             (TRACES, json("resourceSpans").into_bytes(), Format::Json),
             (LOGS, json("resourceLogs").into_bytes(), Format::Json),
             (LOGS, [0x0a, 0].repeat(1000), Format::Protobuf),
+            (METRICS, json("resourceMetrics").into_bytes(), Format::Json),
+            (METRICS, [0x0a, 0].repeat(1000), Format::Protobuf),
         ] {
             let decoded = |budget: &Budget| read(addressee, &dense, format, budget).map(drop);
             assert_eq!(decoded(&Budget::new(4 << 20)), Ok(()));
@@ -327,6 +353,46 @@ mod tests {
         }]
     }
 
+    fn one_metric(name: &'static str, times: &[u64]) -> Vec<ResourceMetrics> {
+        let point = |time: &u64| NumberPoint {
+            time_unix_nano: *time,
+            ..NumberPoint::default()
+        };
+        let metric = Metric {
+            name: name.into(),
+            data: Some(MetricData::Gauge {
+                points: times.iter().map(point).collect(),
+            }),
+            ..Metric::default()
+        };
+        vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![metric],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }]
+    }
+
+    #[test]
+    fn points_that_nobody_could_ask_for_are_rejected_and_the_rest_is_kept() {
+        for (name, kept, rejection) in [
+            ("loss", 2, Some("a data point has no time")),
+            ("", 0, Some("a metric has no name")),
+        ] {
+            let metrics = one_metric(name, &[5, 0, 7]);
+            for (bytes, format) in [
+                (protobuf::encode_metrics(&metrics), Format::Protobuf),
+                (json::encode_metrics(&metrics), Format::Json),
+            ] {
+                let batch = read(METRICS, &bytes, format, &Budget::new(1 << 20)).unwrap();
+                assert_eq!(batch.record_count(), kept);
+                assert_eq!(batch.rejected, 3 - kept as u64);
+                assert_eq!(batch.rejection.as_deref(), rejection);
+            }
+        }
+    }
+
     fn signal_without_path(bytes: &[u8], format: Format) -> Option<Signal> {
         let read = read(Addressee::Unnamed, bytes, format, &Budget::new(1 << 20));
         read.map(|batch| batch.signal()).ok()
@@ -344,13 +410,15 @@ mod tests {
             trace_id: Some(TraceId::from_bytes([1; 16])),
             ..LogRecord::default()
         });
+        let measured = one_metric("loss", &[5]);
         // Metric{name: "loss"} in its scope and resource.
-        let metric = [&[0x0a, 10, 0x12, 8, 0x12, 6, 0x0a, 4][..], b"loss"].concat();
+        let no_points = [&[0x0a, 10, 0x12, 8, 0x12, 6, 0x0a, 4][..], b"loss"].concat();
         for (bytes, expected) in [
             (protobuf::encode_traces(&one_span()), Some(Signal::Traces)),
             (protobuf::encode_logs(&said), Some(Signal::Logs)),
             (protobuf::encode_logs(&observed), Some(Signal::Logs)),
-            (metric, None),
+            (protobuf::encode_metrics(&measured), Some(Signal::Metrics)),
+            (no_points, None),
         ] {
             let signal = signal_without_path(&bytes, Format::Protobuf);
             assert_eq!(signal, expected, "{bytes:?}");
@@ -364,7 +432,14 @@ mod tests {
             (json::encode_traces(&one_span()), Some(Signal::Traces)),
             (json::encode_logs(&logs), Some(Signal::Logs)),
             (br#"{"resource_logs":[]}"#.to_vec(), Some(Signal::Logs)),
-            (br#"{"resourceMetrics":[]}"#.to_vec(), None),
+            (
+                json::encode_metrics(&one_metric("loss", &[5])),
+                Some(Signal::Metrics),
+            ),
+            (
+                br#"{"resource_metrics":[]}"#.to_vec(),
+                Some(Signal::Metrics),
+            ),
             (b"{}".to_vec(), Some(Signal::Traces)),
             (b"[".to_vec(), None),
         ] {

@@ -264,13 +264,11 @@ async fn wrong_methods_types_and_paths_get_their_http_status() {
                 415
             );
         }
-        for path in ["/v1/metrics", "/v1development/profiles", "/v2/traces"] {
+        for path in ["/v1development/profiles", "/v2/traces"] {
             let answer = answer(Method::POST, path, PROTOBUF).await;
             assert_eq!(answer.status, 404, "{path}");
             assert_eq!(status_code(&answer, PROTOBUF), 12, "{path}");
         }
-        let metrics = json!({"resourceMetrics": [{"scopeMetrics": []}]}).to_string();
-        assert_eq!(post(&format!("{base}/"), JSON, metrics).await.status, 404);
         let health = reqwest::get(&base).await.unwrap();
         assert_eq!(health.status(), 200);
         let text = health.text().await.unwrap();
@@ -406,7 +404,7 @@ async fn other_grpc_services_are_unimplemented() {
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     for (path, code) in [
         (
-            "opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            "opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
             "12",
         ),
         ("some.Service/Method", "12"),

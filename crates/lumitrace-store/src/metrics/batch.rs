@@ -19,13 +19,33 @@ use crate::stored::{Origin, Origins};
 #[derive(Debug, Clone, Default)]
 pub struct MetricBatch {
     payload: Bytes,
+    /// Without the points that are rejected, which the payload still has.
     resource_metrics: Vec<ResourceMetrics>,
     point_count: usize,
+    rejected: Rejected,
+}
+
+/// Points that nobody could ask for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rejected {
+    points: u64,
+    /// Why the first of them is.
+    reason: Option<&'static str>,
+}
+
+impl Rejected {
+    fn add(&mut self, points: usize, reason: &'static str) {
+        if points > 0 {
+            self.points += points as u64;
+            self.reason.get_or_insert(reason);
+        }
+    }
 }
 
 impl MetricBatch {
     /// The batch of a request that came as an OTLP `ExportMetricsServiceRequest` in protobuf. Of a
-    /// metric without points nothing is stored.
+    /// metric without points nothing is stored. Points without a time, and those of metrics without
+    /// a name, are [`rejected`](Self::rejected).
     ///
     /// # Errors
     /// See [`protobuf::decode_metrics`].
@@ -35,13 +55,19 @@ impl MetricBatch {
             max_depth: limits.max_depth.min(DecodeLimits::own_data().max_depth),
             ..*limits
         };
-        let resource_metrics = protobuf::decode_metrics(&payload, &limits)?;
-        let scopes = resource_metrics.iter().flat_map(|it| &it.scope_metrics);
-        let metrics = scopes.flat_map(|scope| &scope.metrics);
+        let mut resource_metrics = protobuf::decode_metrics(&payload, &limits)?;
+        let (mut point_count, mut rejected) = (0, Rejected::default());
+        let scopes = resource_metrics.iter_mut();
+        let scopes = scopes.flat_map(|group| &mut group.scope_metrics);
+        for metric in scopes.flat_map(|scope| &mut scope.metrics) {
+            reject_points(metric, &mut rejected);
+            point_count += metric.point_count();
+        }
         Ok(Self {
             payload,
-            point_count: metrics.map(Metric::point_count).sum(),
             resource_metrics,
+            point_count,
+            rejected,
         })
     }
 
@@ -57,6 +83,11 @@ impl MetricBatch {
     /// How many points it holds.
     pub fn point_count(&self) -> usize {
         self.point_count
+    }
+
+    /// How many points of the request are left out, and why the first of them is.
+    pub fn rejected(&self) -> (u64, Option<&'static str>) {
+        (self.rejected.points, self.rejected.reason)
     }
 
     /// Size of the request, in bytes.
@@ -106,13 +137,25 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::Gauge,
         Self::Sum,
         Self::Histogram,
         Self::ExponentialHistogram,
         Self::Summary,
     ];
+
+    /// The word for it, as the APIs print it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Sum => "sum",
+            Self::Histogram => "histogram",
+            Self::ExponentialHistogram => "exponential_histogram",
+            Self::Summary => "summary",
+        }
+    }
 
     /// Its number in blocks, from 1 on.
     pub(crate) fn code(self) -> u8 {
@@ -288,6 +331,31 @@ impl signal::Batch for MetricBatch {
         }
         Arc::new(StoredPoints { points })
     }
+}
+
+/// Takes the points out of `metric` that nobody could ask for. The log has them all the same: what is
+/// decided here is decided again when it is replayed.
+fn reject_points(metric: &mut Metric, rejected: &mut Rejected) {
+    let count = metric.point_count();
+    if metric.name.is_empty() {
+        metric.data = None;
+        rejected.add(count, "a metric has no name");
+        return;
+    }
+    match &mut metric.data {
+        Some(MetricData::Gauge { points } | MetricData::Sum { points, .. }) => {
+            points.retain(|point| point.time_unix_nano > 0);
+        }
+        Some(MetricData::Histogram { points, .. }) => {
+            points.retain(|point| point.time_unix_nano > 0);
+        }
+        Some(MetricData::ExponentialHistogram { points, .. }) => {
+            points.retain(|point| point.time_unix_nano > 0);
+        }
+        Some(MetricData::Summary { points }) => points.retain(|point| point.time_unix_nano > 0),
+        None => {}
+    }
+    rejected.add(count - metric.point_count(), "a data point has no time");
 }
 
 /// What a metric is, and its points; none if it has none.
