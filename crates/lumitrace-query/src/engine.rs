@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
-    ArchiveError, Exhausted, LogEntry, LookupError, QueryBudget, QueryLimits, QueryMemory,
+    ArchiveError, Exhausted, LogEntry, LookupError, MetricKind, QueryBudget, QueryLimits,
+    QueryMemory,
     ReadError, SpanParts, SpanRecord, Store, StoredBatch,
 };
 
 use crate::assembly::{Assembly, TraceTree};
 use crate::facts::{SpanState, service_name};
 use crate::logs::{LogCursor, LogPage, LogQuery, find_log, find_logs};
+use crate::metrics::{
+    MetricAnswer, MetricList, MetricListQuery, MetricQuery, list_metrics, metric_series,
+};
 use crate::search::cache::DigestCache;
 use crate::search::{
     TracePage, TraceQuery, TraceSummary, distinct_traces, matching_traces, search,
@@ -78,6 +82,9 @@ pub enum QueryError {
         /// The most that their product may be.
         limit: usize,
     },
+    /// A rate is asked for of something that is not counted up.
+    #[error("only a sum has a rate, and this metric is a {}; ask for its values", .0.as_str())]
+    NoRate(MetricKind),
 }
 
 impl From<ArchiveError> for QueryError {
@@ -336,6 +343,31 @@ impl QueryEngine {
     /// The services that said something in log records, by name. Reads nothing from disk.
     pub fn log_services(&self) -> Vec<String> {
         self.store.log_services()
+    }
+
+    /// Metrics that match `query`, by name and kind. Which there are is known without reading; what
+    /// they are is read from one point of each.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or nobody waits any more.
+    pub fn metrics(
+        &self,
+        query: &MetricListQuery,
+        budget: &QueryBudget,
+    ) -> Result<MetricList, QueryError> {
+        list_metrics(&self.store, query, budget)
+    }
+
+    /// Series of a metric, as curves.
+    ///
+    /// # Errors
+    /// When the store cannot be read, the budget is exhausted, or the metric has no rate.
+    pub fn metric_series(
+        &self,
+        query: &MetricQuery,
+        budget: &QueryBudget,
+    ) -> Result<MetricAnswer, QueryError> {
+        metric_series(&self.store, query, budget)
     }
 
     /// The services, by name. Reads nothing from disk.

@@ -98,8 +98,8 @@ pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};
 pub use metrics::{
-    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, Point, StoredPoint,
-    StoredPoints,
+    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary, Point,
+    StoredPoint, StoredPoints,
 };
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};

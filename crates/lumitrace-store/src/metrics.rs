@@ -3,9 +3,10 @@
 //! In reading order: `batch` is what is stored, `series` which points belong together,
 //! `memtable` the newest of them. A point is a `row` of a block, goes into `columns` with
 //! `lists` and comes back out of them (`rows`). `select` is what is asked for, and how it is
-//! found. The bytes are described in `docs/formats/metrics.md`.
+//! found; `catalog` says which metrics there are. The bytes are described in `docs/formats/metrics.md`.
 
 pub(crate) mod batch;
+pub(crate) mod catalog;
 pub(crate) mod columns;
 mod lists;
 pub(crate) mod memtable;
@@ -15,6 +16,7 @@ pub(crate) mod select;
 mod series;
 
 pub use batch::{MetricBatch, MetricInfo, MetricKind, Point, StoredPoint, StoredPoints};
+pub use catalog::MetricSummary;
 pub use select::{MetricSelector, MetricSeries};
 
 use std::io;

@@ -23,9 +23,10 @@ use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
     Append, ArchiveError, Exhausted, FlushError, LogBatch, LogEntry, LogScan, LogScanStats,
-    LookupError, MetricBatch, MetricSelector, MetricSeries, OpenError, OperationSummary,
-    QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats,
-    SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, archive,
+    LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary,
+    OpenError, OperationSummary, QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats,
+    ServiceSummary, ShelfStats, SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions,
+    StoredPoint, Subscription, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -302,6 +303,29 @@ impl Store {
         match self.handle.metrics.get() {
             Some(metrics) => metrics::select::select(&metrics.snapshot(), selector, budget),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// The metrics of which points are stored, by name and kind. Reads nothing from disk.
+    pub fn metrics(&self) -> Vec<MetricSummary> {
+        let metrics = self.handle.metrics.get().map(Shelf::snapshot);
+        metrics.map_or_else(Vec::new, |sources| metrics::catalog::list(&sources))
+    }
+
+    /// What the metric of this name and kind is, as one of its newest points says; none if no points
+    /// of it are stored.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged, or it would cost more than `budget` allows.
+    pub fn metric_info(
+        &self,
+        name: &str,
+        kind: MetricKind,
+        budget: &QueryBudget,
+    ) -> Result<Option<Arc<MetricInfo>>, LookupError> {
+        match self.handle.metrics.get() {
+            Some(metrics) => metrics::catalog::info(&metrics.snapshot(), name, kind, budget),
+            None => Ok(None),
         }
     }
 

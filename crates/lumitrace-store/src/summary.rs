@@ -12,11 +12,11 @@ use crate::stored::SpanRef;
 
 /// How many spans of an operation, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tally {
-    spans: u64,
+pub(crate) struct Tally {
+    pub(crate) spans: u64,
     errors: u64,
     first_start_unix_nano: u64,
-    last_start_unix_nano: u64,
+    pub(crate) last_start_unix_nano: u64,
 }
 
 impl Tally {
@@ -151,22 +151,29 @@ impl Summaries {
         by_name(&self.services).into_iter().map(summary).collect()
     }
 
+    /// The tallies of a service, by operation name and kind.
+    pub(crate) fn operation_tallies(
+        &self,
+        service: &str,
+    ) -> impl Iterator<Item = (&str, u8, Tally)> {
+        let operations = self.services.get(service).map(by_name);
+        let operations = operations.into_iter().flatten();
+        operations.flat_map(|(name, kinds)| {
+            tallies(kinds).map(|(kind, tally)| (name.as_str(), kind, tally))
+        })
+    }
+
     /// The operations of a service, by name and kind.
     pub(crate) fn operations(&self, service: &str) -> Vec<OperationSummary> {
-        let operations = self.services.get(service).map(by_name);
-        let kinds = operations
-            .into_iter()
-            .flatten()
-            .flat_map(|(name, kinds)| tallies(kinds).map(move |(kind, tally)| (name, kind, tally)));
-        let summary = |(name, kind, tally): (&String, u8, Tally)| OperationSummary {
-            name: name.clone(),
+        let summary = |(name, kind, tally): (&str, u8, Tally)| OperationSummary {
+            name: name.to_owned(),
             kind: SpanKind::from_code(kind.into()),
             span_count: tally.spans,
             error_count: tally.errors,
             first_start_unix_nano: tally.first_start_unix_nano,
             last_start_unix_nano: tally.last_start_unix_nano,
         };
-        kinds.map(summary).collect()
+        self.operation_tallies(service).map(summary).collect()
     }
 
     /// Writes the tallies as the sidecar keeps them (`docs/formats/store.md`).

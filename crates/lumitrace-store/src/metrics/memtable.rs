@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
-use super::batch::{StoredPoint, StoredPoints};
-use super::row::{SortKey, sort_key};
+use super::batch::{MetricInfo, MetricKind, StoredPoint, StoredPoints};
+use super::row::{self, SortKey, sort_key};
 use crate::manifest::BlockId;
 use crate::memtable::MemtableSize;
 use crate::signal;
+use crate::summary::Summaries;
 
 /// Points in the order of blocks.
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ pub(crate) struct MetricMemtable {
 #[derive(Debug, Default)]
 struct Content {
     points: BTreeMap<SortKey, Arc<StoredPoint>>,
+    summaries: Summaries,
     bytes: usize,
     seqs: Option<BlockId>,
     first_insert: Option<Instant>,
@@ -37,6 +39,19 @@ impl MetricMemtable {
         let points = content.points.range(from..).map(|(_, point)| point);
         let of_metric = points.take_while(|point| point.metric.name == name);
         of_metric.cloned().collect()
+    }
+
+    /// What the metric of this name and kind is, if points of it are here.
+    pub(crate) fn info(&self, name: &str, kind: MetricKind) -> Option<Arc<MetricInfo>> {
+        let content = self.content.read();
+        let points = content.points.range(SortKey::first_of(name)..);
+        let metrics = points.map(|(_, point)| &point.metric);
+        let mut of_name = metrics.take_while(|metric| metric.name == name);
+        of_name.find(|metric| metric.kind == kind).cloned()
+    }
+
+    pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
+        total.merge(&self.content.read().summaries);
     }
 }
 
@@ -61,6 +76,7 @@ impl signal::Memtable for MetricMemtable {
             if last_origin.replace(origin) != Some(origin) {
                 content.bytes += point.origin.memory_bytes();
             }
+            row::add_to(&mut content.summaries, point);
             content.points.insert(sort_key(point), Arc::clone(point));
         }
     }

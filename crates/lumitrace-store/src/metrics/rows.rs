@@ -78,7 +78,8 @@ struct Columns<'a> {
     attributes: Option<AttributesColumn<'a>>,
 }
 
-struct MetricColumns<'a> {
+/// The columns that say what a metric is.
+pub(super) struct MetricColumns<'a> {
     name: TextColumn<'a>,
     kind: &'a UInt8Array,
     unit: Option<TextColumn<'a>>,
@@ -208,7 +209,7 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> MetricColumns<'a> {
-    fn new(batch: &'a RecordBatch) -> Option<Self> {
+    pub(super) fn new(batch: &'a RecordBatch) -> Option<Self> {
         Some(Self {
             name: TextColumn::new(batch.column_by_name(schema::NAME)?.as_ref())?,
             kind: column(batch, schema::KIND)?,
@@ -220,7 +221,14 @@ impl<'a> MetricColumns<'a> {
         })
     }
 
-    fn get(&self, row: usize) -> Option<MetricInfo> {
+    /// The first row of the metric of this name and kind.
+    pub(super) fn first_of(&self, name: &str, kind: MetricKind) -> Option<usize> {
+        let is_named = self.name.ask(|text| text == name).into_iter();
+        let mut rows = is_named.zip(self.kind.values());
+        rows.position(|(is_named, code)| is_named && *code == kind.code())
+    }
+
+    pub(super) fn get(&self, row: usize) -> Option<MetricInfo> {
         let text_of = |column: &Option<TextColumn<'_>>| {
             let found = column.as_ref().and_then(|column| column.get(row));
             text(found.unwrap_or_default())

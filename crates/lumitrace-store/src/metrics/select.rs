@@ -1,6 +1,6 @@
 //! Choosing points by metric, time and labels, and the series that they make up.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -13,6 +13,7 @@ use super::row::sort_key;
 use super::rows::PointRows;
 use super::series::series_key;
 use crate::block::Block;
+use crate::block::reader::BlockData;
 use crate::engine::Sources;
 use crate::scan::predicate::has_attribute;
 use crate::scan::pruning::{Condition, candidate_rows};
@@ -149,14 +150,7 @@ fn scan_block(
     if !names.is_empty() {
         conditions.push(Condition::Names(&names));
     }
-    let data = block.open_data()?;
-    let mut rows = Vec::new();
-    for (group, bounds) in data.row_group_starts().windows(2).enumerate() {
-        let all = 0..bounds[1] - bounds[0];
-        let found = candidate_rows(data.metadata(), group, all, &conditions);
-        let found = found.into_iter();
-        rows.extend(found.map(|rows| bounds[0] + rows.start..bounds[0] + rows.end));
-    }
+    let rows = candidates(block.open_data()?, &conditions);
     if rows.is_empty() {
         return Ok(ControlFlow::Continue(()));
     }
@@ -170,6 +164,18 @@ fn scan_block(
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The rows of a block that may meet these conditions.
+pub(super) fn candidates(data: BlockData<'_>, conditions: &[Condition<'_>]) -> Vec<Range<usize>> {
+    let mut rows = Vec::new();
+    for (group, bounds) in data.row_group_starts().windows(2).enumerate() {
+        let all = 0..bounds[1] - bounds[0];
+        let found = candidate_rows(data.metadata(), group, all, conditions);
+        let found = found.into_iter();
+        rows.extend(found.map(|rows| bounds[0] + rows.start..bounds[0] + rows.end));
+    }
+    rows
 }
 
 /// The series of these points, which are in the order of blocks.

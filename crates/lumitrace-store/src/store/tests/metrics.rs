@@ -24,8 +24,8 @@ use crate::repair::repair;
 use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
 use crate::{
-    MetricBatch, MetricSelector, MetricSeries, QueryBudget, ShelfName, Store, StoreOptions,
-    StoredPoint,
+    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary, QueryBudget,
+    ShelfName, Store, StoreOptions, StoredPoint,
 };
 
 /// When the point with number 0 of [`gauge`] was measured.
@@ -366,6 +366,35 @@ fn check_answers(store: &Store, stored: &[Arc<StoredPoint>]) {
     }
 }
 
+fn check_catalog(store: &Store, stored: &[Arc<StoredPoint>]) {
+    let mut wanted: BTreeMap<(String, MetricKind), MetricSummary> = BTreeMap::new();
+    let mut infos: BTreeMap<(String, MetricKind), Vec<Arc<MetricInfo>>> = BTreeMap::new();
+    for point in stored {
+        let (name, kind) = (point.metric.name.to_string(), point.metric.kind);
+        let known = infos.entry((name.clone(), kind)).or_default();
+        known.push(Arc::clone(&point.metric));
+        let metric = wanted.entry((name.clone(), kind)).or_insert(MetricSummary {
+            name,
+            kind,
+            services: Vec::new(),
+            point_count: 0,
+            last_unix_nano: 0,
+        });
+        metric.services.push(point.service_name().to_owned());
+        metric.services.sort();
+        metric.services.dedup();
+        metric.point_count += 1;
+        metric.last_unix_nano = metric.last_unix_nano.max(point.point.time_unix_nano());
+    }
+    let found = store.metrics();
+    assert_eq!(found, wanted.into_values().collect::<Vec<_>>());
+    for ((name, kind), known) in infos {
+        let budget = QueryBudget::unlimited();
+        let info = store.metric_info(&name, kind, &budget).unwrap().unwrap();
+        assert!(known.contains(&info), "{info:?}");
+    }
+}
+
 fn small(dir: &Path) -> StoreOptions {
     StoreOptions {
         row_group_rows: 7,
@@ -426,6 +455,7 @@ proptest! {
         for step in steps {
             run.step(step);
             check_answers(&run.store, &run.stored);
+            check_catalog(&run.store, &run.stored);
         }
         run.store.flush().unwrap();
         drop(run.store);
@@ -456,6 +486,64 @@ fn a_metric_is_found_without_looking_at_others_nor_beyond_a_budget() {
     store
         .metric_series(&MetricSelector::default(), &budget)
         .unwrap_err();
+}
+
+#[test]
+fn what_a_metric_is_is_told_from_few_rows_and_only_of_metrics_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    for name in ["a", "b", "c"] {
+        store.append_metrics(gauge(name, 0..90_000)).wait().unwrap();
+    }
+    store.flush().unwrap();
+    let memory = Arc::new(crate::QueryMemory::new(0));
+    let limits = crate::QueryLimits {
+        max_spans: 66_000,
+        ..crate::QueryLimits::NONE
+    };
+    let info = |name, kind| {
+        let budget = QueryBudget::new(limits, &memory);
+        store.metric_info(name, kind, &budget).unwrap()
+    };
+    for name in ["a", "b", "c"] {
+        assert_eq!(info(name, MetricKind::Gauge).unwrap().name, name);
+    }
+    assert_eq!(info("d", MetricKind::Gauge), None);
+}
+
+#[test]
+fn points_without_a_time_or_a_metrics_name_are_left_out_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let metric = |name: &'static str| Metric {
+        name: name.into(),
+        data: Some(MetricData::Summary {
+            points: [0, 5]
+                .map(|time_unix_nano| SummaryPoint {
+                    time_unix_nano,
+                    ..SummaryPoint::default()
+                })
+                .to_vec(),
+        }),
+        ..Metric::default()
+    };
+    let metrics = ResourceMetrics {
+        scope_metrics: vec![ScopeMetrics {
+            metrics: vec![metric("a"), metric("")],
+            ..ScopeMetrics::default()
+        }],
+        ..ResourceMetrics::default()
+    };
+    let batch = MetricBatch::from_resource_metrics(&[metrics]).unwrap();
+    assert_eq!(batch.point_count(), 1);
+    assert_eq!(batch.rejected(), (3, Some("a data point has no time")));
+    store.append_metrics(batch).wait().unwrap();
+    store.append_metrics(gauge("b", 0..1)).wait().unwrap();
+    let before = select(&store, &MetricSelector::default());
+    assert_eq!(before.len(), 2);
+    drop(store);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert_eq!(select(&store, &MetricSelector::default()), before);
 }
 
 #[test]
