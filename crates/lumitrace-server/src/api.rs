@@ -1,7 +1,7 @@
 //! Answers queries: Lumitrace's own API, Jaeger's, and the web interface, on one port.
 //!
-//! Modules in reading order: `params` reads what was asked, `traces`, `logs`, `operations`, `runs`,
-//! `live` and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
+//! Modules in reading order: `params` reads what was asked, `traces`, `logs`, `metrics`, `operations`,
+//! `runs`, `live` and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
 //! spells values, `error` says what went wrong.
 
 mod archive;
@@ -11,6 +11,7 @@ mod jaeger;
 mod json;
 mod live;
 mod logs;
+mod metrics;
 mod operations;
 mod params;
 mod runs;
@@ -89,6 +90,8 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         .route("/logs", get(logs::search))
         .route("/logs/services", get(logs::services))
         .route("/logs/{id}", get(logs::one))
+        .route("/metrics", get(metrics::list))
+        .route("/metrics/series", get(metrics::series))
         .route("/runs", get(runs::list))
         .route("/runs/{run_id}", get(runs::run))
         .route("/runs/{run_id}/series", get(runs::series))

@@ -103,7 +103,9 @@ impl From<QueryError> for ApiError {
                 message: format!("{cause}; nothing is lost, try again"),
                 is_given_up: false,
             },
-            QueryError::TooManySteps { .. } => Self::bad_request(error.to_string()),
+            QueryError::TooManySteps { .. } | QueryError::NoRate(_) => {
+                Self::bad_request(error.to_string())
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod kill;
 mod lifecycle;
 mod live;
 mod logs;
+mod metrics;
 mod ops;
 mod round_trip;
 mod settings;
