@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, test, type Page } from '@playwright/test';
-import { newSpanId, nowNano, sendLogs } from './otlp';
+import { gauge, newSpanId, nowNano, sendLogs, sendMetrics } from './otlp';
 import { TrainingRun } from './training';
 
 const axeSource = readFileSync(
@@ -80,6 +80,12 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await expect(page.getByLabel('Body', { exact: true })).toBeVisible();
     expect(await accessibilityFaults(page)).toEqual([]);
 
+    const points = [1, 2, 3].map((value, at) => ({ value, at, attributes: { worker: at } }));
+    await sendMetrics(run.service, [gauge(`${run.service}.gauge`, points, nowNano())]);
+    await page.goto(`/series?service=${run.service}&metric=${run.service}.gauge`);
+    await expect(page.getByRole('img', { name: /gauge/ })).toBeVisible();
+    expect(await accessibilityFaults(page)).toEqual([]);
+
     await page.goto('/runs');
     await page.getByRole('link', { name: new RegExp(run.service) }).click();
     await expect(page.getByRole('img', { name: /^Loss\. / })).toBeVisible();
@@ -95,7 +101,7 @@ test('no page breaks the content security policy or throws', async ({ page }) =>
   page.on('console', (message) => {
     if (message.type() === 'error') problems.push(message.text());
   });
-  for (const path of ['/', '/logs', '/runs', '/search?range=1h']) {
+  for (const path of ['/', '/logs', '/series', '/runs', '/search?range=1h']) {
     await page.goto(path);
     await expect(page.getByRole('heading', { level: 1 })).toHaveCount(1);
   }

@@ -1,4 +1,4 @@
-/** Sends spans and log records to the server under test as any program would: OTLP as JSON over HTTP. */
+/** Sends spans, log records and metrics to the server under test as any program would: OTLP as JSON over HTTP. */
 import { randomBytes } from 'node:crypto';
 
 const OTLP_URL = process.env.LUMITRACE_OTLP_URL ?? 'http://127.0.0.1:4318';
@@ -123,6 +123,67 @@ export async function sendLogs(service: string, logs: LogSpec[], base: bigint): 
       },
     ],
   });
+}
+
+export interface GaugePoint {
+  value: number;
+  /** Milliseconds after the moment `base`. */
+  at: number;
+  attributes?: Attributes;
+}
+
+/** Sends metrics of one service as OTLP spells them; resolves when the server has them durably. */
+export async function sendMetrics(service: string, metrics: unknown[]): Promise<void> {
+  await post('/v1/metrics', {
+    resourceMetrics: [
+      {
+        resource: { attributes: keyValues({ 'service.name': service }) },
+        scopeMetrics: [{ scope: { name: 'lumitrace-ui-e2e', version: '1' }, metrics }],
+      },
+    ],
+  });
+}
+
+const atMillis = (base: bigint, millis: number) =>
+  (base + BigInt(Math.round(millis * 1e6))).toString();
+
+/** A gauge as OTLP spells it; NaN and infinities travel as strings. */
+export function gauge(name: string, points: GaugePoint[], base: bigint, unit = '') {
+  const dataPoints = points.map(({ value, at, attributes }) => ({
+    timeUnixNano: atMillis(base, at),
+    asDouble: Number.isFinite(value) ? value : String(value),
+    attributes: keyValues(attributes ?? {}),
+  }));
+  return { name, unit, description: `What ${name} is`, gauge: { dataPoints } };
+}
+
+/** A cumulative monotonic sum that grows by `step` each second. */
+export function counter(name: string, step: number, seconds: number, base: bigint) {
+  const dataPoints = Array.from({ length: seconds }, (_, at) => ({
+    startTimeUnixNano: base.toString(),
+    timeUnixNano: atMillis(base, (at + 1) * 1_000),
+    asInt: String((at + 1) * step),
+  }));
+  return {
+    name,
+    unit: '{item}',
+    sum: { aggregationTemporality: 2, isMonotonic: true, dataPoints },
+  };
+}
+
+/** A delta histogram of whole seconds, each with the same ten values. */
+export function histogram(name: string, seconds: number, base: bigint) {
+  const dataPoints = Array.from({ length: seconds }, (_, at) => ({
+    startTimeUnixNano: atMillis(base, at * 1_000),
+    timeUnixNano: atMillis(base, (at + 1) * 1_000),
+    count: '10',
+    sum: 120,
+    bucketCounts: ['4', '4', '2'],
+    explicitBounds: [10, 20],
+    min: 8,
+    max: 40,
+  }));
+  return { name, unit: 'ms', histogram: { aggregationTemporality: 1, dataPoints } };
 }
 
 async function post(path: string, body: unknown): Promise<void> {

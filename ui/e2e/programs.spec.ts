@@ -91,6 +91,25 @@ test('what OpenTelemetry for Python logs stands beside the span it was said in',
   await expect(details.getByRole('button', { name: /payment failed/ })).toBeVisible();
 });
 
+test('what OpenTelemetry for Python measures is drawn, whatever its kind', async ({ page }) => {
+  const service = 'opentelemetry-python-client';
+  const of = (metric: string) => `/series?service=${service}&range=all&metric=${metric}`;
+  await page.goto(of('checkout.orders'));
+  const chart = page.getByRole('img', { name: /^checkout/ });
+  await expect(page.getByText('Orders placed')).toBeVisible();
+  await page.getByRole('radio', { name: 'Value' }).click();
+  await expect(chart).toHaveAccessibleName(/kind=book: 1 point, last 2/);
+  await expect(chart).toHaveAccessibleName(/kind=lamp: 1 point, last 1/);
+  await page.goto(of('checkout.stock'));
+  await expect(chart).toHaveAccessibleName(/last 17/);
+  for (const metric of ['checkout.duration', 'checkout.size']) {
+    await page.goto(`${of(metric)}&show=count`);
+    await expect(chart).toHaveAccessibleName(/count: 1 point, last 100/);
+    await page.getByRole('radio', { name: 'p50' }).click();
+    await expect(chart).toHaveAccessibleName(/p50: 1 point, last /);
+  }
+});
+
 test('a trace of OpenTelemetry for JavaScript shows its spans, values and exception', async ({
   page,
 }) => {

@@ -9,8 +9,7 @@ use std::time::Duration;
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
     ArchiveError, Exhausted, LogEntry, LookupError, MetricKind, QueryBudget, QueryLimits,
-    QueryMemory,
-    ReadError, SpanParts, SpanRecord, Store, StoredBatch,
+    QueryMemory, ReadError, SpanParts, SpanRecord, Store, StoredBatch,
 };
 
 use crate::assembly::{Assembly, TraceTree};

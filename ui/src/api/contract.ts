@@ -172,6 +172,55 @@ export interface LogPage {
   truncated: boolean;
 }
 
+export type MetricKind = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram' | 'summary';
+
+/** What a metric is. */
+export interface MetricInfo {
+  name: string;
+  kind: MetricKind;
+  /** As UCUM spells it, or empty; null where the server has not found it out. */
+  unit: string | null;
+  description: string | null;
+  temporality: 'unspecified' | 'delta' | 'cumulative' | null;
+  /** Only of sums. */
+  is_monotonic: boolean | null;
+}
+
+/** A metric of which points are stored. */
+export interface Metric extends MetricInfo {
+  services: string[];
+  point_count: number;
+  last_seen_unix_nano: NanoString;
+}
+
+export interface MetricList {
+  metrics: Metric[];
+  /** How many there are, be they listed or not. */
+  total: number;
+}
+
+/** One bucket of a metric's curve. */
+export type MetricPoint = Omit<SeriesPoint, 'step'>;
+
+export interface MetricSeries {
+  service: string;
+  attributes: Attribute[];
+  resource: { attributes: Attribute[] };
+  scope: { name: string; version: string; attributes: Attribute[] };
+  /** `value` or `rate`; `count`, `sum` and quantiles such as `p50` of distributions. */
+  curves: { name: string; points: MetricPoint[] }[];
+}
+
+export interface MetricAnswer {
+  /** Null if there are no points. */
+  metric: MetricInfo | null;
+  /** Over how long the values of distributions were put together. */
+  step_nano: NanoString | null;
+  series: MetricSeries[];
+  /** How many there are, be they shown or not. */
+  total_series: number;
+}
+
 export interface RunSummary {
   run_id: string;
   service_name: string;
@@ -311,6 +360,7 @@ export interface ServerStatus {
   data_dir: string;
   spans: number;
   log_records: number;
+  metric_points: number;
   blocks: number;
   disk_bytes: number;
   memtable_spans: number;
@@ -319,7 +369,9 @@ export interface ServerStatus {
     requests: number;
     spans: number;
     log_records: number;
+    metric_points: number;
     rejected_spans: number;
+    rejected_metric_points: number;
     refused_requests: number;
     posts_to_root: number;
   };

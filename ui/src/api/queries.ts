@@ -5,6 +5,8 @@ import type {
   Batch,
   LogPage,
   LogRecord,
+  MetricAnswer,
+  MetricList,
   Operation,
   RunSummary,
   RunView,
@@ -180,6 +182,31 @@ export function traceLogs(traceId: string, spanId: string | null, isRunning: boo
     getNextPageParam: (page) => page.next,
     refetchOnWindowFocus: false,
     refetchInterval: isRunning ? LOGS_PAUSE_MILLIS : false,
+  });
+}
+
+/** The metrics that a query string asks for. */
+export function metrics(query: URLSearchParams) {
+  return queryOptions({
+    queryKey: ['metrics', query.toString()],
+    queryFn: ({ signal }) => getJson<MetricList>(`/metrics?${query}`, signal),
+    placeholderData: keepPreviousData,
+    refetchInterval: 10_000,
+  });
+}
+
+const METRIC_PAUSE_MILLIS = 5_000;
+
+/**
+ * The series of a metric. `query` is built when asked, since relative ranges end now. `follow` asks
+ * again and again.
+ */
+export function metricSeries(key: string, query: () => URLSearchParams, follow: boolean) {
+  return queryOptions({
+    queryKey: ['metric series', key],
+    queryFn: ({ signal }) => getJson<MetricAnswer>(`/metrics/series?${query()}`, signal),
+    refetchOnWindowFocus: false,
+    refetchInterval: follow ? METRIC_PAUSE_MILLIS : false,
   });
 }
 

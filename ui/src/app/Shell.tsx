@@ -28,6 +28,9 @@ export function Shell() {
           <Link to="/logs" className="nav-link" activeOptions={{ includeSearch: false }}>
             Logs
           </Link>{' '}
+          <Link to="/series" className="nav-link" activeOptions={{ includeSearch: false }}>
+            Metrics
+          </Link>{' '}
           <Link to="/runs" className="nav-link">
             Runs
           </Link>
@@ -100,17 +103,20 @@ function ServerState() {
               <dd>{data.version}</dd>
               <dt>Stored</dt>
               <dd>
-                {formatCount(data.spans)} spans, {formatCount(data.log_records)} log records in{' '}
-                {formatCount(data.blocks)} blocks, {formatBytes(data.disk_bytes)}
+                {formatCount(data.spans)} spans, {formatCount(data.log_records)} log records,{' '}
+                {formatCount(data.metric_points)} metric points in {formatCount(data.blocks)}{' '}
+                blocks, {formatBytes(data.disk_bytes)}
               </dd>
               <dt>Received</dt>
               <dd>
                 {formatCount(data.otlp.spans)} spans, {formatCount(data.otlp.log_records)} log
-                records in {formatCount(data.otlp.requests)} requests
+                records, {formatCount(data.otlp.metric_points)} metric points in{' '}
+                {formatCount(data.otlp.requests)} requests
               </dd>
               <dt>Refused</dt>
               <dd>
                 {formatCount(data.otlp.rejected_spans)} spans,{' '}
+                {formatCount(data.otlp.rejected_metric_points)} metric points,{' '}
                 {formatCount(data.otlp.refused_requests)} requests
               </dd>
               <dt>OTLP/HTTP</dt>

@@ -7,6 +7,7 @@ import {
   Link,
 } from '@tanstack/react-router';
 import { logFiltersFromUrl, logFiltersToUrl } from '../logs/log_filters';
+import { metricFiltersFromUrl, metricFiltersToUrl } from '../metrics/metric_filters';
 import { filtersFromUrl, filtersToUrl } from '../search/filters';
 import { SearchPage } from '../search/SearchPage';
 import { EmptyState, ErrorState } from '../widgets/messages';
@@ -51,6 +52,15 @@ const logs = createRoute({
   component: lazyRouteComponent(() => import('../logs/LogsPage'), 'LogsPage'),
 });
 
+/** At `/metrics` the server tells Prometheus about itself. */
+const metrics = createRoute({
+  getParentRoute: () => root,
+  path: '/series',
+  validateSearch: (url: Record<string, unknown>) =>
+    metricFiltersToUrl(metricFiltersFromUrl(url as UrlParameters)),
+  component: lazyRouteComponent(() => import('../metrics/MetricsPage'), 'MetricsPage'),
+});
+
 const runs = createRoute({
   getParentRoute: () => root,
   path: '/runs',
@@ -74,7 +84,7 @@ function NotFound() {
 }
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, search, trace, logs, runs, run]),
+  routeTree: root.addChildren([home, search, trace, logs, metrics, runs, run]),
   scrollRestoration: true,
   // Parameters stay plain text in the URL, so that people can read, write and share them.
   parseSearch: (text) => {

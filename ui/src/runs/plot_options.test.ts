@@ -5,6 +5,7 @@ import {
   logTexts,
   plotData,
   thinMarks,
+  wallText,
   yRange,
   type ChartLine,
 } from './plot_options';
@@ -30,6 +31,16 @@ const points: ChartLine = {
   kind: 'points',
   branches: [branch([2], [0.4])],
 };
+
+describe('the axis of time', () => {
+  it('is as exact as its places are apart, and names a day where it begins', () => {
+    const at = (text: string) => new Date(text).getTime() / 1000;
+    expect(wallText(at('2026-11-30T14:05:10'), 10)).toBe('14:05:10');
+    expect(wallText(at('2026-11-30T14:05:00'), 300)).toBe('14:05');
+    expect(wallText(at('2026-11-30T00:00:00'), 300)).toBe('30 Nov');
+    expect(wallText(at('2026-11-30T00:00:00'), 86_400)).toBe('30 Nov');
+  });
+});
 
 describe('the columns of a plot', () => {
   it('are four per branch of a curve and one per branch of points', () => {

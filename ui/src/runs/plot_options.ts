@@ -125,15 +125,14 @@ export function plotAxes(
     ticks: { show: false },
     font: `${isSmall ? 10 : 11}px Inter Variable, system-ui, sans-serif`,
   };
-  const xValues =
-    axis === 'wall'
-      ? {}
-      : {
-          values: (_: uPlot, splits: number[]) =>
-            splits.map((x) =>
-              axis === 'step' ? (Number.isInteger(x) ? formatCompact(x) : '') : secondsText(x),
-            ),
-        };
+  const xValue = (x: number, increment: number) => {
+    if (axis === 'wall') return wallText(x, increment);
+    if (axis === 'relative') return secondsText(x);
+    return Number.isInteger(x) ? formatCompact(x) : '';
+  };
+  const xValues: Pick<uPlot.Axis, 'values'> = {
+    values: (_, splits, _axis, _space, increment) => splits.map((x) => xValue(x, increment)),
+  };
   return [
     {
       ...base,
@@ -153,6 +152,16 @@ export function plotAxes(
 
 function secondsText(seconds: number): string {
   return seconds === 0 ? '0' : formatDuration(seconds * 1e9).replace(/\.0+ /, ' ');
+}
+
+/** A place on an axis of time, as exact as its places are apart: local time, or the day it begins. */
+export function wallText(unixSeconds: number, increment: number): string {
+  const date = new Date(unixSeconds * 1000);
+  const isMidnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+  if (increment >= 86_400 || isMidnight) {
+    return date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  }
+  return date.toLocaleTimeString('en-GB').slice(0, increment < 60 ? 8 : 5);
 }
 
 function plainText(value: number): string {

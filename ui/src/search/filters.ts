@@ -6,6 +6,7 @@ import {
   rangeFromUrl,
   rangeToUrl,
   urlText,
+  urlTexts,
   type TimeRange,
   type UrlParameters,
 } from '../widgets/time_range';
@@ -47,7 +48,7 @@ export function filtersFromUrl(url: UrlParameters): SearchFilters {
     service: text('service'),
     operation: text('operation'),
     text: text('text'),
-    tags: allOf(url['tag']).map(parseTagParameter),
+    tags: urlTexts(url, 'tag').map(parseTagParameter),
     minDuration: text('min'),
     maxDuration: text('max'),
     status: STATUSES.has(status) ? (status as StatusFilter) : '',
@@ -72,10 +73,6 @@ export function filtersToUrl(filters: SearchFilters): UrlParameters {
   Object.assign(url, rangeToUrl(filters));
   if (!filters.live) put('live', '0');
   return url;
-}
-
-function allOf(value: string | string[] | undefined): string[] {
-  return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
 /** Whether anything narrows the search; the range and the live switch do not count. */

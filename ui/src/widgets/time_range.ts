@@ -29,9 +29,16 @@ export function urlText(url: UrlParameters, key: string): string {
   return (Array.isArray(value) ? value[0] : value) ?? '';
 }
 
-export function rangeFromUrl(url: UrlParameters): TimeRange {
+/** All texts of a parameter. */
+export function urlTexts(url: UrlParameters, key: string): string[] {
+  const value = url[key];
+  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+}
+
+/** The range that a URL names, or a page's own. */
+export function rangeFromUrl(url: UrlParameters, fallback = ALL_TIME): TimeRange {
   const text = (key: string) => urlText(url, key);
-  const range = RANGES.find(({ name }) => name === text('range'))?.name ?? ALL_TIME.range;
+  const range = RANGES.find(({ name }) => name === text('range'))?.name ?? fallback.range;
   return {
     range,
     from: range === 'custom' ? millisOf(text('from')) : null,
@@ -40,9 +47,9 @@ export function rangeFromUrl(url: UrlParameters): TimeRange {
 }
 
 /** What is at its default is left out, so that links stay short. */
-export function rangeToUrl({ range, from, to }: TimeRange): UrlParameters {
+export function rangeToUrl({ range, from, to }: TimeRange, fallback = ALL_TIME): UrlParameters {
   const url: UrlParameters = {};
-  if (range !== ALL_TIME.range) url['range'] = range;
+  if (range !== fallback.range) url['range'] = range;
   if (range === 'custom' && from !== null) url['from'] = String(from);
   if (range === 'custom' && to !== null) url['to'] = String(to);
   return url;
