@@ -9,7 +9,6 @@ use anyhow::{Context, bail};
 use lumitrace_store::{
     Append, AppendError, Durability, LogBatch, MetricBatch, SpanBatch, Store, StoreOptions,
 };
-use lumitrace_wire::DecodeError;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -128,7 +127,7 @@ struct Taken {
     stored: u64,
     /// Those that were there already.
     known: u64,
-    /// Those that a receiver refused.
+    /// Those that a receiver or the store refused.
     refused: u64,
     /// Those that a receiver did not take in time.
     lost: u64,
@@ -155,13 +154,7 @@ fn store(
         if let Batch::Spans(groups) = &mut batch {
             taken.known += known.remove_from(groups, &store)?;
         }
-        match store_batch(&store, &batch, stop)? {
-            Ok(stored) => taken.stored += stored,
-            Err(error) => {
-                taken.refused += batch.record_count() as u64;
-                taken.reason = Some(error.to_string());
-            }
-        }
+        store_batch(&store, &batch, stop, &mut taken)?;
         progress.show(read_bytes.load(Ordering::Relaxed), "");
     }
     progress.finish();
@@ -170,28 +163,29 @@ fn store(
     Ok(taken)
 }
 
-/// Puts a batch on the shelf of its signal. Returns how many records were stored, or why they cannot
-/// be.
-fn store_batch(
-    store: &Store,
-    batch: &Batch,
-    stop: &Stop,
-) -> anyhow::Result<Result<u64, DecodeError>> {
+/// Puts a batch on the shelf of its signal, and counts what became of its records.
+fn store_batch(store: &Store, batch: &Batch, stop: &Stop, taken: &mut Taken) -> anyhow::Result<()> {
     let stored = match batch {
-        Batch::Spans(groups) => match SpanBatch::from_resource_spans(groups) {
-            Ok(batch) => append(|| store.append(batch.clone()), stop),
-            Err(error) => return Ok(Err(error)),
-        },
-        Batch::Logs(groups) => match LogBatch::from_resource_logs(groups) {
-            Ok(batch) => append(|| store.append_logs(batch.clone()), stop),
-            Err(error) => return Ok(Err(error)),
-        },
-        Batch::Metrics(groups) => match MetricBatch::from_resource_metrics(groups) {
-            Ok(batch) => append(|| store.append_metrics(batch.clone()), stop),
-            Err(error) => return Ok(Err(error)),
-        },
+        Batch::Spans(groups) => SpanBatch::from_resource_spans(groups)
+            .map(|batch| append(|| store.append(batch.clone()), stop)),
+        Batch::Logs(groups) => LogBatch::from_resource_logs(groups)
+            .map(|batch| append(|| store.append_logs(batch.clone()), stop)),
+        Batch::Metrics(groups) => MetricBatch::from_resource_metrics(groups).map(|batch| {
+            if let (points, Some(reason)) = batch.rejected() {
+                taken.refused += points;
+                taken.reason = Some(reason.to_owned());
+            }
+            append(|| store.append_metrics(batch.clone()), stop)
+        }),
     };
-    stored.map(Ok)
+    match stored {
+        Ok(stored) => taken.stored += stored?,
+        Err(error) => {
+            taken.refused += batch.record_count() as u64;
+            taken.reason = Some(error.to_string());
+        }
+    }
+    Ok(())
 }
 
 fn append(attempt: impl Fn() -> Append, stop: &Stop) -> anyhow::Result<u64> {
@@ -258,7 +252,7 @@ struct Report {
     stored: u64,
     /// Those that were there already.
     known: u64,
-    /// Those that were left out because their ids are invalid, or that a receiver refused.
+    /// Those that were left out because their ids are invalid, or that a receiver or the store refused.
     rejected: u64,
     lost: u64,
     problems: u64,

@@ -278,6 +278,26 @@ fn filters_choose_log_records_and_points() {
 }
 
 #[test]
+fn points_that_no_store_keeps_are_counted_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("in.jsonl"));
+    let line = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"loss","gauge":{"dataPoints":[{"timeUnixNano":"5","asDouble":1.5},{"asDouble":2.5}]}}]}]}]}"#;
+    std::fs::write(&file, line).unwrap();
+    let output = store(
+        &data,
+        &["import", "--quiet", "--json", file.to_str().unwrap()],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["stored"], &report["rejected"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(report["reason"], "a data point has no time");
+    assert_eq!(metrics_in(&data).len(), 1);
+}
+
+#[test]
 fn protobuf_that_does_not_show_what_it_holds_is_said_so_and_read_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let (data, file) = (dir.path().join("data"), dir.path().join("in.pb"));
