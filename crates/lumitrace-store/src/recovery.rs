@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use crate::block::Block;
 use crate::block::writer::remove_files;
+use crate::check::block_id_of;
 use crate::disk::remove_if_present;
 use crate::engine::Engine;
 use crate::error::{Corruption, OpenError, io_error};
-use crate::manifest::{BlockId, Manifest};
+use crate::manifest::Manifest;
 use crate::parallel;
 use crate::replay::replay;
 use crate::shelf::ShelfPlace;
@@ -106,8 +107,4 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
             .collect::<io::Result<_>>()
     };
     paths().map_err(io_error("list", dir))
-}
-
-fn block_id_of(path: &Path) -> Option<BlockId> {
-    BlockId::parse(path.file_stem()?.to_str()?)
 }

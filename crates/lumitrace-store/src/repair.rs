@@ -9,13 +9,14 @@ mod plan;
 mod rescue;
 
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::check::{CheckProgress, Watch};
 use crate::disk::RealDisk;
-use crate::error::{Corruption, OpenError};
+use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::{Folder, ShelfFolder};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
@@ -38,6 +39,10 @@ pub struct Repair {
     /// Ends of logs that look like a write that a crash interrupted: they are left to the next
     /// opening of the store, which cuts them off.
     pub unfinished: Vec<Corruption>,
+    /// Folders of what earlier repairs have set aside that had been interrupted, and are finished now.
+    /// What they lost is not said again. In a dry run they are not finished, so that what they rescued
+    /// counts among the losses.
+    pub finished: Vec<PathBuf>,
     /// Records that were read out of damaged files and stored anew.
     pub rescued_records: u64,
     /// Whether it was ended before everything was looked at. Shelves that were repaired by then stay
@@ -48,7 +53,10 @@ pub struct Repair {
 impl Repair {
     /// Whether there was anything to repair.
     pub fn is_needed(&self) -> bool {
-        !self.set_aside.is_empty() || !self.manifests_rebuilt.is_empty() || !self.losses.is_empty()
+        !self.set_aside.is_empty()
+            || !self.manifests_rebuilt.is_empty()
+            || !self.losses.is_empty()
+            || !self.finished.is_empty()
     }
 
     /// Adds what is true of another shelf.
@@ -120,13 +128,12 @@ pub fn repair(
     }
     let mut watch = Watch::new(bytes, watch);
     let aside_dir = folder.damaged_dir().join(name_of(SystemTime::now()));
-    let mut repair = Repair::default();
+    let mut repair = Repair {
+        finished: finish_earlier(&folder, &shelves, dry_run)?,
+        ..Repair::default()
+    };
     for shelf in &shelves {
-        // Files of two shelves may have the same names.
-        let aside_dir = match shelf.name() {
-            ShelfName::Spans => aside_dir.clone(),
-            other => aside_dir.join(other.as_str()),
-        };
+        let aside_dir = aside_dir_of(shelf, &aside_dir);
         let of_shelf = match shelf.name() {
             ShelfName::Spans | ShelfName::Archive => repair_shelf::<Spans>,
             ShelfName::Logs => repair_shelf::<Logs>,
@@ -148,6 +155,43 @@ pub fn repair(
     Ok(repair)
 }
 
+/// Where the files of a shelf are set aside: those of two shelves may have the same names.
+fn aside_dir_of(shelf: &ShelfFolder, aside_dir: &Path) -> PathBuf {
+    match shelf.name() {
+        ShelfName::Spans => aside_dir.to_owned(),
+        other => aside_dir.join(other.as_str()),
+    }
+}
+
+/// Finishes repairs that were interrupted. Says which.
+fn finish_earlier(
+    folder: &Folder,
+    shelves: &[ShelfFolder],
+    dry_run: bool,
+) -> Result<Vec<PathBuf>, OpenError> {
+    let dir = folder.damaged_dir();
+    let mut earlier: Vec<PathBuf> = match fs::read_dir(&dir) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()
+            .map_err(io_error("list", &dir))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("list", &dir)(error)),
+    };
+    earlier.sort();
+    let mut finished = Vec::new();
+    for earlier in earlier {
+        for shelf in shelves {
+            let aside_dir = aside_dir_of(shelf, &earlier);
+            let is_unfinished = apply::is_unfinished(&aside_dir);
+            if is_unfinished && (dry_run || apply::finish(shelf, &aside_dir)?) {
+                finished.push(aside_dir);
+            }
+        }
+    }
+    Ok(finished)
+}
+
 fn repair_shelf<S: Signal>(
     folder: &ShelfFolder,
     dry_run: bool,
@@ -167,4 +211,117 @@ fn repair_shelf<S: Signal>(
 fn name_of(now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{:09}", since.as_secs(), since.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use lumitrace_model::KeyValue;
+
+    use super::apply::prepare;
+    use super::*;
+    use crate::batch::testing::{batch, span};
+    use crate::check::check;
+    use crate::{Store, StoreOptions};
+
+    fn options(dir: &Path) -> StoreOptions {
+        StoreOptions {
+            row_group_rows: 100,
+            compact_below_bytes: 0,
+            ..StoreOptions::new(dir)
+        }
+    }
+
+    /// Makes a folder of three blocks, of which two are damaged.
+    fn fill(dir: &Path) {
+        let store = Store::open(options(dir)).unwrap();
+        for first in [1, 1_001, 2_001] {
+            let spans = (first..first + 1_000).map(|id| {
+                let mut span = span(1, id);
+                let session = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let session = KeyValue::new("session", format!("{session:016x}"));
+                span.attributes.push(session);
+                span
+            });
+            store.append(batch(spans.collect())).wait().unwrap();
+            store.flush().unwrap();
+        }
+        drop(store);
+        for file in fs::read_dir(dir.join("blocks")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.ends_with(".parquet") && !name.starts_with("00000000000003e9") {
+                let mut bytes = fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+
+    fn repair_all(dir: &Path) -> Repair {
+        repair(dir, false, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    /// How many spans a store in a folder without damage has.
+    fn spans(dir: &Path) -> u64 {
+        let found = check(dir, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(found.damages.is_empty(), "{:?}", found.damages);
+        Store::open(options(dir)).unwrap().stats().records
+    }
+
+    /// What a repair moves where once all is prepared, in this order.
+    fn moves(folder: &ShelfFolder, aside: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let names = |dir: &Path| {
+            let files = fs::read_dir(dir).unwrap();
+            let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let (blocks, aside_blocks) = (folder.blocks_dir(), aside.join("blocks"));
+        let (rescued, placing) = (aside.join("rescued"), aside.join("placing"));
+        fs::create_dir_all(&aside_blocks).unwrap();
+        let mut new = names(&rescued);
+        new.retain(|name| name != "MANIFEST");
+        let away = new
+            .iter()
+            .map(|name| (blocks.join(name), aside_blocks.join(name)));
+        let mut moves: Vec<_> = away.collect();
+        moves.push((rescued, placing.clone()));
+        moves.extend(
+            new.iter()
+                .map(|name| (placing.join(name), blocks.join(name))),
+        );
+        moves.push((placing.join("MANIFEST"), folder.manifest()));
+        moves
+    }
+
+    #[test]
+    fn a_repair_that_was_interrupted_anywhere_is_finished_by_the_next_one() {
+        let whole = tempfile::tempdir().unwrap();
+        fill(whole.path());
+        assert!(repair_all(whole.path()).finished.is_empty());
+        let expected = spans(whole.path());
+        assert!((2_500..3_000).contains(&expected), "{expected}");
+        for done in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            fill(dir.path());
+            let folder = Folder::existing(dir.path()).unwrap();
+            let shelf = folder.shelf(ShelfName::Spans);
+            let aside = folder.damaged_dir().join("1-000000000");
+            let mut go_on = |_| ControlFlow::Continue(());
+            let plan = Plan::make::<Spans>(&shelf, &mut Watch::new(0, &mut go_on)).unwrap();
+            prepare::<Spans>(&plan, &shelf, &aside).unwrap();
+            let moves = moves(&shelf, &aside);
+            if done > moves.len() {
+                break;
+            }
+            for (from, to) in &moves[..done] {
+                fs::rename(from, to).unwrap();
+            }
+            let second = repair_all(dir.path());
+            assert_eq!(second.finished, [aside], "after {done} moves");
+            assert!(second.losses.is_empty(), "{:?}", second.losses);
+            assert_eq!(spans(dir.path()), expected, "after {done} moves");
+        }
+    }
 }

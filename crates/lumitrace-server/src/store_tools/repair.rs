@@ -70,6 +70,8 @@ struct Report {
     unfinished: Vec<String>,
     set_aside: Vec<PathBuf>,
     aside_dir: Option<PathBuf>,
+    /// Folders of earlier repairs that had been interrupted.
+    finished: Vec<PathBuf>,
     /// Whether Ctrl-C ended it. What is told here was done by then.
     stopped: bool,
 }
@@ -112,6 +114,7 @@ impl Report {
             unfinished: repair.unfinished.iter().map(ToString::to_string).collect(),
             set_aside: repair.set_aside,
             aside_dir: repair.aside_dir.filter(|_| !dry_run),
+            finished: repair.finished,
             stopped: repair.stopped,
         }
     }
@@ -152,6 +155,13 @@ impl fmt::Display for Report {
         }
         if !self.needed && !self.stopped {
             return writeln!(f, "nothing is damaged");
+        }
+        for dir in &self.finished {
+            writeln!(
+                f,
+                "an earlier repair had been interrupted, and is finished first: {}",
+                dir.display()
+            )?;
         }
         self.losses.iter().try_for_each(|loss| loss.fmt(f))?;
         for reason in &self.manifests_rebuilt {

@@ -308,12 +308,16 @@ impl Plan {
     }
 
     /// The blocks' files that are set aside, as far as they are there.
-    pub(super) fn aside_blocks(&self, folder: &ShelfFolder) -> Vec<PathBuf> {
+    fn aside_blocks(&self, folder: &ShelfFolder) -> Vec<PathBuf> {
         let rescued = self.rescued.iter().map(|block| block.record.id);
-        let ids = rescued.chain(self.lost.iter().copied());
-        let dir = folder.blocks_dir();
-        let files = ids.flat_map(|id| block_files(&dir, id));
-        files.filter(|path| path.exists()).collect()
+        let mut files = present_files(folder, rescued);
+        files.extend(self.lost_files(folder));
+        files
+    }
+
+    /// Those of blocks of which nothing is rescued.
+    pub(super) fn lost_files(&self, folder: &ShelfFolder) -> Vec<PathBuf> {
+        present_files(folder, self.lost.iter().copied())
     }
 
     pub(super) fn report(&self, folder: &ShelfFolder) -> Repair {
@@ -340,9 +344,16 @@ impl Plan {
                 _ => Vec::new(),
             },
             rescued_records: rescued_rows as u64 + log_records,
+            finished: Vec::new(),
             stopped: false,
         }
     }
+}
+
+fn present_files(folder: &ShelfFolder, ids: impl Iterator<Item = BlockId>) -> Vec<PathBuf> {
+    let dir = folder.blocks_dir();
+    let files = ids.flat_map(|id| block_files(&dir, id));
+    files.filter(|path| path.exists()).collect()
 }
 
 /// The manifest, or why it cannot be relied on.
