@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lumitrace_model::{SpanId, SpanKind, StatusCode, TraceId};
-use lumitrace_store::SpanRecord;
+use lumitrace_store::{Damaged, SpanRecord};
 
 use crate::facts::{SpanState, is_root, service_name};
 use crate::training::RunId;
@@ -33,6 +33,8 @@ pub struct TraceTree {
     pub run_id: Option<RunId>,
     /// The spans in pre-order.
     pub rows: Vec<TreeRow>,
+    /// Damage that was met in reading it: spans may be missing.
+    pub damaged: Damaged,
 }
 
 /// A span in a waterfall.
@@ -184,6 +186,7 @@ impl<'a> Assembly<'a> {
             names: Vec::new(),
             run_id,
             rows: Vec::with_capacity(nodes.len()),
+            damaged: Damaged::default(),
         };
         let mut services = Shown::new(self.services.texts());
         let mut names = Shown::new(self.names.texts());

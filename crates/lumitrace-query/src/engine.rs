@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lumitrace_model::{SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
-    ArchiveError, Exhausted, LogEntry, LookupError, MetricKind, QueryBudget, QueryLimits,
-    QueryMemory, ReadError, SpanParts, SpanRecord, Store, StoredBatch,
+    ArchiveError, Corruption, Damaged, Exhausted, LogEntry, LookupError, MetricKind, QueryBudget,
+    QueryLimits, QueryMemory, ReadError, SpanParts, SpanRecord, Store, StoredBatch, TraceSpans,
 };
 
 use crate::assembly::{Assembly, TraceTree};
@@ -68,6 +68,9 @@ pub enum QueryError {
     /// The archive could not be written.
     #[error(transparent)]
     Archive(ArchiveError),
+    /// What is asked for is nowhere where the store can be read, and it cannot everywhere.
+    #[error("it is not in what can be read, but may be where it cannot: {0}")]
+    LeftOut(Corruption),
     /// The answer would be too large.
     #[error(
         "{operations} operations in {steps} steps are more than the {limit} figures of one answer; \
@@ -133,6 +136,8 @@ pub struct SpanDetail {
     pub state: SpanState,
     /// What tells it from its siblings, such as `(1/3)` or `(37)`.
     pub label: Option<String>,
+    /// Damage that was met: there may be a later record of it.
+    pub damaged: Damaged,
 }
 
 /// What a batch of new spans changed.
@@ -194,7 +199,8 @@ impl QueryEngine {
     /// A trace as a tree; `None` if no span of it is stored.
     ///
     /// # Errors
-    /// When the store cannot be read, or the budget is exhausted.
+    /// When the store cannot be read, or no span was found where it can and a block is damaged; or the
+    /// budget is exhausted.
     pub fn trace(
         &self,
         trace_id: TraceId,
@@ -214,26 +220,34 @@ impl QueryEngine {
         };
         let nodes = self.store.trace_with(trace_id, parts, budget, &mut keep)?;
         let run_id = self.runs.run_of(assembly.stage());
-        Ok(assembly.tree(nodes, run_id, now_unix_nano))
+        let tree = assembly.tree(nodes.spans, run_id, now_unix_nano);
+        let tree = found_or_left_out(tree, &nodes.damaged)?;
+        Ok(tree.map(|tree| TraceTree {
+            damaged: nodes.damaged,
+            ..tree
+        }))
     }
 
     /// One span; of two that share an id, the client's.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or it was not found where it can and a block is damaged.
     pub fn span(
         &self,
         trace_id: TraceId,
         span_id: SpanId,
         now_unix_nano: u64,
     ) -> Result<Option<SpanDetail>, QueryError> {
-        let twins = self.store.span(trace_id, span_id)?.into_iter();
+        let TraceSpans { spans, damaged } = self.store.span(trace_id, span_id)?;
+        let twins = spans.into_iter();
         let record = twins.min_by_key(|record| (record.span.kind != SpanKind::Client, record.seq));
+        let record = found_or_left_out(record, &damaged)?;
         Ok(record.map(|record| SpanDetail {
             service_name: service_name(&record.resource, &record.span).to_owned(),
             state: SpanState::of(&record.span, now_unix_nano),
             label: self.options.training_names.label(&record.span),
             record,
+            damaged,
         }))
     }
 
@@ -248,8 +262,12 @@ impl QueryEngine {
         budget: &QueryBudget,
         now_unix_nano: u64,
     ) -> Result<TracePage, QueryError> {
-        let mut summarize = |trace_id| self.summary(trace_id, query, &budget.part(), now_unix_nano);
-        search(&self.store, query, budget, &mut summarize)
+        let mut damaged = Damaged::default();
+        let mut summarize =
+            |trace_id| self.summary(trace_id, query, &budget.part(), now_unix_nano, &mut damaged);
+        let mut page = search(&self.store, query, budget, &mut summarize)?;
+        page.damaged.extend(damaged);
+        Ok(page)
     }
 
     /// Summaries of those of these traces that match `query`, newest first, for live updates.
@@ -264,8 +282,12 @@ impl QueryEngine {
         now_unix_nano: u64,
     ) -> Result<Vec<TraceSummary>, QueryError> {
         let mut summaries = Vec::with_capacity(trace_ids.len());
+        // A live view shows what arrives; the search that it follows said what is damaged.
+        let mut damaged = Damaged::default();
         for trace_id in trace_ids {
-            summaries.extend(self.summary(*trace_id, query, &budget.part(), now_unix_nano)?);
+            let budget = budget.part();
+            let summary = self.summary(*trace_id, query, &budget, now_unix_nano, &mut damaged);
+            summaries.extend(summary?);
         }
         summaries.sort_by_key(|summary| Reverse(summary.cursor()));
         Ok(summaries)
@@ -277,9 +299,10 @@ impl QueryEngine {
         query: &TraceQuery,
         budget: &QueryBudget,
         now_unix_nano: u64,
+        damaged: &mut Damaged,
     ) -> Result<Option<TraceSummary>, LookupError> {
         let read = || self.read_for_summary(trace_id, query, budget);
-        let digest = self.digests.digest(trace_id, query, read)?;
+        let digest = self.digests.digest(trace_id, query, damaged, read)?;
         let digest = digest.lock();
         let run_id = self.runs.run_of(digest.stage());
         Ok(digest.summary(run_id, now_unix_nano))
@@ -291,7 +314,7 @@ impl QueryEngine {
         trace_id: TraceId,
         query: &TraceQuery,
         budget: &QueryBudget,
-    ) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
+    ) -> Result<TraceSpans<Arc<SpanRecord>>, LookupError> {
         let attributes = SpanParts {
             attributes: true,
             // Conditions are on whole values.
@@ -305,7 +328,7 @@ impl QueryEngine {
         // Such spans may name their service themselves.
         let is_nameless =
             |record: &Arc<SpanRecord>| record.service_name().starts_with(names::UNKNOWN_SERVICE);
-        if records.iter().any(is_nameless) {
+        if records.spans.iter().any(is_nameless) {
             return self.store.trace_parts(trace_id, attributes, budget);
         }
         Ok(records)
@@ -563,6 +586,17 @@ impl QueryEngine {
     pub fn lagged(&self) {
         self.runs.lagged();
         self.digests.forget();
+    }
+}
+
+/// What was found, or the error of nothing where a part of the store could not be read.
+pub(crate) fn found_or_left_out<T>(
+    found: Option<T>,
+    damaged: &Damaged,
+) -> Result<Option<T>, QueryError> {
+    match (found, damaged.first()) {
+        (None, Some(damage)) => Err(QueryError::LeftOut(damage.clone())),
+        (found, _) => Ok(found),
     }
 }
 

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lumitrace_model::{Severity, SpanId, TraceId};
-use lumitrace_store::{Exhausted, LogEntry, LogScan, QueryBudget, Store};
+use lumitrace_store::{Damaged, Exhausted, LogEntry, LogScan, QueryBudget, Store};
 
-use crate::engine::QueryError;
+use crate::engine::{QueryError, found_or_left_out};
 use crate::search::{ParseCursorError, TagFilter};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -89,6 +89,8 @@ pub struct LogPage {
     /// Whether the search ran into its limit of time or log records before it had looked at
     /// everything: older ones may match.
     pub truncated: bool,
+    /// Damage that was met: log records may be missing.
+    pub damaged: Damaged,
 }
 
 impl LogQuery {
@@ -155,6 +157,7 @@ pub(crate) fn find_logs(
         page.entries.push(entry);
         ControlFlow::Continue(())
     })?;
+    page.damaged = scanned.damaged;
     match refused.or(scanned.exhausted) {
         None => {}
         // What was found until then is worth showing.
@@ -191,7 +194,7 @@ pub(crate) fn find_log(
     } else if let Some(exhausted) = scanned.exhausted {
         return Err(exhausted.into());
     }
-    Ok(found)
+    found_or_left_out(found, &scanned.damaged)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use lumitrace_model::{KeyValue, Value};
 use lumitrace_store::{
-    Exhausted, LookupError, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary,
-    Origin, QueryBudget, Store,
+    Damaged, Exhausted, LookupError, MetricInfo, MetricKind, MetricSelection, MetricSelector,
+    MetricSeries, MetricSummary, Origin, QueryBudget, Store,
 };
 
 use crate::QueryError;
@@ -47,6 +47,8 @@ pub struct MetricList {
     pub metrics: Vec<MetricEntry>,
     /// How many there are.
     pub total: usize,
+    /// Damage that was met: of some it may not be known what they are.
+    pub damaged: Damaged,
 }
 
 /// A metric of which points are stored.
@@ -78,12 +80,14 @@ pub(crate) fn list_metrics(
     let mut list = MetricList {
         metrics: Vec::with_capacity(found.len()),
         total,
+        damaged: Damaged::default(),
     };
     let mut is_exhausted = false;
     for summary in found {
         let mut info = None;
         if !is_exhausted {
-            match store.metric_info(&summary.name, summary.kind, budget) {
+            let (name, damaged) = (&summary.name, &mut list.damaged);
+            match store.metric_info(name, summary.kind, budget, damaged) {
                 Ok(known) => info = known,
                 Err(LookupError::Exhausted(Exhausted::Time { .. } | Exhausted::Spans { .. })) => {
                     is_exhausted = true;
@@ -133,6 +137,8 @@ pub struct MetricAnswer {
     pub series: Vec<SeriesCurves>,
     /// How many series there are.
     pub total_series: usize,
+    /// Damage that was met: points, or series, may be missing.
+    pub damaged: Damaged,
 }
 
 /// A series as curves.
@@ -165,12 +171,18 @@ pub(crate) fn metric_series(
     let Some(selector) = selector(query) else {
         return Ok(MetricAnswer::default());
     };
-    let mut found = store.metric_series(&selector, budget)?;
+    let MetricSelection {
+        series: mut found,
+        damaged,
+    } = store.metric_series(&selector, budget)?;
     let Some(kind) = query
         .kind
         .or_else(|| latest(&found).map(|metric| metric.kind))
     else {
-        return Ok(MetricAnswer::default());
+        return Ok(MetricAnswer {
+            damaged,
+            ..MetricAnswer::default()
+        });
     };
     if query.as_rate && kind != MetricKind::Sum {
         return Err(QueryError::NoRate(kind));
@@ -191,6 +203,7 @@ pub(crate) fn metric_series(
         step_nano: is_distribution(kind).then_some(shape.step_nano),
         series: Vec::with_capacity(found.len()),
         total_series,
+        damaged,
     };
     for MetricSeries {
         origin,

@@ -11,7 +11,8 @@ use std::str::FromStr;
 
 use lumitrace_model::TraceId;
 use lumitrace_store::{
-    Exhausted, LookupError, QueryBudget, SCAN_WINDOW_NANO, ScanRequest, SpanRef, Store, StoredBatch,
+    Damaged, Exhausted, LookupError, QueryBudget, SCAN_WINDOW_NANO, ScanRequest, SpanRef, Store,
+    StoredBatch,
 };
 
 use crate::engine::QueryError;
@@ -113,6 +114,8 @@ pub struct TracePage {
     /// Whether the search ran into its limit of time or spans before it was certain: there may be
     /// newer matches than those shown.
     pub truncated: bool,
+    /// Damage that was met: traces, or spans of them, may be missing.
+    pub damaged: Damaged,
 }
 
 /// A trace, in one line of the results.
@@ -232,12 +235,17 @@ pub(crate) fn search(
         Some(LookupError::Exhausted(exhausted)) => Some(exhausted),
         Some(LookupError::Read(error)) => return Err(error.into()),
     };
-    match exhausted {
-        None => Ok(newest.page(false)),
+    let truncated = match exhausted {
+        None => false,
         // What was found until then is worth showing.
-        Some(Exhausted::Time { .. } | Exhausted::Spans { .. }) => Ok(newest.page(true)),
-        Some(exhausted) => Err(exhausted.into()),
-    }
+        Some(Exhausted::Time { .. } | Exhausted::Spans { .. }) => true,
+        Some(exhausted) => return Err(exhausted.into()),
+    };
+    Ok(TracePage {
+        truncated,
+        damaged: scanned.damaged,
+        ..newest.page()
+    })
 }
 
 /// The newest traces found so far, and one more than asked for: it tells whether there is a next
@@ -261,7 +269,7 @@ impl Newest {
             && oldest.is_some_and(|(cursor, _)| cursor.start_unix_nano >= unix_nano)
     }
 
-    fn page(mut self, truncated: bool) -> TracePage {
+    fn page(mut self) -> TracePage {
         let has_more = self.kept.len() > self.limit;
         if has_more {
             self.kept.pop_first();
@@ -271,7 +279,7 @@ impl Newest {
         TracePage {
             traces,
             next,
-            truncated,
+            ..TracePage::default()
         }
     }
 }
@@ -307,7 +315,9 @@ mod tests {
     ) -> Result<TracePage, QueryError> {
         let names = TrainingNames::default();
         let mut summarize = |id| {
-            let records = store.trace_parts(id, SpanParts::ALL, &budget.part())?;
+            let records = store
+                .trace_parts(id, SpanParts::ALL, &budget.part())?
+                .whole()?;
             Ok(TraceDigest::of(id, &records, query, &names).summary(None, NOW))
         };
         search(store, query, budget, &mut summarize)

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use lumitrace_store::{DurationSketch, Exhausted, QueryBudget, RollupRequest, RollupRow, Store};
+use lumitrace_store::{
+    Damaged, DurationSketch, Exhausted, QueryBudget, RollupRequest, RollupRow, Store,
+};
 
 use crate::QueryError;
 use crate::steps::step_nano;
@@ -45,6 +47,8 @@ pub struct OperationStatistics {
     pub operations: Vec<OperationRow>,
     /// Whether the limit of time was reached before all spans were counted.
     pub truncated: bool,
+    /// Damage that was met: spans may not have been counted for it.
+    pub damaged: Damaged,
 }
 
 /// How one operation did: spans of one service and one name, of all kinds.
@@ -213,6 +217,7 @@ fn summed_up(
         operations: sums.into_iter().filter_map(operation).collect(),
         steps_unix_nano: steps,
         truncated: rollup.stats.exhausted.is_some(),
+        damaged: rollup.stats.damaged,
     })
 }
 

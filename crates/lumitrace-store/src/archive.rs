@@ -11,7 +11,9 @@ use crate::identity::{Identity, Version};
 use crate::shelf::{LateShelf, Shelf};
 use crate::spans::Spans;
 use crate::trace::{SpansThatCount, TraceLookup, visit_records};
-use crate::{Exhausted, LookupError, QueryBudget, ReadError, SpanBatch, SpanParts, SpanRecord};
+use crate::{
+    Damaged, Exhausted, LookupError, QueryBudget, ReadError, SpanBatch, SpanParts, SpanRecord,
+};
 
 /// Spans that are copied together, ...
 const BATCH_SPANS: usize = 4096;
@@ -67,13 +69,15 @@ pub(crate) fn archive_trace(
         let known = SpansThatCount::of_trace(archive, ids, &budget, &mut |_| Ok(()))?;
         missing.retain_not_final_in(&known);
     }
+    // What is kept for ever is the whole trace, or the answer says why not.
+    missing.expect_whole()?;
     let mut missing = missing.into_versions();
     let count = missing.len();
     if count == 0 {
         return Ok(0);
     }
     let mut batch = CopiedBatch::new(archive.get_or_begin()?);
-    visit_records::<ArchiveError>(&sources, lookup(SpanParts::ALL), &budget, &mut |record| {
+    let mut copy = |record: SpanRecord| {
         let (identity, version) = (Identity::of(&record.span), Version::of(&record));
         let counts = missing.get(&identity);
         // Or one that came since.
@@ -82,7 +86,12 @@ pub(crate) fn archive_trace(
         }
         missing.remove(&identity);
         batch.add(record)
-    })?;
+    };
+    let (whole, mut damaged) = (lookup(SpanParts::ALL), Damaged::default());
+    visit_records::<ArchiveError>(&sources, whole, &budget, &mut damaged, &mut copy)?;
+    if let Some(damage) = damaged.first() {
+        return Err(ReadError::from(damage.clone()).into());
+    }
     batch.write()?;
     Ok(count)
 }

@@ -48,7 +48,7 @@ pub struct CompactProgress {
 /// Why a compaction failed. What was merged by then stays.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
-    /// The store cannot be opened.
+    /// The store cannot be opened, or not all of its blocks.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What is in the log cannot be written out as a block.
@@ -78,6 +78,11 @@ pub fn compact(
         flush_after: Duration::from_secs(86_400),
         ..StoreOptions::new(dir)
     })?;
+    // Whoever does this is there to decide what becomes of damage.
+    let mut shelves = ShelfName::ALL.into_iter();
+    if let Some(damage) = shelves.find_map(|name| store.stats_of(name)?.damages.pop()) {
+        return Err(OpenError::Corrupt(damage).into());
+    }
     let bytes_before = sum(&store, |stats| stats.disk_bytes);
     store.flush()?;
     let blocks_before = sum(&store, |stats| stats.blocks);

@@ -190,9 +190,12 @@ fn next_merge<S: Signal>(
             is_left_alone: left_alone.contains(block.id(), now),
         }
     };
-    let candidates: Vec<Candidate> = sources.blocks.iter().map(candidate).collect();
-    let chosen = choose(&candidates, limits)?;
-    Some(sources.blocks[chosen].to_vec())
+    // Of each part between blocks that cannot be opened.
+    sources.neighbours().find_map(|blocks| {
+        let candidates: Vec<Candidate> = blocks.iter().map(candidate).collect();
+        let chosen = choose(&candidates, limits)?;
+        Some(blocks[chosen].to_vec())
+    })
 }
 
 /// Puts one block in the place of `blocks`, which must be neighbours; false if told to stop before
@@ -209,6 +212,7 @@ pub(crate) fn merge<S: Signal>(
         first_seq: first.id().first_seq,
         end_seq: last.id().end_seq,
     };
+    check_replaced(engine, id, blocks)?;
     let rows: Vec<BlockRows<'_>> = blocks.iter().map(|block| BlockRows::all(block)).collect();
     let target = engine.block_target(id, COMPRESSION_LEVEL);
     let written = S::write_rows(&rows, target, &|| signal.is_stopping());
@@ -233,4 +237,24 @@ pub(crate) fn merge<S: Signal>(
     let leaving = engine.kept.leaving();
     blocks.iter().for_each(|block| block.mark_replaced(leaving));
     Ok(true)
+}
+
+/// A block that lies between `blocks` would cease to count with them: one that cannot be opened must
+/// not be lost so.
+fn check_replaced<S: Signal>(
+    engine: &Engine<S>,
+    id: BlockId,
+    blocks: &[Arc<Block>],
+) -> Result<(), MergeFailure> {
+    let manifest = engine.manifest.lock();
+    let mut replaced = manifest.blocks().iter().map(|block| block.id);
+    let other = replaced
+        .find(|other| id.contains(*other) && blocks.iter().all(|block| block.id() != *other));
+    match other {
+        None => Ok(()),
+        Some(other) => Err(MergeFailure {
+            reason: format!("block {other} is between them and cannot be read"),
+            may_pass: false,
+        }),
+    }
 }

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::AppendError;
 use crate::block::Block;
 use crate::block::dictionaries::DictionaryCache;
+use crate::damage::{DamageLog, DamagedBlock};
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
 use crate::folder::ShelfFolder;
@@ -30,6 +31,10 @@ pub(crate) struct Sources<S: Signal> {
     pub(crate) frozen: Vec<Arc<S::Memtable>>,
     /// By sequence numbers, oldest first.
     pub(crate) blocks: Vec<Arc<Block>>,
+    /// Blocks that count, but cannot be opened, by sequence numbers.
+    pub(crate) damaged: Vec<DamagedBlock>,
+    /// What readers have met.
+    pub(crate) damage_log: Arc<DamageLog>,
 }
 
 impl<S: Signal> Sources<S> {
@@ -39,7 +44,18 @@ impl<S: Signal> Sources<S> {
             active: Arc::default(),
             frozen: Vec::new(),
             blocks,
+            damaged: Vec::new(),
+            damage_log: Arc::default(),
         }
+    }
+
+    /// The blocks, in parts between which there is one that cannot be opened: a block that is made
+    /// of others takes the place of all whose numbers it spans.
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = &[Arc<Block>]> {
+        self.blocks.chunk_by(|block, next| {
+            let is_between = |id: BlockId| block.id() < id && id < next.id();
+            !self.damaged.iter().any(|it| is_between(it.record.id))
+        })
     }
 
     /// The memtables, newest first.
@@ -57,6 +73,8 @@ impl<S: Signal> Clone for Sources<S> {
             active: Arc::clone(&self.active),
             frozen: self.frozen.clone(),
             blocks: self.blocks.clone(),
+            damaged: self.damaged.clone(),
+            damage_log: Arc::clone(&self.damage_log),
         }
     }
 }
@@ -86,7 +104,7 @@ pub(crate) struct Engine<S: Signal> {
 
 impl<S: Signal> Engine<S> {
     /// The engine of a shelf whose log is still to be replayed.
-    pub(crate) fn new(place: ShelfPlace, manifest: Manifest, blocks: Vec<Arc<Block>>) -> Self {
+    pub(crate) fn new(place: ShelfPlace, manifest: Manifest, sources: Sources<S>) -> Self {
         let ShelfPlace {
             folder,
             options,
@@ -101,7 +119,7 @@ impl<S: Signal> Engine<S> {
             options,
             disk,
             folder,
-            sources: RwLock::new(Arc::new(Sources::of_blocks(blocks))),
+            sources: RwLock::new(Arc::new(sources)),
             manifest: Mutex::new(manifest),
             dictionaries,
             kept,

@@ -45,7 +45,7 @@ use crate::trace::TraceLookup;
 use crate::wal::frame::{FoundFrame, Frame, FrameFormat, FrameShape, frame_at};
 use crate::wal::recovery::recover;
 use crate::wal::segment::{self, SegmentHeader};
-use crate::{RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
+use crate::{Damaged, RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
 
 pub mod checksums;
 mod logs_and_metrics;
@@ -350,7 +350,8 @@ fn roll_up(block: &Arc<Block>) -> Result<(), OpenError> {
             step_nano,
             ..RollupRequest::default()
         };
-        rollup::roll_up(&sources, &request)?;
+        let rollup = rollup::roll_up(&sources, &request)?;
+        expect_whole(&rollup.stats.damaged)?;
     }
     Ok(())
 }
@@ -358,12 +359,21 @@ fn roll_up(block: &Arc<Block>) -> Result<(), OpenError> {
 fn search(block: &Arc<Block>, request: &ScanRequest) -> Result<Vec<(TraceId, SpanId)>, OpenError> {
     let mut found = Vec::new();
     let sources = Arc::new(Sources::of_blocks(vec![Arc::clone(block)]));
-    walk::scan(&[sources], request, &mut |record| {
+    let stats = walk::scan(&[sources], request, &mut |record| {
         assert!(request.matches(&record));
         found.push((record.span.trace_id, record.span.span_id));
         ControlFlow::Continue(())
     })?;
+    expect_whole(&stats.damaged)?;
     Ok(found)
+}
+
+/// What was left out of an answer is the error here.
+fn expect_whole(damaged: &Damaged) -> Result<(), OpenError> {
+    match damaged.first() {
+        None => Ok(()),
+        Some(damage) => Err(OpenError::Corrupt(damage.clone())),
+    }
 }
 
 /// Has a condition of every kind, for spans like those of the golden folders.

@@ -6,10 +6,13 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::SpanBatch;
-use crate::block::index::Index;
+use crate::block::Block;
+use crate::block::dictionaries::DictionaryCache;
 use crate::block::writer::index_path;
+use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError, io_error};
 use crate::folder::{Folder, ShelfFolder};
 use crate::manifest::{self, BlockRecord};
@@ -193,7 +196,7 @@ pub fn inspect(dir: &Path) -> Result<FolderContent, OpenError> {
         .shelves()
         .filter(|shelf| shelf.name() != ShelfName::Spans);
     for shelf in others {
-        let read = inspect_shelf(&shelf, &mut content.damages)?;
+        let read = inspect_shelf(&shelf, content.in_use.is_some(), &mut content.damages)?;
         content.others.push(read);
     }
     content.services = summaries.services();
@@ -215,18 +218,9 @@ fn add_block(
     content: &mut FolderContent,
     summaries: &mut Summaries,
 ) {
-    match Index::open(index_path(&folder.blocks_dir(), block.id)) {
-        Ok(index) => summaries.merge(index.summaries()),
-        // A running server has just merged or removed it.
-        Err(OpenError::Io { source, .. })
-            if source.kind() == io::ErrorKind::NotFound && content.in_use.is_some() => {}
-        Err(OpenError::Corrupt(damage)) => content.damages.push(damage),
-        Err(error) => {
-            let path = index_path(&folder.blocks_dir(), block.id);
-            content
-                .damages
-                .push(Corruption::new(&path, 0, error.to_string()));
-        }
+    let is_in_use = content.in_use.is_some();
+    if let Some(opened) = open_block(folder, block, is_in_use, &mut content.damages) {
+        summaries.merge(opened.summaries());
     }
     content.blocks.push(BlockContent {
         name: block.id.to_string(),
@@ -240,11 +234,34 @@ fn add_block(
     }
 }
 
+/// A block as a store opens it; none, with the damage noted, if it would leave it out.
+fn open_block(
+    folder: &ShelfFolder,
+    record: &BlockRecord,
+    is_in_use: bool,
+    damages: &mut Vec<Corruption>,
+) -> Option<Block> {
+    let (dir, dictionaries) = (folder.blocks_dir(), Arc::<DictionaryCache>::default());
+    let index = index_path(&dir, record.id);
+    match Block::open(Arc::new(RealDisk), dir, *record, dictionaries.for_block()) {
+        Ok(block) => return Some(block),
+        // A running server has just merged or removed it.
+        Err(_) if is_in_use && !index.exists() => {}
+        Err(OpenError::Corrupt(damage)) => damages.push(damage),
+        Err(error) => damages.push(Corruption::new(&index, 0, error.to_string())),
+    }
+    None
+}
+
 fn inspect_shelf(
     folder: &ShelfFolder,
+    is_in_use: bool,
     damages: &mut Vec<Corruption>,
 ) -> Result<ShelfContent, OpenError> {
     let manifest = manifest::read(&folder.manifest())?;
+    for block in &manifest.blocks {
+        open_block(folder, block, is_in_use, damages);
+    }
     let log = read_log(
         folder,
         folder.name().frame_type(),

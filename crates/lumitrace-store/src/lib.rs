@@ -31,8 +31,8 @@
 //!    blocks into few; [`record_file`] is what is exported
 //!    and imported; `found_block` reads blocks that no manifest names.
 //!
-//! Beneath them are [`error`], `folder`, `disk`, `parallel`, `failpoint` and `binary`. Every byte on disk is
-//! described in `docs/formats`.
+//! Beneath them are [`error`], `damage` (what readers leave out for it), `folder`, `disk`, `parallel`,
+//! `failpoint` and `binary`. Every byte on disk is described in `docs/formats`.
 //!
 //! ```no_run
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
@@ -51,6 +51,7 @@ mod block;
 pub mod check;
 pub mod compact;
 mod compaction;
+mod damage;
 mod disk;
 pub mod duration_sketch;
 mod engine;
@@ -94,12 +95,13 @@ mod wal;
 pub use append::{Append, AppendError, AppendReceipt};
 pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
+pub use damage::Damaged;
 pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};
 pub use metrics::{
-    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary, Point,
-    StoredPoint, StoredPoints,
+    MetricBatch, MetricInfo, MetricKind, MetricSelection, MetricSelector, MetricSeries,
+    MetricSummary, Point, StoredPoint, StoredPoints,
 };
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
@@ -111,3 +113,4 @@ pub use stats::{OperationSummary, RefusedAppends, ServiceSummary, ShelfStats};
 pub use store::Store;
 pub use stored::{Origin, SpanRef, StoredBatch};
 pub use subscription::Subscription;
+pub use trace::TraceSpans;

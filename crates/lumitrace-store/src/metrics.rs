@@ -17,7 +17,7 @@ mod series;
 
 pub use batch::{MetricBatch, MetricInfo, MetricKind, Point, StoredPoint, StoredPoints};
 pub use catalog::MetricSummary;
-pub use select::{MetricSelector, MetricSeries};
+pub use select::{MetricSelection, MetricSelector, MetricSeries};
 
 use std::io;
 use std::ops::ControlFlow;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use crate::block::Block;
 use crate::block::writer::remove_files;
 use crate::check::block_id_of;
+use crate::damage::DamagedBlock;
 use crate::disk::remove_if_present;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sources};
 use crate::error::{Corruption, OpenError, io_error};
-use crate::manifest::Manifest;
+use crate::manifest::{BlockId, BlockRecord, Manifest};
 use crate::parallel;
 use crate::replay::replay;
 use crate::shelf::ShelfPlace;
@@ -32,14 +33,8 @@ pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, Open
     folder.create(&**disk)?;
     let rewrite_min_bytes = place.options.manifest_rewrite_bytes;
     let manifest = Manifest::open(Arc::clone(disk), folder.manifest(), rewrite_min_bytes)?;
-    let open = |record: &_| {
-        let (dir, dictionaries) = (folder.blocks_dir(), place.dictionaries.for_block());
-        Block::open(Arc::clone(disk), dir, *record, dictionaries).map(Arc::new)
-    };
-    let opened = parallel::map(place.options.opening_threads, manifest.blocks(), open)
-        .map_err(io_error("start threads for", &folder.blocks_dir()))?;
-    let blocks = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let engine = Engine::new(place, manifest, blocks);
+    let sources = open_blocks(&place, manifest.blocks())?;
+    let engine = Engine::new(place, manifest, sources);
 
     let log = replay(&engine)?;
     settle_blocks_dir(&engine, log.position.next_seq)?;
@@ -66,6 +61,36 @@ pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, Open
         replayed_records: log.replayed_records,
         torn_tail: log.torn_tail,
     })
+}
+
+/// Opens the blocks that count. One that is damaged is left out, and kept as it is: it must not keep
+/// the others from being read.
+fn open_blocks<S: Signal>(
+    place: &ShelfPlace,
+    records: &[BlockRecord],
+) -> Result<Sources<S>, OpenError> {
+    let open = |record: &BlockRecord| {
+        let (disk, dir) = (Arc::clone(&place.disk), place.folder.blocks_dir());
+        Block::open(disk, dir, *record, place.dictionaries.for_block())
+    };
+    let opened = parallel::map(place.options.opening_threads, records, open)
+        .map_err(io_error("start threads for", &place.folder.blocks_dir()))?;
+    let mut sources = Sources::of_blocks(Vec::new());
+    for (record, opened) in records.iter().zip(opened) {
+        match opened {
+            Ok(block) => sources.blocks.push(Arc::new(block)),
+            Err(OpenError::Corrupt(damage)) => {
+                let done = "left out a block that cannot be opened; its files stay as they are";
+                sources.damage_log.tell(&damage, done);
+                sources.damaged.push(DamagedBlock {
+                    record: *record,
+                    damage,
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sources)
 }
 
 /// Removes what unfinished flushes and merges have left, once it is sure that it is that.

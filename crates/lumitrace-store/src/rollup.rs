@@ -25,7 +25,7 @@ use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::memtable::Memtable;
 use crate::spans::Spans;
-use crate::{DurationSketch, Exhausted, QueryBudget};
+use crate::{Damaged, DurationSketch, Exhausted, QueryBudget};
 use collector::Collector;
 
 /// Which spans are counted, and in which steps. The default asks for all in one.
@@ -103,8 +103,8 @@ pub struct SpanRollup {
     pub stats: RollupStats,
 }
 
-/// What counting cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What counting cost, and what it could not read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RollupStats {
     /// Blocks of which the rollups said at least a part of it.
     pub rollups_read: u64,
@@ -112,6 +112,8 @@ pub struct RollupStats {
     pub examined_spans: u64,
     /// What the budget lacked, if it ended before everything was counted.
     pub exhausted: Option<Exhausted>,
+    /// Damage that was met: spans may not have been counted for it.
+    pub damaged: Damaged,
 }
 
 /// Counts the spans in all sources.
@@ -123,11 +125,20 @@ pub(crate) fn roll_up(
     for memtable in sources.memtables() {
         add_memtable(&memtable, &mut collector);
     }
+    let damage_log = &sources.damage_log;
+    for block in &sources.damaged {
+        if block.overlaps(&request.starts()) {
+            damage_log.leave_out_block(block, &mut collector.stats.damaged);
+        }
+    }
     for block in &sources.blocks {
         if collector.look_at(0).is_break() {
             break;
         }
-        add_block(block, &mut collector)?;
+        // What was counted of it by then is right.
+        if let Err(error) = add_block(block, &mut collector) {
+            damage_log.leave_out(error, &mut collector.stats.damaged)?;
+        }
     }
     Ok(collector.finish())
 }

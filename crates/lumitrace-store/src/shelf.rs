@@ -195,14 +195,18 @@ impl<S: Signal> Shelf<S> {
         let memtable_records = sizes.iter().map(|size| size.records as u64).sum();
         let records = sources.blocks.iter().map(|block| *block.record());
         let block_bytes = records.clone().map(|block| block.bytes()).sum();
+        let damaged_bytes: u64 = sources.damaged.iter().map(|it| it.record.bytes()).sum();
         let log = engine.segments.size();
         ShelfStats {
             records: memtable_records + records.map(|block| block.rows).sum::<u64>(),
             blocks: sources.blocks.len() as u64,
             block_bytes,
+            damaged_blocks: sources.damaged.len() as u64,
+            damaged_reads: sources.damage_log.damaged_reads(),
+            damages: sources.damage_log.met(),
             log_bytes: log.bytes,
             log_segments: log.segments,
-            disk_bytes: block_bytes + log.file_bytes + engine.manifest.lock().len(),
+            disk_bytes: block_bytes + damaged_bytes + log.file_bytes + engine.manifest.lock().len(),
             memtable_records,
             memtable_bytes: sizes.iter().map(|size| size.bytes as u64).sum(),
             queue_bytes: engine.queue.bytes() as u64,

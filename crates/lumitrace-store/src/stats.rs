@@ -61,10 +61,16 @@ pub struct RefusedAppends {
 pub struct ShelfStats {
     /// Records stored, in memory and in blocks.
     pub records: u64,
-    /// Blocks.
+    /// Blocks, without those that cannot be opened.
     pub blocks: u64,
     /// Size of all blocks with their indexes, in bytes.
     pub block_bytes: u64,
+    /// Blocks that cannot be opened. They are left out of every answer, and their files stay as they are.
+    pub damaged_blocks: u64,
+    /// How often something was left out of an answer because it could not be read.
+    pub damaged_reads: u64,
+    /// Damage that was met since the store was opened: the first of each file.
+    pub damages: Vec<Corruption>,
     /// Size of what is in the log, in bytes. Its files may be larger: they are written ahead, and
     /// some are kept to be used again.
     pub log_bytes: u64,

@@ -22,11 +22,11 @@ use crate::spans::Spans;
 use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
-    Append, ArchiveError, Exhausted, FlushError, LogBatch, LogEntry, LogScan, LogScanStats,
-    LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary,
-    OpenError, OperationSummary, QueryBudget, ReadError, RollupRequest, ScanRequest, ScanStats,
-    ServiceSummary, ShelfStats, SpanBatch, SpanParts, SpanRecord, SpanRollup, StoreOptions,
-    StoredPoint, Subscription, archive,
+    Append, ArchiveError, Damaged, Exhausted, FlushError, LogBatch, LogEntry, LogScan,
+    LogScanStats, LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelection,
+    MetricSelector, MetricSummary, OpenError, OperationSummary, QueryBudget, ReadError,
+    RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanParts,
+    SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, TraceSpans, archive,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -57,6 +57,9 @@ impl Handle {
 impl Store {
     /// Opens the store in `options.dir`, creating the folder if absent, and brings back from the
     /// logs what had not reached a block.
+    ///
+    /// A block that is damaged is left out if it cannot be opened; of one that can, what cannot be
+    /// read is left out of answers, which say so. See [`ShelfStats::damages`].
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -123,21 +126,23 @@ impl Store {
     /// final spans the first.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read, or one is damaged that may have spans of it.
     pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
-        self.trace_parts(trace_id, SpanParts::ALL, &QueryBudget::unlimited())
+        let (parts, budget) = (SpanParts::ALL, QueryBudget::unlimited());
+        Ok(self.trace_parts(trace_id, parts, &budget)?.whole()?)
     }
 
-    /// Like [`trace`](Self::trace), but only these parts of each span, which are held by `budget`.
+    /// Like [`trace`](Self::trace), but only these parts of each span, which are held by `budget`, and
+    /// without what is damaged.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged, or the budget is exhausted.
+    /// When a file cannot be read, or the budget is exhausted.
     pub fn trace_parts(
         &self,
         trace_id: TraceId,
         parts: SpanParts,
         budget: &QueryBudget,
-    ) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
+    ) -> Result<TraceSpans<Arc<SpanRecord>>, LookupError> {
         self.trace_with(trace_id, parts, budget, &mut |record| {
             budget.hold(record.memory_bytes())?;
             Ok(Arc::new(record))
@@ -149,14 +154,14 @@ impl Store {
     /// of which a record comes that does not count is handed over more than once.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged, or the budget is exhausted.
+    /// When a file cannot be read, or the budget is exhausted.
     pub fn trace_with<T>(
         &self,
         trace_id: TraceId,
         parts: SpanParts,
         budget: &QueryBudget,
         keep: &mut dyn FnMut(SpanRecord) -> Result<T, Exhausted>,
-    ) -> Result<Vec<T>, LookupError> {
+    ) -> Result<TraceSpans<T>, LookupError> {
         let lookup = TraceLookup { trace_id, parts };
         let mut spans = SpansThatCount::of_trace(&self.handle.spans, lookup, budget, keep)?;
         if let Some(archive) = self.handle.archive.get() {
@@ -167,15 +172,16 @@ impl Store {
     }
 
     /// The spans of a trace that have this id: one for each kind, as Zipkin lets a client and a
-    /// server share an id. See [`trace`](Self::trace) for which record of a span counts.
+    /// server share an id. See [`trace`](Self::trace) for which record of a span counts. What is
+    /// damaged is left out.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read.
     pub fn span(
         &self,
         trace_id: TraceId,
         span_id: SpanId,
-    ) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
+    ) -> Result<TraceSpans<Arc<SpanRecord>>, ReadError> {
         let mut spans =
             SpansThatCount::of_span(&self.handle.spans, trace_id, span_id, convert::identity)?;
         if let Some(archive) = self.handle.archive.get() {
@@ -208,10 +214,11 @@ impl Store {
     /// What only the archive has is visited as well, with sequence number 0, unless `request` asks for
     /// later ones.
     ///
-    /// A scan whose budget is exhausted ends early and says so in its statistics.
+    /// A scan whose budget is exhausted ends early and says so in its statistics, which also tell what
+    /// is damaged and was left out.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read.
     pub fn scan(
         &self,
         request: &ScanRequest,
@@ -230,8 +237,10 @@ impl Store {
     /// Announcements are not counted. A span that was received twice counts twice until the two
     /// blocks, or the block and the memtable, that hold it are merged.
     ///
+    /// What is damaged is left out, as the statistics say.
+    ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read.
     pub fn span_rollup(&self, request: &RollupRequest) -> Result<SpanRollup, ReadError> {
         roll_up(&self.handle.spans.snapshot(), request)
     }
@@ -247,10 +256,11 @@ impl Store {
 
     /// Hands every log record that `request` asks for to `visit`, newest first, until it breaks.
     ///
-    /// A search whose budget is exhausted ends early and says so in its statistics.
+    /// A search whose budget is exhausted ends early and says so in its statistics, which also tell
+    /// what is damaged and was left out.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read.
     pub fn scan_logs(
         &self,
         request: &LogScan,
@@ -272,7 +282,8 @@ impl Store {
     }
 
     /// Hands every point that `selector` wants to `visit`, until it breaks: in memory that does not grow
-    /// with their number, and so not in the order of anything but, part by part, that of blocks.
+    /// with their number, and so not in the order of anything but, part by part, that of blocks. The
+    /// answer is what is damaged and was left out.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -280,10 +291,10 @@ impl Store {
         &self,
         selector: &MetricSelector,
         visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
-    ) -> Result<(), LookupError> {
+    ) -> Result<Damaged, LookupError> {
         let unlimited = QueryBudget::unlimited();
         match self.handle.metrics.get() {
-            None => Ok(()),
+            None => Ok(Damaged::default()),
             Some(metrics) => {
                 metrics::select::scan(&metrics.snapshot(), selector, &unlimited, visit)
             }
@@ -291,18 +302,18 @@ impl Store {
     }
 
     /// The series that have points which `selector` wants, with these points by time; by metric
-    /// name. A point that was received twice is there twice.
+    /// name. A point that was received twice is there twice. What is damaged is left out.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged, or it would cost more than `budget` allows.
+    /// When a file cannot be read, or it would cost more than `budget` allows.
     pub fn metric_series(
         &self,
         selector: &MetricSelector,
         budget: &QueryBudget,
-    ) -> Result<Vec<MetricSeries>, LookupError> {
+    ) -> Result<MetricSelection, LookupError> {
         match self.handle.metrics.get() {
             Some(metrics) => metrics::select::select(&metrics.snapshot(), selector, budget),
-            None => Ok(Vec::new()),
+            None => Ok(MetricSelection::default()),
         }
     }
 
@@ -313,18 +324,21 @@ impl Store {
     }
 
     /// What the metric of this name and kind is, as one of its newest points says; none if no points
-    /// of it are stored.
+    /// of it are stored. What is damaged is noted in `damaged`.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged, or it would cost more than `budget` allows.
+    /// When a file cannot be read, or it would cost more than `budget` allows.
     pub fn metric_info(
         &self,
         name: &str,
         kind: MetricKind,
         budget: &QueryBudget,
+        damaged: &mut Damaged,
     ) -> Result<Option<Arc<MetricInfo>>, LookupError> {
         match self.handle.metrics.get() {
-            Some(metrics) => metrics::catalog::info(&metrics.snapshot(), name, kind, budget),
+            Some(metrics) => {
+                metrics::catalog::info(&metrics.snapshot(), name, kind, budget, damaged)
+            }
             None => Ok(None),
         }
     }
@@ -395,10 +409,10 @@ impl Store {
         total
     }
 
-    /// How many spans of a trace the archive has.
+    /// How many spans of a trace the archive has, without those that are damaged.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged.
+    /// When a file cannot be read.
     pub fn archived_spans(&self, trace_id: TraceId) -> Result<usize, LookupError> {
         let Some(archive) = self.handle.archive.get() else {
             return Ok(0);
@@ -406,7 +420,7 @@ impl Store {
         let (parts, budget) = (SpanParts::NONE, QueryBudget::unlimited());
         let lookup = TraceLookup { trace_id, parts };
         let spans = SpansThatCount::of_trace(archive, lookup, &budget, &mut |_| Ok(()))?;
-        Ok(spans.by_start().len())
+        Ok(spans.by_start().spans.len())
     }
 
     /// Every batch from now on, as soon as it is durable and searchable. A subscriber that falls

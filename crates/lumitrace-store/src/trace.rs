@@ -7,11 +7,11 @@ use hashbrown::hash_map::Entry;
 use lumitrace_model::{SpanId, TraceId};
 
 use crate::engine::Sources;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::identity::{Identity, Version};
 use crate::shelf::Shelf;
 use crate::spans::Spans;
-use crate::{Exhausted, LookupError, QueryBudget, SpanParts, SpanRecord};
+use crate::{Damaged, Exhausted, LookupError, QueryBudget, SpanParts, SpanRecord};
 
 /// Which trace is wanted, and how much of its spans.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +23,33 @@ pub(crate) struct TraceLookup {
 /// Makes of a record what is kept of it, which it has a budget hold.
 pub(crate) type Keep<'a, T> = dyn FnMut(SpanRecord) -> Result<T, Exhausted> + 'a;
 
+/// Spans of a trace, each once, and what of the trace could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSpans<T> {
+    /// The spans, by start.
+    pub spans: Vec<T>,
+    /// Damage that was met: spans may have been left out for it.
+    pub damaged: Damaged,
+}
+
+impl<T> TraceSpans<T> {
+    /// The spans, if none was left out.
+    ///
+    /// # Errors
+    /// The damage for which some may have been.
+    pub fn whole(self) -> Result<Vec<T>, ReadError> {
+        match self.damaged.first() {
+            None => Ok(self.spans),
+            Some(damage) => Err(Corruption::clone(damage).into()),
+        }
+    }
+}
+
 /// Of the records of some spans, those that count, or what is kept of them.
 pub(crate) struct SpansThatCount<T> {
     places: HashMap<Identity, usize>,
     kept: Vec<Kept<T>>,
+    damaged: Damaged,
 }
 
 struct Kept<T> {
@@ -41,6 +64,7 @@ impl<T> Default for SpansThatCount<T> {
         Self {
             places: HashMap::new(),
             kept: Vec::new(),
+            damaged: Damaged::default(),
         }
     }
 }
@@ -63,12 +87,13 @@ impl<T> SpansThatCount<T> {
         budget: &QueryBudget,
         keep: &mut Keep<'_, T>,
     ) -> Result<Self, LookupError> {
+        let mut damaged = Damaged::default();
         let mut spans = Self::default();
-        visit_records(sources, lookup, budget, &mut |record| {
+        visit_records(sources, lookup, budget, &mut damaged, &mut |record| {
             budget.hold(size_of::<(Identity, usize)>() + size_of::<Kept<()>>())?;
             spans.add(record, keep).map_err(LookupError::from)
         })?;
-        Ok(spans)
+        Ok(Self { damaged, ..spans })
     }
 
     fn add(&mut self, record: SpanRecord, keep: &mut Keep<'_, T>) -> Result<(), Exhausted> {
@@ -102,6 +127,7 @@ impl<T> SpansThatCount<T> {
 
     /// Adds what only the archive has: spans that are not there, and the ends of announced ones.
     pub(crate) fn add_archived(&mut self, archived: Self) {
+        self.damaged.extend(archived.damaged);
         for mut kept in archived.kept {
             // As in the records themselves; see `archived`.
             kept.version.seq = 0;
@@ -133,6 +159,15 @@ impl<T> SpansThatCount<T> {
             .extend(places.map(|(place, kept)| (kept.identity, place)));
     }
 
+    /// # Errors
+    /// The damage for which spans may have been left out.
+    pub(crate) fn expect_whole(&self) -> Result<(), ReadError> {
+        match self.damaged.first() {
+            None => Ok(()),
+            Some(damage) => Err(damage.clone().into()),
+        }
+    }
+
     /// Which record of each span counts.
     pub(crate) fn into_versions(self) -> HashMap<Identity, Version> {
         let kept = self.kept.into_iter();
@@ -140,19 +175,24 @@ impl<T> SpansThatCount<T> {
     }
 
     /// All of them, by start.
-    pub(crate) fn by_start(mut self) -> Vec<T> {
+    pub(crate) fn by_start(mut self) -> TraceSpans<T> {
         let place = |kept: &Kept<T>| (kept.start_unix_nano, kept.version.seq);
         self.kept.sort_unstable_by_key(place);
-        self.kept.into_iter().map(|kept| kept.value).collect()
+        TraceSpans {
+            spans: self.kept.into_iter().map(|kept| kept.value).collect(),
+            damaged: self.damaged,
+        }
     }
 }
 
 /// Hands every record of a trace in these sources to `visit`: those in memory newest first, then those
-/// of the blocks, some of a block in memory at a time.
+/// of the blocks, some of a block in memory at a time. What is damaged is left out, and noted in
+/// `damaged`.
 pub(crate) fn visit_records<E: From<ReadError> + From<Exhausted>>(
     sources: &Sources<Spans>,
     lookup: TraceLookup,
     budget: &QueryBudget,
+    damaged: &mut Damaged,
     visit: &mut dyn FnMut(SpanRecord) -> Result<(), E>,
 ) -> Result<(), E> {
     for memtable in sources.memtables() {
@@ -162,14 +202,36 @@ pub(crate) fn visit_records<E: From<ReadError> + From<Exhausted>>(
             visit(span.record(lookup.parts))?;
         }
     }
+    damaged.extend(left_out_blocks(sources));
     for block in &sources.blocks {
         budget.check()?;
-        block.visit_trace::<E>(lookup, &mut |records| {
-            budget.look_at(records.len() as u64)?;
-            records.into_iter().try_for_each(&mut *visit)
-        })?;
+        let visited = block.visit_trace::<Stopped<E>>(lookup, &mut |records| {
+            let looked_at = budget.look_at(records.len() as u64);
+            looked_at.map_err(|exhausted| Stopped::Visit(exhausted.into()))?;
+            let visited = records.into_iter().try_for_each(&mut *visit);
+            visited.map_err(Stopped::Visit)
+        });
+        match visited {
+            Ok(()) => {}
+            Err(Stopped::Read(error)) => sources.damage_log.leave_out(error, damaged)?,
+            Err(Stopped::Visit(error)) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Why the visit of a block ended early.
+enum Stopped<E> {
+    /// It cannot be read.
+    Read(ReadError),
+    /// Whoever is shown the records has enough.
+    Visit(E),
+}
+
+impl<E> From<ReadError> for Stopped<E> {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
 }
 
 impl SpansThatCount<Arc<SpanRecord>> {
@@ -181,6 +243,7 @@ impl SpansThatCount<Arc<SpanRecord>> {
         keep: fn(SpanRecord) -> SpanRecord,
     ) -> Result<Self, ReadError> {
         let sources = shelf.snapshot();
+        let mut damaged = left_out_blocks(&sources);
         let mut spans = Self::default();
         let mut add = |record| {
             // Nothing is held, so nothing can be exhausted.
@@ -192,11 +255,21 @@ impl SpansThatCount<Arc<SpanRecord>> {
             wanted.for_each(|span| add(span.record(SpanParts::ALL)));
         }
         for block in &sources.blocks {
-            let records = block.span(trace_id, span_id)?;
-            records.into_iter().for_each(&mut add);
+            match block.span(trace_id, span_id) {
+                Ok(records) => records.into_iter().for_each(&mut add),
+                Err(error) => sources.damage_log.leave_out(error, &mut damaged)?,
+            }
         }
-        Ok(spans)
+        Ok(Self { damaged, ..spans })
     }
+}
+
+/// Any block that cannot be opened may have spans of a trace.
+fn left_out_blocks(sources: &Sources<Spans>) -> Damaged {
+    let mut damaged = Damaged::default();
+    let blocks = sources.damaged.iter();
+    blocks.for_each(|block| sources.damage_log.leave_out_block(block, &mut damaged));
+    damaged
 }
 
 /// A record of the archive, as it is shown among those of the spans' shelf. The archive numbers its

@@ -472,7 +472,7 @@ fn metrics_of_all_versions_are_read_whole() {
                 ..MetricSelector::default()
             };
             let found = store.metric_series(&selector, &QueryBudget::unlimited());
-            let series = found.unwrap().remove(0);
+            let series = found.unwrap().series.remove(0);
             assert_eq!(*series.origin.resource, group.resource);
             assert_eq!(*series.origin.scope, group.scope_metrics[0].scope);
             assert_eq!(series.metric.metadata, expected.metadata);

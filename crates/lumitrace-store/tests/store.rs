@@ -97,7 +97,7 @@ fn one_span_is_found_among_many_and_a_trace_without_what_nobody_asks_for() {
     let trace_id = TraceId::from_bytes([1; 16]);
     let names = |number: u64| -> Vec<_> {
         let span_id = SpanId::from_bytes(number.to_be_bytes());
-        let records = store.span(trace_id, span_id).unwrap();
+        let records = store.span(trace_id, span_id).unwrap().spans;
         records
             .iter()
             .map(|record| record.span.name.to_string())
@@ -108,7 +108,8 @@ fn one_span_is_found_among_many_and_a_trace_without_what_nobody_asks_for() {
     assert!(names(1001).is_empty());
     let trace = store
         .trace_parts(trace_id, SpanParts::NONE, &QueryBudget::unlimited())
-        .unwrap();
+        .unwrap()
+        .spans;
     assert_eq!(trace.len(), 1001);
     assert!(trace[0].span.attributes.is_empty(), "it is in a block");
 }

@@ -58,7 +58,13 @@ export interface TraceSummary {
   run_id: string | null;
 }
 
-export interface TracePage {
+/** What every answer that reads stored records may say. */
+export interface Answer {
+  /** What was left out because it is damaged: file, offset and reason. Absent if nothing was. */
+  damaged?: string[];
+}
+
+export interface TracePage extends Answer {
   traces: TraceSummary[];
   next: string | null;
   /** The search gave up before it had looked at everything: more may match. */
@@ -66,7 +72,7 @@ export interface TracePage {
 }
 
 /** A whole trace as columns, rows in tree pre-order with siblings by start time. */
-export interface TraceColumns {
+export interface TraceColumns extends Answer {
   trace_id: string;
   start_unix_nano: NanoString;
   duration_nano: NanoString;
@@ -116,7 +122,7 @@ export interface SpanException {
   stacktrace: string | null;
 }
 
-export interface SpanDetails {
+export interface SpanDetails extends Answer {
   trace_id: string;
   span_id: string;
   parent_span_id: string | null;
@@ -165,7 +171,7 @@ export interface LogRecord {
   scope: { name: string; version: string; attributes: Attribute[] };
 }
 
-export interface LogPage {
+export interface LogPage extends Answer {
   logs: LogRecord[];
   next: string | null;
   /** The search gave up before it had looked at everything: older ones may match. */
@@ -193,7 +199,7 @@ export interface Metric extends MetricInfo {
   last_seen_unix_nano: NanoString;
 }
 
-export interface MetricList {
+export interface MetricList extends Answer {
   metrics: Metric[];
   /** How many there are, be they listed or not. */
   total: number;
@@ -211,7 +217,7 @@ export interface MetricSeries {
   curves: { name: string; points: MetricPoint[] }[];
 }
 
-export interface MetricAnswer {
+export interface MetricAnswer extends Answer {
   /** Null if there are no points. */
   metric: MetricInfo | null;
   /** Over how long the values of distributions were put together. */
@@ -354,7 +360,7 @@ export interface Batch {
   batch_size: number | string | null;
 }
 
-export interface ServerStatus {
+export interface ServerStatus extends Answer {
   version: string;
   started_unix_nano: NanoString;
   data_dir: string;

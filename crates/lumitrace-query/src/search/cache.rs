@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{LookupError, SpanRecord};
+use lumitrace_store::{Damaged, LookupError, SpanRecord, TraceSpans};
 use parking_lot::Mutex;
 
 use super::TraceQuery;
@@ -87,12 +87,14 @@ impl DigestCache {
         }
     }
 
-    /// The digest of a trace for a query: the one at hand, or else of what `read` finds.
+    /// The digest of a trace for a query: the one at hand, or else of what `read` finds. What it lacks
+    /// is noted in `damaged`.
     pub(crate) fn digest(
         &self,
         trace_id: TraceId,
         query: &TraceQuery,
-        read: impl FnOnce() -> Result<Vec<Arc<SpanRecord>>, LookupError>,
+        damaged: &mut Damaged,
+        read: impl FnOnce() -> Result<TraceSpans<Arc<SpanRecord>>, LookupError>,
     ) -> Result<Arc<Mutex<TraceDigest>>, LookupError> {
         let conditions = TraceQuery {
             limit: 0,
@@ -106,19 +108,22 @@ impl DigestCache {
         let (reader, generation) = (state.tick(), state.generation);
         state.reading.insert(reader, (trace_id, Vec::new()));
         drop(state);
-        let digest = read().map(|records| TraceDigest::of(trace_id, &records, query, &self.names));
+        let read = read();
         let mut state = self.state.lock();
         let arrived = state
             .reading
             .remove(&reader)
             .map_or_else(Vec::new, |(_, arrived)| arrived);
-        let mut digest = digest?;
+        let read = read?;
+        let mut digest = TraceDigest::of(trace_id, &read.spans, query, &self.names);
         arrived
             .iter()
             .for_each(|record| digest.absorb(record, &conditions, &self.names));
-        let is_large = digest.span_count() >= LARGE_TRACE_SPANS;
+        // What lacks spans is said each time.
+        let is_kept = digest.span_count() >= LARGE_TRACE_SPANS && read.damaged.is_empty();
+        damaged.extend(read.damaged);
         let digest = Arc::new(Mutex::new(digest));
-        if is_large && state.generation == generation {
+        if is_kept && state.generation == generation {
             let used = state.tick();
             state.keep(
                 trace_id,
@@ -211,13 +216,21 @@ mod tests {
             .collect()
     }
 
+    fn whole(records: &[Arc<SpanRecord>]) -> TraceSpans<Arc<SpanRecord>> {
+        TraceSpans {
+            spans: records.to_vec(),
+            damaged: Damaged::default(),
+        }
+    }
+
     fn summary(
         cache: &DigestCache,
         query: &TraceQuery,
         stored: &[Arc<SpanRecord>],
     ) -> Option<TraceSummary> {
+        let mut damaged = Damaged::default();
         let digest = cache
-            .digest(trace_id(1), query, || Ok(stored.to_vec()))
+            .digest(trace_id(1), query, &mut damaged, || Ok(whole(stored)))
             .unwrap();
         digest.lock().summary(None, NOW)
     }
@@ -258,10 +271,11 @@ mod tests {
         let read = || {
             cache.absorb(&stored[stored.len() - 5..]);
             cache.absorb(arriving);
-            Ok(stored.to_vec())
+            Ok(whole(stored))
         };
+        let (query, mut damaged) = (TraceQuery::default(), Damaged::default());
         let digest = cache
-            .digest(trace_id(1), &TraceQuery::default(), read)
+            .digest(trace_id(1), &query, &mut damaged, read)
             .unwrap();
         assert_eq!(digest.lock().span_count(), LARGE_TRACE_SPANS);
     }

@@ -106,6 +106,7 @@ impl From<QueryError> for ApiError {
             QueryError::TooManySteps { .. } | QueryError::NoRate(_) => {
                 Self::bad_request(error.to_string())
             }
+            QueryError::LeftOut(_) => Self::not_found("left_out", error.to_string()),
         }
     }
 }

@@ -19,7 +19,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use lumitrace_model::TraceId;
 use lumitrace_query::{QueryEngine, TraceQuery};
-use lumitrace_store::{QueryBudget, SpanParts};
+use lumitrace_store::{Corruption, QueryBudget, SpanParts, TraceSpans};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ pub(super) async fn dependencies(
     answer(api, query, move |api, params, budget| {
         let window = params::dependency_window(params, now_unix_nano())?;
         let mut calls = dependency::Calls::default();
-        let complete = dependency::scan(api.engine.store(), window, budget, &mut calls)?;
+        let scanned = dependency::scan(api.engine.store(), window, budget, &mut calls)?;
         let service = params.text("service");
         let edges = calls.edges().into_iter();
         let edges = edges
@@ -146,12 +146,11 @@ pub(super) async fn dependencies(
                 json!({"parent": edge.parent, "child": edge.child, "callCount": edge.call_count})
             })
             .collect();
-        let errors = if complete {
-            Vec::new()
-        } else {
+        let mut errors: Vec<Value> = scanned.damaged.iter().map(left_out).collect();
+        if scanned.stopped {
             let message = "too many spans in this time; the counts are of the newest ones";
-            vec![json!({"code": 200, "msg": message})]
-        };
+            errors.push(json!({"code": 200, "msg": message}));
+        }
         Ok(Found { data, errors })
     })
     .await
@@ -190,7 +189,14 @@ fn find(
 ) -> Result<Found, ApiError> {
     let page = engine.search(query, budget, now)?;
     let trace_ids: Vec<TraceId> = page.traces.iter().map(|trace| trace.trace_id).collect();
-    fetch(engine, &trace_ids, budget, now)
+    let mut found = fetch(engine, &trace_ids, budget, now)?;
+    found.errors.extend(page.damaged.iter().map(left_out));
+    Ok(found)
+}
+
+/// The entry among the errors of an answer for damage that was met.
+fn left_out(damage: &Corruption) -> Value {
+    json!({"code": 500, "msg": damage.to_string()})
 }
 
 fn fetch(
@@ -209,7 +215,12 @@ fn fetch(
             continue;
         }
         let store = engine.store();
-        let records = store.trace_parts(*trace_id, SpanParts::ALL, budget)?;
+        let TraceSpans {
+            spans: records,
+            damaged,
+        } = store.trace_parts(*trace_id, SpanParts::ALL, budget)?;
+        let of_trace = |damage: &Corruption| error(500, &damage.to_string());
+        found.errors.extend(damaged.iter().map(of_trace));
         if records.is_empty() {
             found.errors.push(error(404, "trace not found"));
             continue;

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lumitrace_model::{KeyValue, Value as AttributeValue};
+use lumitrace_store::Damaged;
 use serde_json::{Map, Value, json};
 
 /// Nanoseconds, as decimal text.
@@ -24,6 +25,19 @@ pub(super) fn number(number: f64) -> Value {
 /// A number that may be missing.
 pub(super) fn optional_number(value: Option<f64>) -> Value {
     value.map_or(Value::Null, number)
+}
+
+/// An answer that says in `damaged`, if there is anything to say, what it lacks.
+pub(super) fn with_damage(mut answer: Value, damaged: &Damaged) -> Value {
+    if !damaged.is_empty() {
+        answer["damaged"] = texts(damaged).into();
+    }
+    answer
+}
+
+/// What was left out of an answer, for people: file, offset and reason.
+pub(super) fn texts(damaged: &Damaged) -> Vec<String> {
+    damaged.iter().map(ToString::to_string).collect()
 }
 
 /// Attributes in the order they were sent: a list of `{key, type, value}`.

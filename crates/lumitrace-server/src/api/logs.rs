@@ -1,7 +1,7 @@
 //! Log records: a search over all of them, and those of one trace.
 
 use super::error::ApiError;
-use super::json::{attributes, nano, value};
+use super::json::{attributes, nano, value, with_damage};
 use super::params::{Params, parse};
 use super::traces::tags;
 use super::{Api, answer};
@@ -94,11 +94,12 @@ async fn find(api: Arc<Api>, query: LogQuery) -> Result<Response, ApiError> {
     answer(api, move |api, budget| {
         let page = api.engine.logs(&query, budget)?;
         let logs = page.entries.iter().map(|entry| log_record(entry));
-        Ok(json!({
+        let answer = json!({
             "logs": logs.collect::<Value>(),
             "next": page.next.map(|cursor| cursor.to_string()),
             "truncated": page.truncated,
-        }))
+        });
+        Ok(with_damage(answer, &page.damaged))
     })
     .await
 }

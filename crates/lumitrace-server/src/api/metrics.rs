@@ -2,7 +2,7 @@
 //! is in [`crate::metrics`].
 
 use super::error::ApiError;
-use super::json::{attributes, nano, number};
+use super::json::{attributes, nano, number, with_damage};
 use super::params::Params;
 use super::traces::tags;
 use super::{Api, answer};
@@ -50,10 +50,11 @@ pub(super) async fn list(
     };
     answer(api, move |api, budget| {
         let list = api.engine.metrics(&query, budget)?;
-        Ok(json!({
+        let answer = json!({
             "metrics": list.metrics.iter().map(entry).collect::<Value>(),
             "total": list.total,
-        }))
+        });
+        Ok(with_damage(answer, &list.damaged))
     })
     .await
 }
@@ -71,12 +72,13 @@ pub(super) async fn series(
     let query = series_query(&Params::only(query.as_deref(), &SERIES_PARAMS)?)?;
     answer(api, move |api, budget| {
         let found = api.engine.metric_series(&query, budget)?;
-        Ok(json!({
+        let answer = json!({
             "metric": found.metric.as_deref().map(|metric| described(metric.kind, Some(metric))),
             "step_nano": found.step_nano.map(|step| nano(step.get())),
             "series": found.series.iter().map(one_series).collect::<Value>(),
             "total_series": found.total_series,
-        }))
+        });
+        Ok(with_damage(answer, &found.damaged))
     })
     .await
 }

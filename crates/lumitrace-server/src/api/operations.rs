@@ -1,7 +1,7 @@
 //! How often operations are called and fail, and how long they take.
 
 use super::error::ApiError;
-use super::json::{nano, number};
+use super::json::{nano, number, with_damage};
 use super::params::Params;
 use super::{Api, answer};
 use axum::extract::{RawQuery, State};
@@ -57,13 +57,14 @@ fn operation_query(query: Option<&str>) -> Result<OperationQuery, ApiError> {
 
 fn answer_of(statistics: &OperationStatistics) -> Value {
     let steps = statistics.steps_unix_nano.iter().copied();
-    json!({
+    let answer = json!({
         "start_unix_nano": nano(statistics.start_unix_nano),
         "end_unix_nano": nano(statistics.end_unix_nano),
         "steps_unix_nano": steps.map(nano).collect::<Value>(),
         "operations": statistics.operations.iter().map(operation).collect::<Value>(),
         "truncated": statistics.truncated,
-    })
+    });
+    with_damage(answer, &statistics.damaged)
 }
 
 fn operation(row: &OperationRow) -> Value {

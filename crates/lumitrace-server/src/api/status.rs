@@ -1,11 +1,11 @@
 //! How the server itself is doing.
 
-use super::json::nano;
+use super::json::{nano, with_damage};
 use super::{Api, ApiError, answer};
 use crate::ops;
 use axum::extract::State;
 use axum::response::Response;
-use lumitrace_store::{ShelfName, ShelfStats};
+use lumitrace_store::{Damaged, ShelfName, ShelfStats};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -19,7 +19,10 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
         let records_of = |shelf| store.stats_of(shelf).map_or(0, |stats| stats.records);
         let totals = api.metrics.ingest_totals();
         let problem = ops::problem(store);
-        Ok(json!({
+        let damages = shelves.iter().flat_map(|shelf| &shelf.damages);
+        let mut damaged = Damaged::default();
+        damages.for_each(|damage| damaged.add(damage.clone()));
+        let answer = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started_unix_nano": nano(api.started_unix_nano),
             "data_dir": api.data_dir.to_string_lossy(),
@@ -42,7 +45,8 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
             },
             "healthy": problem.is_none(),
             "problem": problem,
-        }))
+        });
+        Ok(with_damage(answer, &damaged))
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! Services, searches, traces and spans for our own pages.
 
 use super::error::ApiError;
-use super::json::{attributes, nano};
+use super::json::{attributes, nano, texts, with_damage};
 use super::params::{Params, parse};
 use super::{Api, answer, now_unix_nano};
 use axum::extract::{Path, RawQuery, State};
@@ -66,11 +66,12 @@ pub(super) async fn search(
     let query = search_query(query.as_deref())?;
     answer(api, move |api, budget| {
         let page = api.engine.search(&query, budget, now_unix_nano())?;
-        Ok(json!({
+        let answer = json!({
             "traces": page.traces.iter().map(summary).collect::<Value>(),
             "next": page.next.map(|cursor| cursor.to_string()),
             "truncated": page.truncated,
-        }))
+        });
+        Ok(with_damage(answer, &page.damaged))
     })
     .await
 }
@@ -196,6 +197,8 @@ struct TraceColumns {
     names: Vec<String>,
     run_id: Option<String>,
     spans: SpanColumns,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
 }
 
 #[derive(Serialize, Default)]
@@ -248,6 +251,7 @@ impl TraceColumns {
             names: tree.names,
             run_id: tree.run_id.map(|run_id| run_id.to_string()),
             spans,
+            damaged: texts(&tree.damaged),
         }
     }
 }
@@ -261,7 +265,7 @@ pub(super) async fn span(
     let span_id: SpanId = parse("span_id", &span_id)?;
     answer(api, move |api, _| {
         match api.engine.span(trace_id, span_id, now_unix_nano())? {
-            Some(detail) => Ok(span_detail(&detail)),
+            Some(detail) => Ok(with_damage(span_detail(&detail), &detail.damaged)),
             None => Err(ApiError::not_found(
                 "span_not_found",
                 format!(

@@ -88,12 +88,14 @@ impl Figures {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn gauges(stats: &Figures) -> [Sample; 13] {
+fn gauges(stats: &Figures) -> [Sample; 15] {
     [
         ("store_spans", "Spans stored, in memory and in blocks", stats.spans.records),
         ("store_log_records", "Log records stored, in memory and in blocks", stats.logs.records),
         ("store_metric_points", "Points of metrics stored, in memory and in blocks", stats.metrics.records),
         ("store_blocks", "Blocks", stats.sum(|shelf| shelf.blocks)),
+        ("store_damaged_blocks", "Blocks that cannot be opened", stats.sum(|shelf| shelf.damaged_blocks)),
+        ("store_damaged_files", "Files in which damage was met", stats.sum(|shelf| shelf.damages.len() as u64)),
         ("store_block_bytes", "Size of all blocks", stats.sum(|shelf| shelf.block_bytes)),
         ("store_log_bytes", "Size of what is in the write-ahead logs", stats.sum(|shelf| shelf.log_bytes)),
         ("store_disk_bytes", "Size of the data folder's files", stats.sum(|shelf| shelf.disk_bytes)),
@@ -111,7 +113,7 @@ fn gauges(stats: &Figures) -> [Sample; 13] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &Figures) -> [Sample; 16] {
+fn work(stats: &Figures) -> [Sample; 17] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.sum(|shelf| shelf.appended_batches)),
         ("store_appended_spans", "Spans acknowledged", stats.spans.appended_records),
@@ -141,6 +143,11 @@ fn work(stats: &Figures) -> [Sample; 16] {
             "store_expired_metric_points",
             "Points of metrics removed because they were kept long enough",
             stats.metrics.expired_records,
+        ),
+        (
+            "store_damaged_reads",
+            "Times that something was left out of an answer because it is damaged",
+            stats.sum(|shelf| shelf.damaged_reads),
         ),
         ("store_replayed_spans", "Spans replayed from the log at the start", stats.spans.replayed_records),
         (

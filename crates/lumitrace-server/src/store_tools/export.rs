@@ -7,7 +7,9 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use lumitrace_model::TraceId;
-use lumitrace_store::{LogScan, MetricSelector, ScanRequest, ShelfName, Store};
+use lumitrace_store::{
+    Damaged, LogScan, MetricSelector, QueryBudget, ScanRequest, ShelfName, SpanParts, Store,
+};
 use lumitrace_wire::otlp::Signal;
 use serde::Serialize;
 
@@ -111,11 +113,11 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
         stop,
         failure: None,
     };
-    match signal {
+    let damaged = match signal {
         Signal::Traces => export_spans(&store, arguments, &mut export)?,
         Signal::Logs => export_logs(&store, arguments, &mut export)?,
         Signal::Metrics => export_points(&store, arguments, &mut export)?,
-    }
+    };
     let Export {
         writer,
         written,
@@ -149,9 +151,13 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
         files,
         bytes: written_bytes,
         seconds: begun.elapsed().as_secs_f64(),
+        damaged: damaged.iter().map(ToString::to_string).collect(),
     };
     print(&report, arguments.json, target.is_stdout())?;
-    Ok(Outcome::Done)
+    Ok(match report.damaged.is_empty() {
+        true => Outcome::Done,
+        false => Outcome::Trouble,
+    })
 }
 
 /// How many records there will be, if all are wanted.
@@ -184,7 +190,7 @@ fn export_spans(
     store: &Store,
     arguments: &Arguments,
     export: &mut Export<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Damaged> {
     let request = ScanRequest {
         start_unix_nano: arguments.start_unix_nano(),
         end_unix_nano: arguments.end_unix_nano(),
@@ -193,62 +199,67 @@ fn export_spans(
         ..ScanRequest::default()
     };
     if arguments.traces.is_empty() {
-        store.scan(&request, &mut |record| export.push(Record::Span(record)))?;
-        return Ok(());
+        let scanned = store.scan(&request, &mut |record| export.push(Record::Span(record)))?;
+        return Ok(scanned.damaged);
     }
     let starts = request.start_unix_nano..=request.end_unix_nano;
+    let mut damaged = Damaged::default();
     for trace in &arguments.traces {
-        for record in store.trace(*trace)? {
+        let found = store.trace_parts(*trace, SpanParts::ALL, &QueryBudget::unlimited())?;
+        damaged.extend(found.damaged);
+        for record in found.spans {
             let is_wanted = starts.contains(&record.span.start_unix_nano)
                 && request
                     .service
                     .as_deref()
                     .is_none_or(|service| record.service_name() == service);
             if is_wanted && export.push(Record::Span(record)).is_break() {
-                return Ok(());
+                return Ok(damaged);
             }
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 fn export_logs(
     store: &Store,
     arguments: &Arguments,
     export: &mut Export<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Damaged> {
     let request = LogScan {
         start_unix_nano: arguments.start_unix_nano(),
         end_unix_nano: arguments.end_unix_nano(),
         service: arguments.service.clone(),
         ..LogScan::default()
     };
+    let mut damaged = Damaged::default();
     if arguments.traces.is_empty() {
-        store.scan_logs(&request, &mut |entry| export.push(Record::Log(entry)))?;
+        let scanned = store.scan_logs(&request, &mut |entry| export.push(Record::Log(entry)))?;
+        damaged.extend(scanned.damaged);
     }
     for trace in &arguments.traces {
         let of_trace = LogScan {
             trace_id: Some(*trace),
             ..request.clone()
         };
-        store.scan_logs(&of_trace, &mut |entry| export.push(Record::Log(entry)))?;
+        let scanned = store.scan_logs(&of_trace, &mut |entry| export.push(Record::Log(entry)))?;
+        damaged.extend(scanned.damaged);
     }
-    Ok(())
+    Ok(damaged)
 }
 
 fn export_points(
     store: &Store,
     arguments: &Arguments,
     export: &mut Export<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Damaged> {
     let selector = MetricSelector {
         start_unix_nano: arguments.start_unix_nano(),
         end_unix_nano: arguments.end_unix_nano(),
         service: arguments.service.clone(),
         ..MetricSelector::default()
     };
-    store.scan_points(&selector, &mut |point| export.push(Record::Point(point)))?;
-    Ok(())
+    Ok(store.scan_points(&selector, &mut |point| export.push(Record::Point(point)))?)
 }
 
 /// An export under way.
@@ -290,6 +301,9 @@ struct Report {
     /// As they are in the files, compressed. Unknown of standard output.
     bytes: Option<u64>,
     seconds: f64,
+    /// Damage for which spans were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
 }
 
 impl fmt::Display for Report {
@@ -310,6 +324,16 @@ impl fmt::Display for Report {
             let each = size as f64 / (self.records as f64).max(1.0);
             write!(f, ", {}: {each:.1} bytes per {one}", bytes(size))?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        for damage in &self.damaged {
+            writeln!(f, "left out: {damage}")?;
+        }
+        if !self.damaged.is_empty() {
+            writeln!(
+                f,
+                "spans are missing; `lumitrace store repair` saves what is readable of them"
+            )?;
+        }
+        Ok(())
     }
 }

@@ -77,8 +77,10 @@ impl KnownSpans {
             if self.remembered >= self.max_remembered {
                 *self = Self::remembering(self.max_remembered);
             }
-            let stored =
-                store.trace_parts(span.trace_id, SpanParts::NONE, &QueryBudget::unlimited())?;
+            // What is damaged there is not there: it is stored anew.
+            let budget = QueryBudget::unlimited();
+            let stored = store.trace_parts(span.trace_id, SpanParts::NONE, &budget)?;
+            let stored = stored.spans;
             self.remembered += stored.len();
             let known = stored.iter().map(|record| key_and_known(&record.span));
             self.traces.insert(span.trace_id, known.collect());

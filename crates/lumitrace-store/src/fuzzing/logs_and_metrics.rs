@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use lumitrace_model::{KeyValue, Severity, TraceId};
 
-use super::{BlockBytes, UnsyncedDisk, add_to, all_of, expect_damage, open_block, read_index};
+use super::{
+    BlockBytes, UnsyncedDisk, add_to, all_of, expect_damage, expect_whole, open_block, read_index,
+};
 use crate::block::columns::Columns;
 use crate::block::dictionaries::DictionaryCache;
 use crate::block::large_values::CutRecord;
@@ -90,20 +92,22 @@ fn read_rows<S: Signal + Rewritable>(dir: &Path, block: &Block) -> Result<(), Op
 fn search_logs(block: &Arc<Block>, request: &LogScan) -> Result<u64, OpenError> {
     let sources = Sources::<Logs>::of_blocks(vec![Arc::clone(block)]);
     let mut found = 0;
-    scan(&sources, request, &mut |entry| {
+    let stats = scan(&sources, request, &mut |entry| {
         // Of large values only what is kept can be asked.
         assert!(!request.large_values || request.matches(&entry));
         found += 1;
         ControlFlow::Continue(())
     })?;
+    expect_whole(&stats.damaged)?;
     Ok(found)
 }
 
 fn select_points(block: &Arc<Block>, selector: &MetricSelector) -> Result<u64, OpenError> {
     let sources = Sources::<Metrics>::of_blocks(vec![Arc::clone(block)]);
     match select(&sources, selector, &QueryBudget::unlimited()) {
-        Ok(series) => {
-            let points = series.iter().flat_map(|series| &series.points);
+        Ok(selection) => {
+            expect_whole(&selection.damaged)?;
+            let points = selection.series.iter().flat_map(|series| &series.points);
             assert!(points.clone().all(|point| selector.matches(point)));
             Ok(points.count() as u64)
         }

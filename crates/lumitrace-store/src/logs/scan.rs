@@ -21,6 +21,7 @@ use super::Logs;
 use super::batch::LogEntry;
 use super::row::{SortKey, sort_key};
 use crate::block::Block;
+use crate::damage::DamageLog;
 use crate::engine::Sources;
 use crate::error::ReadError;
 
@@ -32,6 +33,10 @@ const MAX_CHUNK: usize = 4096;
 /// Log records that match, newest first.
 trait Cursor {
     /// The next ones; none after the last.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged. What was to be read is left behind: reading again goes on
+    /// after it.
     fn read(&mut self, stats: &mut LogScanStats) -> Result<Vec<Arc<LogEntry>>, ReadError>;
 
     /// No log record that is still to come has a greater key. The least key of all, which no log
@@ -52,10 +57,23 @@ pub(crate) fn scan(
     for memtable in &memtables {
         cursors.push(Box::new(MemtableCursor::new(memtable, &predicate)));
     }
+    let damage_log = &sources.damage_log;
+    for block in &sources.damaged {
+        if block.overlaps(&request.times()) {
+            damage_log.leave_out_block(block, &mut stats.damaged);
+        }
+    }
     for block in &sources.blocks {
         let cursor = match may_hold(block, request) {
-            true => BlockCursor::new(block, &predicate)?,
-            false => None,
+            true => BlockCursor::new(block, &predicate),
+            false => Ok(None),
+        };
+        let cursor = match cursor {
+            Ok(cursor) => cursor,
+            Err(error) => {
+                damage_log.leave_out(error, &mut stats.damaged)?;
+                continue;
+            }
         };
         match cursor {
             Some(cursor) => {
@@ -65,13 +83,13 @@ pub(crate) fn scan(
             None => stats.blocks_pruned += 1,
         }
     }
-    stats.stopped = merge(cursors, request, &mut stats, visit)?.is_break();
+    stats.stopped = merge(cursors, damage_log, request, &mut stats, visit)?.is_break();
     Ok(stats)
 }
 
 fn may_hold(block: &Block, request: &LogScan) -> bool {
     let record = block.record();
-    let times = request.start_unix_nano..=request.end_unix_nano;
+    let times = request.times();
     record.first_start_unix_nano <= *times.end()
         && record.last_start_unix_nano >= *times.start()
         && block.summaries().may_hold(
@@ -93,6 +111,7 @@ struct Next {
 
 fn merge(
     mut cursors: Vec<Box<dyn Cursor + '_>>,
+    damage_log: &DamageLog,
     request: &LogScan,
     stats: &mut LogScanStats,
     visit: &mut dyn FnMut(Arc<LogEntry>) -> ControlFlow<()>,
@@ -121,7 +140,13 @@ fn merge(
         } else {
             // Here also searches come by that find nothing.
             let before = stats.examined_records;
-            let entries = cursors[source].read(stats)?;
+            let entries = match cursors[source].read(stats) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    damage_log.leave_out(error, &mut stats.damaged)?;
+                    Vec::new()
+                }
+            };
             if let Err(exhausted) = request.budget.look_at(stats.examined_records - before) {
                 stats.exhausted = Some(exhausted);
                 return Ok(ControlFlow::Break(()));

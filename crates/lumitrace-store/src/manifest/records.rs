@@ -36,7 +36,8 @@ impl BlockId {
         (id.to_string() == text).then_some(id)
     }
 
-    pub(super) fn contains(&self, other: Self) -> bool {
+    /// Whether all numbers of `other` are among those of this block, which takes its place then.
+    pub(crate) fn contains(&self, other: Self) -> bool {
         self.first_seq <= other.first_seq && other.end_seq <= self.end_seq
     }
 }

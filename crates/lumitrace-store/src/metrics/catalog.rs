@@ -12,7 +12,7 @@ use crate::block::{Block, schema};
 use crate::engine::Sources;
 use crate::scan::pruning::Condition;
 use crate::summary::Summaries;
-use crate::{LookupError, QueryBudget};
+use crate::{Damaged, LookupError, QueryBudget};
 
 /// A metric of which points are stored: those of one name and kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +61,13 @@ pub(crate) fn list(sources: &Sources<Metrics>) -> Vec<MetricSummary> {
 }
 
 /// What the metric of this name and kind is, as one of its newest points says; none if there are no
-/// points of it.
+/// points of it. What is damaged is noted in `damaged`.
 pub(crate) fn info(
     sources: &Sources<Metrics>,
     name: &str,
     kind: MetricKind,
     budget: &QueryBudget,
+    damaged: &mut Damaged,
 ) -> Result<Option<Arc<MetricInfo>>, LookupError> {
     let memtables = sources.memtables();
     let in_memory = memtables.iter().find_map(|it| it.info(name, kind));
@@ -74,10 +75,14 @@ pub(crate) fn info(
         return Ok(in_memory);
     }
     for block in sources.blocks.iter().rev() {
-        if let Some(info) = info_in(block, name, kind, budget)? {
-            return Ok(Some(Arc::new(info)));
+        match info_in(block, name, kind, budget) {
+            Ok(Some(info)) => return Ok(Some(Arc::new(info))),
+            Ok(None) => {}
+            Err(error) => sources.damage_log.leave_out_of_lookup(error, damaged)?,
         }
     }
+    let blocks = sources.damaged.iter();
+    blocks.for_each(|block| sources.damage_log.leave_out_block(block, damaged));
     Ok(None)
 }
 

@@ -1,6 +1,6 @@
 //! Choosing points by metric, time and labels, and the series that they make up.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -18,7 +18,7 @@ use crate::engine::Sources;
 use crate::scan::predicate::has_attribute;
 use crate::scan::pruning::{Condition, candidate_rows};
 use crate::stored::Origin;
-use crate::{LookupError, QueryBudget};
+use crate::{Damaged, LookupError, QueryBudget};
 
 /// Which points are wanted. All conditions must hold; the default wants every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +49,14 @@ impl Default for MetricSelector {
 }
 
 impl MetricSelector {
+    fn times(&self) -> RangeInclusive<u64> {
+        self.start_unix_nano..=self.end_unix_nano
+    }
+
     /// Whether `point` is wanted.
     pub fn matches(&self, point: &StoredPoint) -> bool {
         let time = point.point.time_unix_nano();
-        (self.start_unix_nano..=self.end_unix_nano).contains(&time)
+        self.times().contains(&time)
             && self.name.as_ref().is_none_or(|it| *it == point.metric.name)
             && self
                 .service
@@ -78,14 +82,23 @@ pub struct MetricSeries {
     pub points: Vec<Arc<StoredPoint>>,
 }
 
+/// Series that were selected, and what could not be read of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MetricSelection {
+    /// The series, by metric name.
+    pub series: Vec<MetricSeries>,
+    /// Damage that was met: points may have been left out for it.
+    pub damaged: Damaged,
+}
+
 /// The points that `selector` wants, by series, these by metric name.
 pub(crate) fn select(
     sources: &Sources<Metrics>,
     selector: &MetricSelector,
     budget: &QueryBudget,
-) -> Result<Vec<MetricSeries>, LookupError> {
+) -> Result<MetricSelection, LookupError> {
     let (mut points, mut refused) = (Vec::new(), None);
-    scan(sources, selector, budget, &mut |point| {
+    let damaged = scan(sources, selector, budget, &mut |point| {
         if let Err(exhausted) = budget.hold(point.memory_bytes()) {
             refused = Some(exhausted);
             return ControlFlow::Break(());
@@ -97,32 +110,41 @@ pub(crate) fn select(
         return Err(exhausted.into());
     }
     points.sort_by_cached_key(|point| sort_key(point));
-    Ok(series_of(points))
+    let series = series_of(points);
+    Ok(MetricSelection { series, damaged })
 }
 
 /// Hands every point that `selector` wants to `visit`, source by source, each in the order of blocks,
-/// until it breaks.
+/// until it breaks. What is damaged is left out, as the answer says.
 pub(crate) fn scan(
     sources: &Sources<Metrics>,
     selector: &MetricSelector,
     budget: &QueryBudget,
     visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
-) -> Result<(), LookupError> {
+) -> Result<Damaged, LookupError> {
+    let (mut damaged, damage_log) = (Damaged::default(), &sources.damage_log);
     for memtable in sources.memtables() {
         let found = memtable.points(selector.name.as_deref());
         budget.look_at(found.len() as u64)?;
         let mut wanted = found.into_iter().filter(|point| selector.matches(point));
         if wanted.try_for_each(&mut *visit).is_break() {
-            return Ok(());
+            return Ok(damaged);
+        }
+    }
+    for block in &sources.damaged {
+        if block.overlaps(&selector.times()) {
+            damage_log.leave_out_block(block, &mut damaged);
         }
     }
     for block in &sources.blocks {
         budget.check()?;
-        if scan_block(block, selector, budget, visit)?.is_break() {
-            return Ok(());
+        match scan_block(block, selector, budget, visit) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return Ok(damaged),
+            Err(error) => damage_log.leave_out_of_lookup(error, &mut damaged)?,
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 fn scan_block(
@@ -131,7 +153,7 @@ fn scan_block(
     budget: &QueryBudget,
     visit: &mut dyn FnMut(Arc<StoredPoint>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, LookupError> {
-    let times = selector.start_unix_nano..=selector.end_unix_nano;
+    let times = selector.times();
     let names: Vec<String> = selector.name.iter().cloned().collect();
     let service = selector.service.as_deref();
     let record = block.record();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -238,8 +239,10 @@ impl<'a> BlockCursor<'a> {
             return Ok(spans.map(|cut| Arc::new(cut.record)).collect());
         }
         let later = self.ready.split_off(count);
-        let whole = restore_some(&mut self.ready, &mut self.block.payload()?)?;
-        self.ready.extend(later);
+        let mut ready = mem::replace(&mut self.ready, later);
+        let whole = restore_some(&mut ready, &mut self.block.payload()?)?;
+        ready.append(&mut self.ready);
+        self.ready = ready;
         Ok(whole.into_iter().map(Arc::new).collect())
     }
 }

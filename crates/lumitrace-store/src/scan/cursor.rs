@@ -19,5 +19,9 @@ pub(crate) trait Cursor {
 
     /// Spans of [`next_window`](Self::next_window), or none if reading showed that they are in a
     /// later one.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged. What was to be read is left behind: reading again goes on
+    /// after it.
     fn read(&mut self, stats: &mut ScanStats) -> Result<Vec<Arc<SpanRecord>>, ReadError>;
 }

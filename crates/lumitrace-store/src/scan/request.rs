@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use crate::{Exhausted, QueryBudget};
+use crate::{Damaged, Exhausted, QueryBudget};
 
 /// Length of the windows in which a scan goes through time, in nanoseconds: ten seconds.
 ///
@@ -113,8 +113,8 @@ impl ScanRequest {
     }
 }
 
-/// What a scan cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a scan cost, and what it could not read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanStats {
     /// Spans that were handed to the caller.
     pub matched_spans: u64,
@@ -132,4 +132,6 @@ pub struct ScanStats {
     pub stopped: bool,
     /// What the budget lacked, if it was that.
     pub exhausted: Option<Exhausted>,
+    /// Damage that was met: spans may have been left out for it.
+    pub damaged: Damaged,
 }

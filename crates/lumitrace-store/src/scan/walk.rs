@@ -18,9 +18,11 @@ use super::memtable_cursor::MemtableCursor;
 use super::predicate::Predicate;
 use crate::SpanRecord;
 use crate::block::Block;
+use crate::damage::DamageLog;
 use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::identity::{Identity, supersedes};
+use crate::manifest::BlockId;
 use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
 use crate::spans::Spans;
@@ -52,13 +54,30 @@ pub(crate) fn scan(
     let mut cursors: Vec<Source<'_>> = Vec::new();
     for (shelf, memtables) in memtables.iter().enumerate() {
         let (predicate, is_archive) = (&predicates[shelf.min(1)], shelf > 0);
+        let damage_log = &*shelves[shelf].damage_log;
         for memtable in memtables {
             let cursor = Box::new(MemtableCursor::new(memtable, predicate));
-            cursors.push(Source { cursor, is_archive });
+            cursors.push(Source {
+                cursor,
+                is_archive,
+                damage_log,
+            });
+        }
+        for block in &shelves[shelf].damaged {
+            let request = predicate.request();
+            if block.overlaps(&request.starts()) && has_seqs(block.record.id, request) {
+                damage_log.leave_out_block(block, &mut stats.damaged);
+            }
         }
         for block in shelves[shelf].blocks.iter().rev() {
             let cursor = if may_hold(block, predicate.request()) {
-                BlockCursor::new(block, predicate, &mut stats)?
+                match BlockCursor::new(block, predicate, &mut stats) {
+                    Ok(cursor) => cursor,
+                    Err(error) => {
+                        damage_log.leave_out(error, &mut stats.damaged)?;
+                        continue;
+                    }
+                }
             } else {
                 None
             };
@@ -66,7 +85,11 @@ pub(crate) fn scan(
                 Some(cursor) => {
                     stats.blocks_read += 1;
                     let cursor = Box::new(cursor);
-                    cursors.push(Source { cursor, is_archive });
+                    cursors.push(Source {
+                        cursor,
+                        is_archive,
+                        damage_log,
+                    });
                 }
                 None => stats.blocks_pruned += 1,
             }
@@ -81,11 +104,19 @@ pub(crate) fn scan(
 struct Source<'a> {
     cursor: Box<dyn Cursor + 'a>,
     is_archive: bool,
+    damage_log: &'a DamageLog,
 }
 
 impl Source<'_> {
+    /// The next spans. What is damaged of them is left out.
     fn read(&mut self, stats: &mut ScanStats) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
-        let mut records = self.cursor.read(stats)?;
+        let mut records = match self.cursor.read(stats) {
+            Ok(records) => records,
+            Err(error) => {
+                self.damage_log.leave_out(error, &mut stats.damaged)?;
+                return Ok(Vec::new());
+            }
+        };
         if self.is_archive {
             for record in &mut records {
                 *record = Arc::new(archived(SpanRecord::clone(record)));
@@ -98,8 +129,7 @@ impl Source<'_> {
 fn may_hold(block: &Block, request: &ScanRequest) -> bool {
     let record = block.record();
     let starts = request.starts();
-    record.id.first_seq < request.seqs.end
-        && record.id.end_seq > request.seqs.start
+    has_seqs(record.id, request)
         && block
             .time_ranges()
             .iter()
@@ -110,6 +140,10 @@ fn may_hold(block: &Block, request: &ScanRequest) -> bool {
             request.only_errors,
             starts,
         )
+}
+
+fn has_seqs(id: BlockId, request: &ScanRequest) -> bool {
+    id.first_seq < request.seqs.end && id.end_seq > request.seqs.start
 }
 
 fn merge(

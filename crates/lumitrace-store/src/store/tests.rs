@@ -3,6 +3,7 @@
 mod archive;
 mod attributes;
 mod damage;
+mod damaged_blocks;
 mod faults;
 mod fuzzed;
 mod killed;

@@ -4,7 +4,7 @@ use super::super::error::ApiError;
 use super::params::Window;
 use lumitrace_model::{Span, SpanId, TraceId};
 use lumitrace_query::facts::service_name;
-use lumitrace_store::{QueryBudget, ScanRequest, SpanParts, Store};
+use lumitrace_store::{QueryBudget, ScanRequest, ScanStats, SpanParts, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -28,13 +28,13 @@ pub(super) struct Edge {
     pub(super) call_count: u64,
 }
 
-/// Collects the spans of `window`; tells whether it saw all of them.
+/// Collects the spans of `window`; the statistics tell whether it saw all of them.
 pub(super) fn scan(
     store: &Store,
     window: Window,
     budget: &QueryBudget,
     calls: &mut Calls,
-) -> Result<bool, ApiError> {
+) -> Result<ScanStats, ApiError> {
     let request = ScanRequest {
         start_unix_nano: window.start_unix_nano,
         end_unix_nano: window.end_unix_nano,
@@ -49,8 +49,7 @@ pub(super) fn scan(
         calls.add(&record.span, service_name(&record.resource, &record.span));
         ControlFlow::Continue(())
     });
-    let scanned = scanned.map_err(|error| ApiError::internal(&error))?;
-    Ok(!scanned.stopped)
+    scanned.map_err(|error| ApiError::internal(&error))
 }
 
 impl Calls {

@@ -63,6 +63,53 @@ async fn damage_is_found_named_and_repaired_and_the_server_starts_again() {
 }
 
 #[tokio::test]
+async fn what_is_not_damaged_is_served_and_everyone_says_what_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for (number, traces) in ["20", "40"].into_iter().enumerate() {
+        fill(&data, &dir.path().join(format!("{number}.pb")), traces);
+    }
+    let index = block_file(&data).with_extension("idx");
+    flip(&index, 20);
+    let name = index.file_name().unwrap().to_str().unwrap();
+
+    let mut server = Server::start(dir.path()).await;
+    assert!(server.log().contains(name), "{}", server.log());
+    let own = |path: &str| format!("/api/lumitrace/v1{path}");
+    let (status, page) = server.get(&own("/traces")).await;
+    assert_eq!(status, 200);
+    let trace = page["traces"][0]["trace_id"].as_str().unwrap().to_owned();
+    let trace = own(&format!("/traces/{trace}"));
+    for path in [
+        own("/traces"),
+        own("/operations/statistics"),
+        own("/status"),
+        trace,
+    ] {
+        let (_, answer) = server.get(&path).await;
+        let said = answer["damaged"][0].as_str().unwrap_or_default();
+        assert!(said.contains(name), "{path}: {answer}");
+    }
+    let (_, logs) = server.get(&own("/logs")).await;
+    assert!(logs.get("damaged").is_none(), "{logs}");
+    let (status, missing) = server.get(&own(&format!("/traces/{:032x}", 77))).await;
+    let message = missing["error"]["message"].as_str().unwrap();
+    assert!(status == 404 && message.contains(name), "{missing}");
+    assert_eq!(server.metric("lumitrace_store_damaged_blocks").await, 1.0);
+    assert!(server.metric("lumitrace_store_damaged_reads_total").await > 0.0);
+    server.signal("-INT");
+    server.ended().await;
+
+    let exported = store(&data, &["export", "--to", "-", "--quiet"]);
+    assert_eq!(exported.status.code(), Some(1));
+    assert!(!exported.stdout.is_empty());
+    for output in [exported.stderr, store(&data, &["stats"]).stdout] {
+        let text = String::from_utf8(output).unwrap();
+        assert!(text.contains(name), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_finds_damage_says_which_task_repairs_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

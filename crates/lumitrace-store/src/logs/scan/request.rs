@@ -1,11 +1,13 @@
 //! What a search for log records asks for, and what it cost.
 
+use std::ops::RangeInclusive;
+
 use lumitrace_model::{Severity, SpanId, TraceId};
 
 use crate::logs::batch::LogEntry;
 use crate::scan::cut_candidate::CutCandidate;
 use crate::scan::predicate::{contains_ignoring_case, has_attribute, value_has_text};
-use crate::{Exhausted, QueryBudget};
+use crate::{Damaged, Exhausted, QueryBudget};
 
 /// What a search for log records asks for. All conditions must hold; the default asks for every one.
 ///
@@ -61,8 +63,8 @@ impl Default for LogScan {
     }
 }
 
-/// What a search for log records cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a search for log records cost, and what it could not read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogScanStats {
     /// Log records that were handed to the caller.
     pub matched_records: u64,
@@ -76,9 +78,16 @@ pub struct LogScanStats {
     pub stopped: bool,
     /// What the budget lacked, if it was that.
     pub exhausted: Option<Exhausted>,
+    /// Damage that was met: log records may have been left out for it.
+    pub damaged: Damaged,
 }
 
 impl LogScan {
+    /// When a log record may have been said.
+    pub(crate) fn times(&self) -> RangeInclusive<u64> {
+        self.start_unix_nano..=self.end_unix_nano
+    }
+
     /// Whether `entry` is what is asked for: what a search decides of every log record, for one at
     /// hand.
     pub fn matches(&self, entry: &LogEntry) -> bool {

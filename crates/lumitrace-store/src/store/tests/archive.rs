@@ -49,7 +49,7 @@ fn an_archived_trace_outlives_its_spans_also_when_opened_again() {
     let check = |store: &Store| {
         assert_eq!(spans_of(store, 1), [(1, false), (2, false)]);
         assert!(spans_of(store, 2).is_empty());
-        let found = store.span(first.trace_id, first.span_id).unwrap();
+        let found = store.span(first.trace_id, first.span_id).unwrap().spans;
         assert_eq!((&found[0].span, found[0].seq), (&first, 0));
         assert_eq!(found[0].service_name(), "checkout");
         assert_eq!(store.stats_of(ShelfName::Archive).unwrap().records, 2);

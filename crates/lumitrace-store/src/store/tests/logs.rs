@@ -490,10 +490,12 @@ fn damaged_logs_are_reported_and_what_is_readable_of_them_is_rescued() {
     let found = check(dir.path(), &mut go_on).unwrap();
     assert_eq!(found.damages[0].file, data);
     let store = Store::open(options(dir.path())).unwrap();
-    let error = store
+    let stats = store
         .scan_logs(&LogScan::default(), &mut |_| ControlFlow::Continue(()))
-        .unwrap_err();
-    assert!(error.to_string().contains("checksum"), "{error}");
+        .unwrap();
+    assert_eq!(stats.damaged[0].file, data);
+    // The rest is found.
+    assert!(stats.matched_records > 0, "{stats:?}");
     drop(store);
     let done = repair(dir.path(), false, &mut go_on).unwrap();
     assert!(done.rescued_records > 10_000, "{done:?}");

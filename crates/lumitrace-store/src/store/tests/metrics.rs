@@ -24,8 +24,8 @@ use crate::repair::repair;
 use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
 use crate::{
-    MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary, QueryBudget,
-    ShelfName, Store, StoreOptions, StoredPoint,
+    Damaged, MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary,
+    QueryBudget, ShelfName, Store, StoreOptions, StoredPoint,
 };
 
 /// When the point with number 0 of [`gauge`] was measured.
@@ -64,6 +64,7 @@ pub(super) fn select(store: &Store, selector: &MetricSelector) -> Vec<MetricSeri
     store
         .metric_series(selector, &QueryBudget::unlimited())
         .unwrap()
+        .series
 }
 
 fn double() -> impl Strategy<Value = f64> {
@@ -390,7 +391,9 @@ fn check_catalog(store: &Store, stored: &[Arc<StoredPoint>]) {
     assert_eq!(found, wanted.into_values().collect::<Vec<_>>());
     for ((name, kind), known) in infos {
         let budget = QueryBudget::unlimited();
-        let info = store.metric_info(&name, kind, &budget).unwrap().unwrap();
+        let mut damaged = Damaged::default();
+        let info = store.metric_info(&name, kind, &budget, &mut damaged);
+        let info = info.unwrap().unwrap();
         assert!(known.contains(&info), "{info:?}");
     }
 }
@@ -503,7 +506,10 @@ fn what_a_metric_is_is_told_from_few_rows_and_only_of_metrics_that_are_there() {
     };
     let info = |name, kind| {
         let budget = QueryBudget::new(limits, &memory);
-        store.metric_info(name, kind, &budget).unwrap()
+        let mut damaged = Damaged::default();
+        store
+            .metric_info(name, kind, &budget, &mut damaged)
+            .unwrap()
     };
     for name in ["a", "b", "c"] {
         assert_eq!(info(name, MetricKind::Gauge).unwrap().name, name);
