@@ -1,9 +1,11 @@
 //! Searching log records, newest first.
 //!
 //! In reading order: `request` is what is asked for and whether a log record is it;
-//! `memtable_cursor` and `block_cursor` read one source each, and `scan` merges them.
+//! `memtable_cursor` and `block_cursor` read one source each, the latter opened by a `late_cursor`, and
+//! `scan` merges them.
 
 mod block_cursor;
+mod late_cursor;
 mod memtable_cursor;
 mod request;
 
@@ -13,7 +15,7 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use block_cursor::BlockCursor;
+use late_cursor::LateCursor;
 use memtable_cursor::MemtableCursor;
 use request::Predicate;
 
@@ -64,23 +66,10 @@ pub(crate) fn scan(
         }
     }
     for block in &sources.blocks {
-        let cursor = match may_hold(block, request) {
-            true => BlockCursor::new(block, &predicate),
-            false => Ok(None),
-        };
-        let cursor = match cursor {
-            Ok(cursor) => cursor,
-            Err(error) => {
-                damage_log.leave_out(error, &mut stats.damaged)?;
-                continue;
-            }
-        };
-        match cursor {
-            Some(cursor) => {
-                stats.blocks_read += 1;
-                cursors.push(Box::new(cursor));
-            }
-            None => stats.blocks_pruned += 1,
+        if may_hold(block, request) {
+            cursors.push(Box::new(LateCursor::new(block, &predicate)));
+        } else {
+            stats.blocks_pruned += 1;
         }
     }
     stats.stopped = merge(cursors, damage_log, request, &mut stats, visit)?.is_break();
@@ -88,10 +77,9 @@ pub(crate) fn scan(
 }
 
 fn may_hold(block: &Block, request: &LogScan) -> bool {
-    let record = block.record();
     let times = request.times();
-    record.first_start_unix_nano <= *times.end()
-        && record.last_start_unix_nano >= *times.start()
+    let mut ranges = block.time_ranges().iter();
+    ranges.any(|range| range.overlaps(&times))
         && block.summaries().may_hold(
             request.service.as_deref(),
             &[],
@@ -138,7 +126,11 @@ fn merge(
                 }
             }
         } else {
-            // Here also searches come by that find nothing.
+            // Here also searches come by that find nothing, and before they open a block.
+            if let Err(exhausted) = request.budget.check() {
+                stats.exhausted = Some(exhausted);
+                return Ok(ControlFlow::Break(()));
+            }
             let before = stats.examined_records;
             let entries = match cursors[source].read(stats) {
                 Ok(entries) => entries,

@@ -12,8 +12,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::block_cursor::BlockCursor;
 use super::cursor::Cursor;
+use super::late_cursor::LateCursor;
 use super::memtable_cursor::MemtableCursor;
 use super::predicate::Predicate;
 use crate::SpanRecord;
@@ -70,29 +70,16 @@ pub(crate) fn scan(
             }
         }
         for block in shelves[shelf].blocks.iter().rev() {
-            let cursor = if may_hold(block, predicate.request()) {
-                match BlockCursor::new(block, predicate, &mut stats) {
-                    Ok(cursor) => cursor,
-                    Err(error) => {
-                        damage_log.leave_out(error, &mut stats.damaged)?;
-                        continue;
-                    }
-                }
-            } else {
-                None
-            };
-            match cursor {
-                Some(cursor) => {
-                    stats.blocks_read += 1;
-                    let cursor = Box::new(cursor);
-                    cursors.push(Source {
-                        cursor,
-                        is_archive,
-                        damage_log,
-                    });
-                }
-                None => stats.blocks_pruned += 1,
+            if !may_hold(block, predicate.request()) {
+                stats.blocks_pruned += 1;
+                continue;
             }
+            let cursor = Box::new(LateCursor::new(block, predicate));
+            cursors.push(Source {
+                cursor,
+                is_archive,
+                damage_log,
+            });
         }
     }
     let visited = merge(cursors, &memtables.concat(), request, &mut stats, visit)?;
@@ -173,7 +160,7 @@ fn merge(
     };
     let (mut current, mut spent) = (None, 0);
     while let Some((rank_of_window, Reverse(source))) = heap.pop() {
-        // Here also searches come by that find nothing.
+        // Here also searches come by that find nothing, and before they open a block.
         let examined = stats.examined_spans - spent;
         spent = stats.examined_spans;
         if let Err(exhausted) = request.budget.look_at(examined) {

@@ -17,6 +17,7 @@ use crate::block::reader::{BlockData, ranges_of};
 use crate::block::rows::column;
 use crate::block::schema;
 use crate::block::text::TextColumn;
+use crate::block::time_ranges::TimeRange;
 use crate::block::value_filters::STRIPE_ROWS;
 use crate::error::ReadError;
 use crate::logs::batch::LogEntry;
@@ -74,7 +75,7 @@ impl<'a> BlockCursor<'a> {
         let Some(content) = ContentConditions::new(block, data, &request.attributes, None)? else {
             return Ok(None);
         };
-        let units = units(data, predicate, of_trace.as_deref());
+        let units = units(block, data, predicate, of_trace.as_deref());
         let mut cursor = Self {
             block,
             data,
@@ -216,6 +217,7 @@ impl<'a> BlockCursor<'a> {
 
 /// The rows that may be what is asked for, as far as statistics say, in ascending order.
 fn units(
+    block: &Block,
     data: BlockData<'_>,
     predicate: &Predicate<'_>,
     of_trace: Option<&[Range<usize>]>,
@@ -231,15 +233,15 @@ fn units(
         let least = request.min_severity.number();
         conditions.push(Condition::AtLeast(SEVERITY, least.into()));
     }
+    let times = request.times();
+    let ranges = block.time_ranges().iter();
+    let ranges: Vec<_> = ranges.filter(|range| range.overlaps(&times)).collect();
     let mut units = Vec::new();
     let starts = data.row_group_starts();
     for (group, bounds) in starts.windows(2).enumerate() {
         let (first, end) = (bounds[0], bounds[1]);
-        let mut start = first;
-        while start < end {
-            let stripe_end = (start / STRIPE_ROWS + 1) * STRIPE_ROWS;
-            let unit_end = (start + UNIT_ROWS).min(stripe_end).min(end);
-            let in_group = start - first..unit_end - first;
+        for unit in ranges.iter().flat_map(|range| parts_of(range, first..end)) {
+            let in_group = unit.rows.start - first..unit.rows.end - first;
             let rows = candidate_rows(data.metadata(), group, in_group.clone(), &conditions);
             let rows = rows
                 .into_iter()
@@ -251,12 +253,32 @@ fn units(
             if !rows.is_empty() {
                 let bounds = row_bounds(data.metadata(), TIME, group, in_group);
                 let last_time = bounds.map_or(u64::MAX, |(_, last)| last);
+                let last_time = last_time.min(unit.last_time);
                 units.push(Unit { rows, last_time });
             }
-            start = unit_end;
         }
     }
     units
+}
+
+/// Rows that are side by side, and the latest time of a log record in their range of time.
+struct Part {
+    rows: Range<usize>,
+    last_time: u64,
+}
+
+/// The rows of a range of time as far as they are in a row group, in parts of one stripe each that are
+/// looked at together.
+fn parts_of(range: &TimeRange, group: Range<usize>) -> impl Iterator<Item = Part> {
+    let end = range.rows.end.min(group.end);
+    let mut start = range.rows.start.max(group.start);
+    let last_time = *range.starts.end();
+    std::iter::from_fn(move || {
+        let stripe_end = (start / STRIPE_ROWS + 1) * STRIPE_ROWS;
+        let rows = start..(start + UNIT_ROWS).min(stripe_end).min(end);
+        start = rows.end;
+        (!rows.is_empty()).then_some(Part { rows, last_time })
+    })
 }
 
 /// The parts of `rows` that lie in these ranges, which ascend.

@@ -465,6 +465,57 @@ fn logs_have_a_retention_of_their_own() {
 }
 
 #[test]
+fn a_search_opens_only_blocks_that_it_comes_to_and_clocks_that_are_wrong_widen_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let day = 86_400_000_000_000;
+    for number in 0..3 {
+        let mut records: Vec<LogRecord> = (0..10).map(|it| log(1, number * day + it)).collect();
+        if number == 0 {
+            let of_1970 = LogRecord {
+                time_unix_nano: 5,
+                ..log(1, 0)
+            };
+            records.extend([of_1970, log(1, 10_000 * day)]);
+        }
+        store.append_logs(logs(records.into_iter())).wait().unwrap();
+        store.flush().unwrap();
+    }
+    let first_of = |request: &LogScan| {
+        let mut first = None;
+        let mut visit = |entry: Arc<LogEntry>| {
+            first = Some(entry.log.time_unix_nano);
+            ControlFlow::Break(())
+        };
+        let stats = store.scan_logs(request, &mut visit).unwrap();
+        (first, stats)
+    };
+    let days = LogScan {
+        end_unix_nano: FIRST_LOG + 3 * day,
+        ..LogScan::default()
+    };
+    let (first, stats) = first_of(&days);
+    assert_eq!(first, Some(FIRST_LOG + 2 * day + 9));
+    assert_eq!((stats.blocks_read, stats.examined_records), (1, 10));
+    let (first, stats) = first_of(&LogScan::default());
+    assert_eq!(first, Some(FIRST_LOG + 10_000 * day));
+    assert_eq!((stats.blocks_read, stats.examined_records), (1, 1));
+    let between_the_wrong = LogScan {
+        start_unix_nano: FIRST_LOG + 5 * day,
+        end_unix_nano: FIRST_LOG + 6 * day,
+        ..LogScan::default()
+    };
+    let (first, stats) = first_of(&between_the_wrong);
+    assert_eq!(
+        (first, stats.blocks_read, stats.blocks_pruned),
+        (None, 0, 3)
+    );
+    assert_eq!(scanned(&store, &LogScan::default()).len(), 32);
+    drop(days.budget.cancel_on_drop());
+    assert_eq!(first_of(&days).1.blocks_read, 0);
+}
+
+#[test]
 fn damaged_logs_are_reported_and_what_is_readable_of_them_is_rescued() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();

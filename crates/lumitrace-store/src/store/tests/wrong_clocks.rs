@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{append, options};
 use crate::batch::testing::span;
 use crate::compaction::{self, CompactionSignal};
-use crate::{ScanRequest, ScanStats, Store, StoreOptions};
+use crate::{Exhausted, ScanRequest, ScanStats, Store, StoreOptions};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
@@ -125,6 +125,27 @@ fn the_newest_spans_are_found_without_reading_the_others_of_a_block_with_a_clock
     };
     let (found, stats) = scan(&store, &oldest, 2);
     assert_eq!((found[0], stats.examined_spans), (200, 51));
+}
+
+#[test]
+fn a_search_that_has_enough_or_nobody_waits_for_opens_no_older_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = three_days(dir.path());
+    let all_days = between(NOW, NOW + 3 * DAY);
+    let (found, stats) = scan(&store, &all_days, 10);
+    assert_eq!((found.len(), stats.blocks_read), (10, 1));
+    assert!(found.iter().all(|number| (100..150).contains(number)));
+    let oldest = ScanRequest {
+        newest_first: false,
+        ..all_days.clone()
+    };
+    let (found, stats) = scan(&store, &oldest, 10);
+    assert_eq!((found.len(), stats.blocks_read), (10, 1));
+    assert!(found.iter().all(|number| *number < 50));
+    drop(all_days.budget.cancel_on_drop());
+    let (_, stats) = scan(&store, &all_days, 10);
+    assert_eq!(stats.exhausted, Some(Exhausted::Cancelled));
+    assert_eq!(stats.blocks_read, 0);
 }
 
 #[test]
