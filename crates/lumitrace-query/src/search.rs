@@ -159,6 +159,8 @@ pub struct ServiceCount {
 }
 
 const DEFAULT_LIMIT: usize = 50;
+/// About what a trace id takes in a set of them.
+const SEEN_BYTES: usize = 2 * size_of::<TraceId>();
 
 impl TraceQuery {
     fn limit_or_default(&self) -> usize {
@@ -217,6 +219,10 @@ pub(crate) fn search(
         }
         if !seen.insert(record.span.trace_id) {
             return ControlFlow::Continue(());
+        }
+        if let Err(exhausted) = budget.hold(SEEN_BYTES) {
+            failure = Some(exhausted.into());
+            return ControlFlow::Break(());
         }
         match summarize(record.span.trace_id) {
             Ok(Some(summary)) if query.before.is_none_or(|before| summary.cursor() < before) => {
@@ -613,6 +619,26 @@ mod tests {
         assert!(
             matches!(page, Err(QueryError::Exhausted(Exhausted::Memory { .. }))),
             "{page:?}"
+        );
+    }
+
+    #[test]
+    fn the_traces_that_a_search_has_seen_count_as_memory() {
+        let (_dir, store) = store();
+        let seconds = |id: u64| id as f64 * 20.0;
+        let spans = (1..=200).map(|id| span("s", id).trace(id).at(seconds(id), seconds(id)));
+        append(&store, spans);
+        let narrow = budget(QueryLimits {
+            max_memory_bytes: 200 * SEEN_BYTES as u64,
+            ..QueryLimits::NONE
+        });
+        // Of each a summary that holds nothing.
+        let found = search(&store, &TraceQuery::default(), &narrow, &mut |_| Ok(None));
+        assert!(found.unwrap().traces.is_empty());
+        let found = search(&store, &TraceQuery::default(), &narrow, &mut |_| Ok(None));
+        assert!(
+            matches!(found, Err(QueryError::Exhausted(Exhausted::Memory { .. }))),
+            "the same budget has nothing left: {found:?}"
         );
     }
 

@@ -295,6 +295,46 @@ fn a_scan_gives_up_when_its_time_is_over_whether_or_not_it_finds_anything() {
 }
 
 #[test]
+fn what_tells_the_spans_of_a_window_apart_counts_as_memory_until_the_next_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    // Ten spans a window; then a thousand in one, of which half are announcements.
+    let many_windows: Vec<Span> = (1..=1000).map(|it| span(1, it, "step")).collect();
+    let one_window = (1..=1000).map(|number| Span {
+        start_unix_nano: 1_800_000_000_000_000_000,
+        pending: number % 2 == 0,
+        ..span(2, number, "step")
+    });
+    store.append(batch("trainer", many_windows)).wait().unwrap();
+    store
+        .append(batch("trainer", one_window.collect()))
+        .wait()
+        .unwrap();
+    let memory = Arc::new(QueryMemory::new(u64::MAX));
+    let limits = QueryLimits {
+        max_memory_bytes: 20_000,
+        ..QueryLimits::NONE
+    };
+    let scan = |start_unix_nano, end_unix_nano| {
+        let request = ScanRequest {
+            start_unix_nano,
+            end_unix_nano,
+            budget: QueryBudget::new(limits, &memory),
+            ..ScanRequest::default()
+        };
+        let mut visit = |_| ControlFlow::Continue(());
+        store.scan(&request, &mut visit).unwrap()
+    };
+    let stats = scan(0, 1_750_000_000_000_000_000);
+    assert_eq!((stats.matched_spans, stats.exhausted), (1000, None));
+    let stats = scan(1_750_000_000_000_000_000, u64::MAX);
+    let limit_bytes = 20_000;
+    assert_eq!(stats.exhausted, Some(Exhausted::Memory { limit_bytes }));
+    assert!(stats.stopped && stats.matched_spans < 500);
+    assert_eq!(memory.used_bytes(), 0, "all of it is given back");
+}
+
+#[test]
 fn old_spans_are_written_out_without_being_asked_and_small_blocks_are_merged() {
     let dir = tempfile::tempdir().unwrap();
     let options = StoreOptions {

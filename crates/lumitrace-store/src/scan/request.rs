@@ -78,7 +78,8 @@ pub struct ScanRequest {
     /// The span was stored with a sequence number in this range: see
     /// [`Store::end_seq`](crate::Store::end_seq).
     pub seqs: Range<u64>,
-    /// What it may cost: unlimited by default. A scan that has exhausted it ends early.
+    /// What it may cost: unlimited by default. A scan that has exhausted it ends early. Of memory it
+    /// counts what tells the spans of one window apart, and announcements that wait for its end.
     pub budget: QueryBudget,
     /// Whether newest windows come first, or oldest.
     pub newest_first: bool,

@@ -16,7 +16,6 @@ use super::cursor::Cursor;
 use super::late_cursor::LateCursor;
 use super::memtable_cursor::MemtableCursor;
 use super::predicate::Predicate;
-use crate::SpanRecord;
 use crate::block::Block;
 use crate::damage::DamageLog;
 use crate::engine::Sources;
@@ -27,6 +26,10 @@ use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
 use crate::spans::Spans;
 use crate::trace::archived;
+use crate::{Exhausted, QueryBudget, SpanRecord};
+
+/// About what an identity takes in a set of them.
+const ENTRY_BYTES: usize = 2 * size_of::<Identity>();
 
 /// Takes a span, and says whether to go on.
 pub(crate) type Visit<'a> = dyn FnMut(Arc<SpanRecord>) -> ControlFlow<()> + 'a;
@@ -155,6 +158,8 @@ fn merge(
         .collect();
     let mut window = Window {
         memtables,
+        budget: &request.budget,
+        held: request.budget.part(),
         visited: HashSet::new(),
         announced: HashMap::new(),
     };
@@ -191,6 +196,9 @@ fn merge(
 /// The spans of one window, each of which is visited once.
 struct Window<'a> {
     memtables: &'a [Arc<Memtable>],
+    budget: &'a QueryBudget,
+    /// What is kept of the window, in memory.
+    held: QueryBudget,
     /// Spans whose final record was visited.
     visited: HashSet<Identity>,
     /// The latest announcements of others.
@@ -205,18 +213,35 @@ impl Window<'_> {
         visit: &mut Visit<'_>,
     ) -> ControlFlow<()> {
         let identity = Identity::of(&record.span);
-        if record.span.pending {
+        let counts = if record.span.pending {
             let later = |known: &Arc<SpanRecord>| supersedes(&record, known);
-            if self.announced.get(&identity).is_none_or(later) {
-                self.announced.insert(identity, record);
-            }
+            self.announced.get(&identity).is_none_or(later)
+        } else {
+            !self.visited.contains(&identity)
+        };
+        if !counts {
             return ControlFlow::Continue(());
         }
-        if !self.visited.insert(identity) {
+        if let Err(exhausted) = self.hold(&record) {
+            stats.exhausted = Some(exhausted);
+            return ControlFlow::Break(());
+        }
+        if record.span.pending {
+            self.announced.insert(identity, record);
             return ControlFlow::Continue(());
         }
+        self.visited.insert(identity);
         stats.matched_spans += 1;
         visit(record)
+    }
+
+    /// Counts what is kept of a span. What it replaces counts until the end of the window.
+    fn hold(&self, record: &SpanRecord) -> Result<(), Exhausted> {
+        let kept_bytes = match record.span.pending {
+            true => record.memory_bytes(),
+            false => 0,
+        };
+        self.held.hold(ENTRY_BYTES + kept_bytes)
     }
 
     /// Visits the announced spans of which no final record came, and begins the next window.
@@ -230,6 +255,7 @@ impl Window<'_> {
             visit(record)?;
         }
         self.visited.clear();
+        self.held = self.budget.part();
         ControlFlow::Continue(())
     }
 }
