@@ -8,14 +8,15 @@
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
 //! how many there are and how long they took. [`index`] is the sidecar of all that, with its
 //! [`index_header`]; [`file`] reads and writes with checksums, and [`writer`] makes a block. To read
-//! one: [`footer`], [`guarded_pages`] before Parquet's decoders, [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single
-//! [`page_values`], kept [`dictionaries`]), [`rows`] back into spans, [`reader`], [`records`];
+//! one: [`footer`], [`guarded_pages`] before Parquet's decoders, [`text`] columns, [`few_rows`] (of pages
+//! with a [`page_header`], single [`page_values`], what is kept in [`caches`]), [`rows`] back into
+//! spans, [`reader`], [`records`];
 //! [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
 
 pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
+pub(crate) mod caches;
 pub(crate) mod columns;
-pub(crate) mod dictionaries;
 pub(crate) mod few_rows;
 pub(crate) mod file;
 pub(crate) mod footer;

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::AppendError;
 use crate::block::Block;
-use crate::block::dictionaries::DictionaryCache;
+use crate::block::caches::BlockCaches;
 use crate::damage::{DamageLog, DamagedBlock};
 use crate::disk::Disk;
 use crate::flush::FlushSignal;
@@ -89,7 +89,7 @@ pub(crate) struct Engine<S: Signal> {
     pub(crate) sources: RwLock<Arc<Sources<S>>>,
     pub(crate) manifest: Mutex<Manifest>,
     /// Of all blocks of the store.
-    pub(crate) dictionaries: Arc<DictionaryCache>,
+    pub(crate) caches: Arc<BlockCaches>,
     /// Of all shelves of the store.
     pub(crate) kept: Arc<KeptBlocks>,
     pub(crate) queue: Queue<S::Batch>,
@@ -109,7 +109,7 @@ impl<S: Signal> Engine<S> {
             folder,
             options,
             disk,
-            dictionaries,
+            caches,
             kept,
         } = place;
         Self {
@@ -121,7 +121,7 @@ impl<S: Signal> Engine<S> {
             folder,
             sources: RwLock::new(Arc::new(sources)),
             manifest: Mutex::new(manifest),
-            dictionaries,
+            caches,
             kept,
             counters: Arc::default(),
             flush_signal: FlushSignal::default(),

@@ -293,7 +293,7 @@ pub(crate) fn commit_block<S: Signal>(
         Err(problem)
     };
     let (disk, dir) = (Arc::clone(&engine.disk), engine.folder.blocks_dir());
-    let block = match Block::open(disk, dir, record, engine.dictionaries.for_block()) {
+    let block = match Block::open(disk, dir, record, engine.caches.for_block()) {
         Ok(block) => block,
         Err(error) => return give_up(FlushProblem::new(error.to_string())),
     };

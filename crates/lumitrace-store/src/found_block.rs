@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::block::Block;
+use crate::block::caches::BlockCaches;
 use crate::block::file::ChecksummedFile;
 use crate::block::footer::Footer;
 use crate::block::index::Index;
@@ -21,7 +23,8 @@ pub(crate) fn open(dir: &Path, id: BlockId) -> Result<Block, OpenError> {
         ..BlockRecord::empty(id)
     };
     let path = index_path(dir, id);
-    let index = Index::open(path)?;
+    let cache = Arc::<BlockCaches>::default().for_block();
+    let index = Index::open(path, cache)?;
     record.payload_bytes = index.payload()?.file_bytes();
     let file = ChecksummedFile::new(data_path(dir, id), record.data_bytes, index.checksums());
     let footer = Footer::read(&file, index.keys())?;

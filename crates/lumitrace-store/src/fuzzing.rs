@@ -19,7 +19,7 @@ use lumitrace_model::{SpanId, TraceId};
 
 use crate::binary::{Fields, PutFields};
 use crate::block::Block;
-use crate::block::dictionaries::DictionaryCache;
+use crate::block::caches::BlockCaches;
 use crate::block::index_header::Header;
 use crate::block::keys::Keys;
 use crate::block::layout::Planner;
@@ -268,7 +268,7 @@ fn open_block(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<Arc<Block
         Arc::new(UnsyncedDisk),
         dir.to_owned(),
         record,
-        Arc::<DictionaryCache>::default().for_block(),
+        Arc::<BlockCaches>::default().for_block(),
     )?;
     Ok(Arc::new(block))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::SpanBatch;
 use crate::block::Block;
-use crate::block::dictionaries::DictionaryCache;
+use crate::block::caches::BlockCaches;
 use crate::block::writer::index_path;
 use crate::disk::RealDisk;
 use crate::error::{Corruption, OpenError, io_error};
@@ -241,9 +241,9 @@ fn open_block(
     is_in_use: bool,
     damages: &mut Vec<Corruption>,
 ) -> Option<Block> {
-    let (dir, dictionaries) = (folder.blocks_dir(), Arc::<DictionaryCache>::default());
+    let (dir, caches) = (folder.blocks_dir(), Arc::<BlockCaches>::default());
     let index = index_path(&dir, record.id);
-    match Block::open(Arc::new(RealDisk), dir, *record, dictionaries.for_block()) {
+    match Block::open(Arc::new(RealDisk), dir, *record, caches.for_block()) {
         Ok(block) => return Some(block),
         // A running server has just merged or removed it.
         Err(_) if is_in_use && !index.exists() => {}

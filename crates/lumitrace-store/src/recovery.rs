@@ -71,7 +71,7 @@ fn open_blocks<S: Signal>(
 ) -> Result<Sources<S>, OpenError> {
     let open = |record: &BlockRecord| {
         let (disk, dir) = (Arc::clone(&place.disk), place.folder.blocks_dir());
-        Block::open(disk, dir, *record, place.dictionaries.for_block())
+        Block::open(disk, dir, *record, place.caches.for_block())
     };
     let opened = parallel::map(place.options.opening_threads, records, open)
         .map_err(io_error("start threads for", &place.folder.blocks_dir()))?;

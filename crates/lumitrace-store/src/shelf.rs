@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use crate::append::AppendError;
-use crate::block::dictionaries::DictionaryCache;
+use crate::block::caches::BlockCaches;
 use crate::compaction::{self, CompactionSignal};
 use crate::disk::{Disk, retryable_refusal};
 use crate::engine::{Engine, Sources};
@@ -73,7 +73,7 @@ pub(crate) struct ShelfPlace {
     pub(crate) options: StoreOptions,
     pub(crate) disk: Arc<dyn Disk>,
     /// One for all shelves of a store.
-    pub(crate) dictionaries: Arc<DictionaryCache>,
+    pub(crate) caches: Arc<BlockCaches>,
     /// One for all shelves of a store.
     pub(crate) kept: Arc<KeptBlocks>,
 }

@@ -70,13 +70,13 @@ impl Store {
     pub(crate) fn open_on(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let folder = Folder::create(&options.dir)?;
         let lock = folder.lock()?;
-        let dictionaries = Arc::default();
+        let caches = Arc::default();
         let kept = Arc::<KeptBlocks>::default();
         let place = |name| ShelfPlace {
             folder: folder.shelf(name),
             options: options.of_shelf(name),
             disk: Arc::clone(&disk),
-            dictionaries: Arc::clone(&dictionaries),
+            caches: Arc::clone(&caches),
             kept: Arc::clone(&kept),
         };
         let threads = options.opening_threads;

@@ -22,7 +22,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnDescriptor;
 use zstd::bulk::Decompressor;
 
-use super::dictionaries::BlockDictionaries;
+use super::caches::BlockCache;
 use super::file::ChecksummedFile;
 use super::page_header::PageHeader;
 use super::page_values::{Cells, Dictionary, PhysicalType, WantedValues};
@@ -35,7 +35,7 @@ pub(crate) const MAX_FEW_ROWS: usize = 512;
 pub(crate) struct FewRows<'a> {
     file: ChecksummedFile,
     metadata: &'a ParquetMetaData,
-    dictionaries: &'a BlockDictionaries,
+    cache: &'a BlockCache,
     decompressor: Decompressor<'static>,
     /// Row groups, and wanted rows counted from the group's first.
     rows: Vec<(usize, Vec<usize>)>,
@@ -63,7 +63,7 @@ impl<'a> FewRows<'a> {
     pub(crate) fn new(
         file: ChecksummedFile,
         metadata: &'a ParquetMetaData,
-        dictionaries: &'a BlockDictionaries,
+        cache: &'a BlockCache,
         rows: &[Range<usize>],
         group_starts: &[usize],
     ) -> Option<Self> {
@@ -79,7 +79,7 @@ impl<'a> FewRows<'a> {
         Some(Self {
             file,
             metadata,
-            dictionaries,
+            cache,
             decompressor: Decompressor::new().ok()?,
             rows: groups,
         })
@@ -120,7 +120,7 @@ impl<'a> FewRows<'a> {
             let mut column = ColumnReader {
                 file: &self.file,
                 chunk: group_metadata.column(leaf),
-                dictionaries: self.dictionaries,
+                cache: self.cache,
                 decompressor: &mut self.decompressor,
             };
             let pages = offset_index
@@ -149,7 +149,7 @@ impl<'a> FewRows<'a> {
 struct ColumnReader<'a> {
     file: &'a ChecksummedFile,
     chunk: &'a ColumnChunkMetaData,
-    dictionaries: &'a BlockDictionaries,
+    cache: &'a BlockCache,
     decompressor: &'a mut Decompressor<'static>,
 }
 
@@ -186,7 +186,7 @@ impl ColumnReader<'_> {
         of: PhysicalType,
     ) -> Result<Arc<Dictionary>, Miss> {
         let (offset, _) = self.chunk.byte_range();
-        if let Some(dictionary) = self.dictionaries.get(offset) {
+        if let Some(dictionary) = self.cache.dictionary(offset) {
             return Ok(dictionary);
         }
         let first_page = u64::try_from(first_page.offset).map_err(|_| Miss::Unknown)?;
@@ -194,7 +194,7 @@ impl ColumnReader<'_> {
         let (header, content) = self.content(offset, len as usize)?;
         let dictionary = Dictionary::new(header, content, of).ok_or(Miss::Unknown)?;
         let dictionary = Arc::new(dictionary);
-        self.dictionaries.insert(offset, &dictionary);
+        self.cache.insert_dictionary(offset, &dictionary);
         Ok(dictionary)
     }
 
@@ -313,7 +313,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::dictionaries::DictionaryCache;
+    use crate::block::caches::BlockCaches;
     use crate::block::file::{CHUNK_BYTES, ChecksummedWriter, Checksums};
     use crate::disk::RealDisk;
 
@@ -477,7 +477,7 @@ mod tests {
             for group in metadata.metadata().row_groups() {
                 starts.push(starts[starts.len() - 1] + group.num_rows() as usize);
             }
-            let cache = Arc::new(DictionaryCache::default()).for_block();
+            let cache = Arc::new(BlockCaches::default()).for_block();
             let parquet = metadata.metadata();
             let mut few = FewRows::new(file, parquet, &cache, &ranges, &starts).unwrap();
             // The second time with what is kept.

@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::caches::{KeptPart, PartName};
 use super::file::ChecksummedFile;
 use super::keys::Keys;
 use super::schema;
@@ -17,7 +18,7 @@ use crate::error::ReadError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AttributeName {
     pub(crate) key: String,
-    pub(crate) column: String,
+    pub(crate) column: Arc<str>,
 }
 
 /// The footer of a block's file.
@@ -43,8 +44,11 @@ impl Footer {
         })?;
         let columns = metadata.schema().fields().iter();
         let attributes = columns.filter_map(|field| {
-            let column = field.name().clone();
-            let key = column.strip_prefix(schema::ATTRIBUTE_PREFIX)?.to_owned();
+            let key = field
+                .name()
+                .strip_prefix(schema::ATTRIBUTE_PREFIX)?
+                .to_owned();
+            let column = field.name().as_str().into();
             Some(AttributeName { key, column })
         });
         Ok(Self {
@@ -52,6 +56,21 @@ impl Footer {
             leaves: leaves(metadata.parquet_schema()),
             metadata,
         })
+    }
+}
+
+impl KeptPart for Footer {
+    const NAME: PartName = PartName::Footer;
+
+    fn memory_bytes(&self) -> usize {
+        let leaf_bytes = |(name, leaves): (&String, &Vec<usize>)| {
+            size_of::<(String, Vec<usize>)>() + name.len() + size_of_val(leaves.as_slice())
+        };
+        let attribute_bytes =
+            |name: &AttributeName| size_of_val(name) + name.key.len() + name.column.len();
+        let leaves: usize = self.leaves.iter().map(leaf_bytes).sum();
+        let attributes: usize = self.attributes.iter().map(attribute_bytes).sum();
+        size_of::<Self>() + self.metadata.metadata().memory_size() + leaves + attributes
     }
 }
 

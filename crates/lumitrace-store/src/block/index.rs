@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use lumitrace_model::TraceId;
 use parquet::bloom_filter::Sbbf;
 
+use super::caches::BlockCache;
 use super::file::{CHUNK_BYTES, CHUNK_BYTES_V1, Checksums};
 use super::index_header::{Header, Section};
 use super::keys::Keys;
@@ -99,10 +100,9 @@ pub(crate) struct Index {
     /// None in version 1.
     trace_filter: Option<Sbbf>,
     fences: Fences,
-    tables: OnceLock<Arc<Tables>>,
-    filter_directory: OnceLock<FilterDirectory>,
     received_range: OnceLock<Option<(u64, u64)>>,
-    payload: OnceLock<Arc<FrameTable>>,
+    /// What was read of the rest last.
+    cache: BlockCache,
 }
 
 /// What each page of the trace table begins with.
@@ -114,7 +114,7 @@ enum Fences {
 }
 
 impl Index {
-    pub(crate) fn open(path: PathBuf) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: PathBuf, cache: BlockCache) -> Result<Self, OpenError> {
         let file = File::open(&path).map_err(io_error("open", &path))?;
         let header = Header::read(&path, &file)?;
         // What stays in memory lies together.
@@ -163,10 +163,8 @@ impl Index {
             keys,
             trace_filter,
             fences,
-            tables: OnceLock::new(),
-            filter_directory: OnceLock::new(),
             received_range: OnceLock::new(),
-            payload: OnceLock::new(),
+            cache,
         })
     }
 
@@ -225,15 +223,13 @@ impl Index {
 
     /// What the block's spans share.
     pub(crate) fn tables(&self) -> Result<Arc<Tables>, ReadError> {
-        if let Some(tables) = self.tables.get() {
-            return Ok(Arc::clone(tables));
-        }
-        let resources = decode_resources(&self.section(Section::Resources)?)
-            .ok_or_else(|| self.malformed(Section::Resources))?;
-        let scopes = decode_scopes(&self.section(Section::Scopes)?)
-            .ok_or_else(|| self.malformed(Section::Scopes))?;
-        let tables = Arc::new(Tables::new(resources, scopes, self.received()?));
-        Ok(Arc::clone(self.tables.get_or_init(|| tables)))
+        self.cache.part(|| {
+            let resources = decode_resources(&self.section(Section::Resources)?)
+                .ok_or_else(|| self.malformed(Section::Resources))?;
+            let scopes = decode_scopes(&self.section(Section::Scopes)?)
+                .ok_or_else(|| self.malformed(Section::Scopes))?;
+            Ok(Tables::new(resources, scopes, self.received()?))
+        })
     }
 
     fn received(&self) -> Result<ReceivedTable, ReadError> {
@@ -267,15 +263,13 @@ impl Index {
 
     /// The frames of the payload file; none if there is no such file.
     pub(crate) fn payload(&self) -> Result<Arc<FrameTable>, ReadError> {
-        if let Some(table) = self.payload.get() {
-            return Ok(Arc::clone(table));
-        }
-        let table = match self.header.version() {
-            ..3 => FrameTable::default(),
-            _ => FrameTable::decode(&self.section(Section::Payload)?)
-                .ok_or_else(|| self.malformed(Section::Payload))?,
-        };
-        Ok(Arc::clone(self.payload.get_or_init(|| Arc::new(table))))
+        self.cache.part(|| match self.header.version() {
+            ..3 => Ok(FrameTable::default()),
+            _ => {
+                let table = FrameTable::decode(&self.section(Section::Payload)?);
+                Ok(table.ok_or_else(|| self.malformed(Section::Payload))?)
+            }
+        })
     }
 
     /// The error of a section whose checksum fits, but whose content does not make sense.
@@ -293,14 +287,10 @@ impl Index {
         if self.header.version() == 1 {
             return Ok(None);
         }
-        let directory = match self.filter_directory.get() {
-            Some(directory) => directory,
-            None => {
-                let read = FilterDirectory::decode(&self.section(Section::FilterDirectory)?)
-                    .ok_or_else(|| self.malformed(Section::FilterDirectory))?;
-                self.filter_directory.get_or_init(|| read)
-            }
-        };
+        let directory = self.cache.part(|| {
+            let directory = FilterDirectory::decode(&self.section(Section::FilterDirectory)?);
+            Ok(directory.ok_or_else(|| self.malformed(Section::FilterDirectory))?)
+        })?;
         let Some(places) = directory.columns.get(key) else {
             return Ok(None);
         };

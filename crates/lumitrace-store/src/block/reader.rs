@@ -15,7 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
-use super::dictionaries::{BlockDictionaries, DictionaryCache};
+use super::caches::{BlockCache, BlockCaches};
 use super::few_rows::{FewRows, FewValues, MAX_FEW_ROWS};
 use super::file::ChecksummedFile;
 use super::footer::{AttributeName, Footer};
@@ -51,9 +51,8 @@ pub(crate) struct Block {
     dir: PathBuf,
     index: Index,
     time_ranges: Vec<TimeRange>,
-    /// Parsed once: it takes longer than reading a trace.
-    footer: OnceLock<Footer>,
-    dictionaries: BlockDictionaries,
+    /// What was read of it last.
+    cache: BlockCache,
     /// Set once it does not count any more.
     leaving: OnceLock<Leaving>,
 }
@@ -63,12 +62,12 @@ impl Block {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         record: BlockRecord,
-        dictionaries: BlockDictionaries,
+        cache: BlockCache,
     ) -> Result<Self, OpenError> {
         if record.payload_bytes > 0 {
             check_length(&payload_path(&dir, record.id), record.payload_bytes)?;
         }
-        Self::open_without_payload(disk, dir, record, dictionaries)
+        Self::open_without_payload(disk, dir, record, cache)
     }
 
     /// Opens a block of whose payload file anything may be lost: it shows when it is read.
@@ -76,11 +75,11 @@ impl Block {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         record: BlockRecord,
-        dictionaries: BlockDictionaries,
+        cache: BlockCache,
     ) -> Result<Self, OpenError> {
         check_length(&data_path(&dir, record.id), record.data_bytes)?;
         check_length(&index_path(&dir, record.id), record.index_bytes)?;
-        let mut index = Index::open(index_path(&dir, record.id))?;
+        let mut index = Index::open(index_path(&dir, record.id), cache.clone())?;
         let time_ranges = index
             .take_time_ranges()
             .unwrap_or_else(|| vec![whole_range(&record)]);
@@ -90,25 +89,23 @@ impl Block {
             let reason = "its ranges of time do not have as many rows as the manifest says";
             return Err(Corruption::new(&path, 0, reason).into());
         }
-        let (footer, leaving) = (OnceLock::new(), OnceLock::new());
         Ok(Self {
             record,
             disk,
             dir,
             index,
             time_ranges,
-            footer,
-            dictionaries,
-            leaving,
+            cache,
+            leaving: OnceLock::new(),
         })
     }
 
     /// Opens a block to look at it on its own, without a store around it. Its payload file may be
     /// damaged: what the columns have of it can still be read.
     pub(crate) fn open_alone(dir: &Path, record: BlockRecord) -> Result<Self, OpenError> {
-        let dictionaries = Arc::<DictionaryCache>::default().for_block();
+        let cache = Arc::<BlockCaches>::default().for_block();
         let disk = Arc::new(RealDisk);
-        Self::open_without_payload(disk, dir.to_owned(), record, dictionaries)
+        Self::open_without_payload(disk, dir.to_owned(), record, cache)
     }
 
     pub(crate) fn record(&self) -> &BlockRecord {
@@ -192,14 +189,11 @@ impl Block {
 
     /// The file of spans, for one reader.
     pub(crate) fn open_data(&self) -> Result<BlockData<'_>, ReadError> {
-        let footer = match self.footer.get() {
-            Some(footer) => footer,
-            None => {
-                let read = Footer::read(&self.data_file(), self.index.keys())?;
-                self.check_rows(&read)?;
-                self.footer.get_or_init(|| read)
-            }
-        };
+        let footer = self.cache.part(|| {
+            let footer = Footer::read(&self.data_file(), self.index.keys())?;
+            self.check_rows(&footer)?;
+            Ok(footer)
+        })?;
         Ok(BlockData {
             block: self,
             footer,
@@ -308,6 +302,7 @@ fn check_length(path: &Path, expected: u64) -> Result<(), OpenError> {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        self.cache.forget_parts();
         if self.leaving.get().is_some()
             && let Err(error) = remove_files(&*self.disk, &self.dir, self.record.id)
         {
@@ -318,14 +313,14 @@ impl Drop for Block {
 }
 
 /// A block's file of spans, for one reader.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct BlockData<'a> {
     block: &'a Block,
-    footer: &'a Footer,
+    footer: Arc<Footer>,
 }
 
 impl<'a> BlockData<'a> {
-    pub(crate) fn metadata(&self) -> &'a ParquetMetaData {
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
         self.footer.metadata.metadata()
     }
 
@@ -343,7 +338,7 @@ impl<'a> BlockData<'a> {
     }
 
     /// The attributes that have columns.
-    pub(crate) fn attribute_columns(&self) -> &'a [AttributeName] {
+    pub(crate) fn attribute_columns(&self) -> &[AttributeName] {
         &self.footer.attributes
     }
 
@@ -382,16 +377,16 @@ impl<'a> BlockData<'a> {
         } else {
             SpanBatches::Many(self.read(rows, &columns, MAX_BATCH_ROWS)?)
         };
-        Ok(Records::new(self.block, *self, batches, rows))
+        Ok(Records::new(self.block, self.clone(), batches, rows))
     }
 
     /// Reads columns of rows that fit into one batch. Those in which no row has a value may be left
     /// out.
     fn read_few(&self, rows: &[Range<usize>], columns: &[&str]) -> Result<RecordBatch, ReadError> {
         let (metadata, starts) = (self.metadata(), self.row_group_starts());
-        let dictionaries = &self.block.dictionaries;
+        let cache = &self.block.cache;
         let file = self.block.data_file();
-        let mut few = FewRows::new(file.clone(), metadata, dictionaries, rows, &starts);
+        let mut few = FewRows::new(file.clone(), metadata, cache, rows, &starts);
         let schema = self.footer.metadata.schema();
         let (mut found, mut others) = (Vec::new(), Vec::new());
         for column in columns {
@@ -486,7 +481,7 @@ impl<'a> BlockData<'a> {
         self.read(rows, &self.columns_of(SpanParts::ALL), MAX_BATCH_ROWS)
     }
 
-    fn columns_of(&self, parts: SpanParts) -> Vec<&'a str> {
+    fn columns_of(&self, parts: SpanParts) -> Vec<&str> {
         let has_resource_ids = self.has_column(schema::RESOURCE_ID);
         let wanted = |name: &str| match name {
             schema::ATTRIBUTES => parts.attributes,

@@ -70,6 +70,11 @@ pub(crate) struct ReceivedTable {
 }
 
 impl ReceivedTable {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self.batches.as_slice())
+    }
+
     /// When span number `seq` was received; zero if the table does not reach that far back.
     pub(crate) fn at(&self, seq: u64) -> u64 {
         let after = self.batches.partition_point(|(first, _)| *first <= seq);

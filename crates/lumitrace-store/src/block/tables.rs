@@ -8,8 +8,10 @@ use lumitrace_model::{Resource, Scope};
 use lumitrace_wire::otlp::protobuf;
 
 use super::attributes::STORED_LIMITS;
+use super::caches::{KeptPart, PartName};
 use super::received::ReceivedTable;
 use super::row::RowHead;
+use crate::batch::attributes_bytes;
 use crate::binary::{Fields, PutFields};
 use crate::stored::Origin;
 
@@ -74,6 +76,34 @@ impl Tables {
     /// The number of the resource of a service that has only one.
     pub(crate) fn resource_of_service(&self, service: &str) -> Option<u32> {
         self.by_service.get(service).copied()
+    }
+}
+
+impl KeptPart for Tables {
+    const NAME: PartName = PartName::Tables;
+
+    fn memory_bytes(&self) -> usize {
+        let resource_bytes = |stored: &StoredResource| {
+            size_of::<StoredResource>()
+                + size_of::<Resource>()
+                + attributes_bytes(&stored.resource.attributes)
+                + stored.schema_url.len()
+        };
+        let scope_bytes = |stored: &StoredScope| {
+            size_of::<StoredScope>()
+                + size_of::<Scope>()
+                + attributes_bytes(&stored.scope.attributes)
+                + stored.scope.name.len()
+                + stored.scope.version.len()
+                + stored.schema_url.len()
+        };
+        let services = self.by_service.keys();
+        let services = services.map(|name| size_of::<(String, u32)>() + name.len());
+        size_of::<Self>()
+            + self.resources.iter().map(resource_bytes).sum::<usize>()
+            + self.scopes.iter().map(scope_bytes).sum::<usize>()
+            + self.received.memory_bytes()
+            + services.sum::<usize>()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::caches::{KeptPart, PartName};
 use super::trace_table::encode_filter;
 use crate::binary::{Fields, PutFields};
 
@@ -124,6 +125,17 @@ impl FilterDirectory {
             columns.insert(key, places);
         }
         Some(Self { columns })
+    }
+}
+
+impl KeptPart for FilterDirectory {
+    const NAME: PartName = PartName::FilterDirectory;
+
+    fn memory_bytes(&self) -> usize {
+        let column_bytes = |(key, places): (&String, &Vec<FilterPlace>)| {
+            size_of::<(String, Vec<FilterPlace>)>() + key.len() + size_of_val(places.as_slice())
+        };
+        size_of::<Self>() + self.columns.iter().map(column_bytes).sum::<usize>()
     }
 }
 

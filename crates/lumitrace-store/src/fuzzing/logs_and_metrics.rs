@@ -10,8 +10,8 @@ use lumitrace_model::{KeyValue, Severity, TraceId};
 use super::{
     BlockBytes, UnsyncedDisk, add_to, all_of, expect_damage, expect_whole, open_block, read_index,
 };
+use crate::block::caches::BlockCaches;
 use crate::block::columns::Columns;
-use crate::block::dictionaries::DictionaryCache;
 use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
 use crate::block::payload::{PayloadCopier, PayloadReader};
@@ -187,8 +187,8 @@ fn write_again<S: Signal + Rewritable>(
     let record = writer
         .finish()
         .expect("the scratch folder can be written to");
-    let dictionaries = Arc::<DictionaryCache>::default().for_block();
-    let block = Block::open(Arc::new(UnsyncedDisk), again, record, dictionaries);
+    let cache = Arc::<BlockCaches>::default().for_block();
+    let block = Block::open(Arc::new(UnsyncedDisk), again, record, cache);
     let written = described(&block.expect("it was written"));
     assert_eq!(written.expect("it was written"), expected);
     Ok(())

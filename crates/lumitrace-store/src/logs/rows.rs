@@ -16,7 +16,7 @@ use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::footer::AttributeName;
 use crate::block::large_values::{self, CutRecord};
-use crate::block::reader::Batches;
+use crate::block::reader::{Batches, BlockData};
 use crate::block::rows::{column, optional, part, text};
 use crate::block::schema;
 use crate::block::tables::Tables;
@@ -27,7 +27,7 @@ use crate::stored::Origin;
 /// Rows of a block as log records, batch by batch.
 pub(crate) struct LogRows<'a> {
     block: &'a Block,
-    attribute_columns: &'a [AttributeName],
+    data: BlockData<'a>,
     batches: Batches,
 }
 
@@ -37,8 +37,8 @@ impl<'a> LogRows<'a> {
         let data = block.open_data()?;
         Ok(Self {
             block,
-            attribute_columns: data.attribute_columns(),
             batches: data.whole_rows(rows)?,
+            data,
         })
     }
 
@@ -48,7 +48,7 @@ impl<'a> LogRows<'a> {
             return Ok(None);
         };
         let tables = self.block.index().tables()?;
-        let decoded = decode(&batch, self.attribute_columns, &tables);
+        let decoded = decode(&batch, self.data.attribute_columns(), &tables);
         let malformed = || {
             self.block
                 .malformed("its columns are not those of log records")

@@ -101,7 +101,7 @@ fn info_in(
         return Ok(None);
     }
     let data = block.open_data()?;
-    let rows = candidates(data, &[Condition::Names(&names)]);
+    let rows = candidates(&data, &[Condition::Names(&names)]);
     let wanted = [
         schema::NAME,
         schema::KIND,

@@ -22,7 +22,7 @@ use crate::block::Block;
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
 use crate::block::footer::AttributeName;
-use crate::block::reader::Batches;
+use crate::block::reader::{Batches, BlockData};
 use crate::block::rows::{column, optional, part, text};
 use crate::block::schema;
 use crate::block::tables::Tables;
@@ -33,7 +33,7 @@ use crate::stored::Origin;
 /// Rows of a block as points, batch by batch.
 pub(crate) struct PointRows<'a> {
     block: &'a Block,
-    attribute_columns: &'a [AttributeName],
+    data: BlockData<'a>,
     batches: Batches,
 }
 
@@ -43,8 +43,8 @@ impl<'a> PointRows<'a> {
         let data = block.open_data()?;
         Ok(Self {
             block,
-            attribute_columns: data.attribute_columns(),
             batches: data.whole_rows(rows)?,
+            data,
         })
     }
 
@@ -54,7 +54,7 @@ impl<'a> PointRows<'a> {
             return Ok(None);
         };
         let tables = self.block.index().tables()?;
-        let decoded = decode(&batch, self.attribute_columns, &tables);
+        let decoded = decode(&batch, self.data.attribute_columns(), &tables);
         let malformed = || self.block.malformed("its columns are not those of points");
         decoded.map(Some).ok_or_else(malformed)
     }

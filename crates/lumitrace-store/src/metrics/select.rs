@@ -172,7 +172,7 @@ fn scan_block(
     if !names.is_empty() {
         conditions.push(Condition::Names(&names));
     }
-    let rows = candidates(block.open_data()?, &conditions);
+    let rows = candidates(&block.open_data()?, &conditions);
     if rows.is_empty() {
         return Ok(ControlFlow::Continue(()));
     }
@@ -189,7 +189,7 @@ fn scan_block(
 }
 
 /// The rows of a block that may meet these conditions.
-pub(super) fn candidates(data: BlockData<'_>, conditions: &[Condition<'_>]) -> Vec<Range<usize>> {
+pub(super) fn candidates(data: &BlockData<'_>, conditions: &[Condition<'_>]) -> Vec<Range<usize>> {
     let mut rows = Vec::new();
     for (group, bounds) in data.row_group_starts().windows(2).enumerate() {
         let all = 0..bounds[1] - bounds[0];

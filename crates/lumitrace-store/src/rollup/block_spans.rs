@@ -34,7 +34,7 @@ pub(super) fn add(
     collector: &mut Collector<'_>,
 ) -> Result<(), ReadError> {
     let data = block.open_data()?;
-    let rows = rows_of(block, data, &starts, collector);
+    let rows = rows_of(block, &data, &starts, collector);
     let mut batches = data.batches(&rows, &COLUMNS)?;
     while let Some(batch) = batches.next()? {
         if collector.look_at(batch.num_rows() as u64).is_break() {
@@ -49,7 +49,7 @@ pub(super) fn add(
 /// The rows that may be asked for, as far as ranges of time and statistics say.
 fn rows_of(
     block: &Block,
-    data: BlockData<'_>,
+    data: &BlockData<'_>,
     starts: &RangeInclusive<u64>,
     collector: &Collector<'_>,
 ) -> Vec<Range<usize>> {

@@ -71,7 +71,7 @@ impl<'a> BlockCursor<'a> {
         let data = block.open_data()?;
         let Some(content) = ContentConditions::new(
             block,
-            data,
+            &data,
             &predicate.request().attributes,
             predicate.text(),
         )?
@@ -86,7 +86,7 @@ impl<'a> BlockCursor<'a> {
         for group in 0..data.metadata().num_row_groups() {
             let rows = group_starts[group]..group_starts[group + 1];
             let mut found: VecDeque<Unit> = units_of(group, rows, &ranges)
-                .filter(|unit| !unit_rows(data, unit, &group_starts, predicate).is_empty())
+                .filter(|unit| !unit_rows(&data, unit, &group_starts, predicate).is_empty())
                 .collect();
             stats.row_groups_pruned += u64::from(found.is_empty());
             units.append(&mut found);
@@ -129,7 +129,7 @@ impl<'a> BlockCursor<'a> {
         if !self.content.may_hold_stripe(self.block, stripe)? {
             return Ok(());
         }
-        let rows = unit_rows(self.data, unit, &self.group_starts, self.predicate);
+        let rows = unit_rows(&self.data, unit, &self.group_starts, self.predicate);
         let is_new_group = self.last_group.replace(unit.group) != Some(unit.group);
         stats.row_groups_read += u64::from(is_new_group);
         stats.examined_spans += rows.iter().map(ExactSizeIterator::len).sum::<usize>() as u64;
@@ -176,7 +176,7 @@ impl<'a> BlockCursor<'a> {
     /// the others whole, which would take several times longer.
     fn filter_by_content(&self, rows: &[Range<usize>]) -> Result<Vec<usize>, ReadError> {
         let tables = self.block.index().tables()?;
-        let mut batches = self.data.batches(rows, self.content.columns())?;
+        let mut batches = self.data.batches(rows, &self.content.columns())?;
         let mut numbers = rows.iter().cloned().flatten();
         let mut kept = Vec::new();
         while let Some(batch) = batches.next()? {
@@ -298,7 +298,7 @@ fn units_of(group: usize, rows: Range<usize>, ranges: &[&TimeRange]) -> impl Ite
 
 /// The rows of a unit that may be what is asked for, as far as statistics say.
 fn unit_rows(
-    data: BlockData<'_>,
+    data: &BlockData<'_>,
     unit: &Unit,
     group_starts: &[usize],
     predicate: &Predicate<'_>,

@@ -1,6 +1,8 @@
 //! The conditions of a search on attributes and on text, as one block can answer them: by what its
 //! index says, by its filters of values, and by as few columns as possible.
 
+use std::sync::Arc;
+
 use arrow::array::{RecordBatch, UInt32Array};
 use lumitrace_wire::otlp::protobuf::view::ValueView;
 use parquet::bloom_filter::Sbbf;
@@ -25,9 +27,9 @@ pub(crate) struct ContentConditions<'a> {
     attributes: Vec<AttributeCondition<'a>>,
     text: Option<&'a str>,
     /// The columns of attributes that are texts, if a text is looked for.
-    text_columns: Vec<&'a str>,
+    text_columns: Vec<Arc<str>>,
     /// What must be read.
-    columns: Vec<&'a str>,
+    columns: Vec<Arc<str>>,
 }
 
 /// That an attribute of a span, or of its resource, has a value that a text spells.
@@ -37,7 +39,7 @@ struct AttributeCondition<'a> {
     /// What the columns have of a text like this.
     kept: &'a str,
     /// The attribute's column, if it may hold such a value.
-    column: Option<&'a str>,
+    column: Option<Arc<str>>,
     /// Whether the list of attributes may hold such a value.
     in_list: bool,
     /// By number whether a resource has such an attribute; empty if none has.
@@ -51,7 +53,7 @@ impl<'a> ContentConditions<'a> {
     /// of the block fulfils them.
     pub(crate) fn new(
         block: &Block,
-        data: BlockData<'a>,
+        data: &BlockData<'_>,
         wanted: &'a [(String, String)],
         text: Option<&'a str>,
     ) -> Result<Option<Self>, ReadError> {
@@ -67,7 +69,7 @@ impl<'a> ContentConditions<'a> {
         let names = data.attribute_columns().iter();
         let text_columns = names
             .filter(|name| text.is_some() && data.is_text(&name.column))
-            .map(|name| name.column.as_str())
+            .map(|name| Arc::clone(&name.column))
             .collect();
         let mut conditions = Self {
             attributes,
@@ -80,19 +82,19 @@ impl<'a> ContentConditions<'a> {
     }
 
     /// The columns that must be read to ask; none if there is nothing to be asked.
-    pub(crate) fn columns(&self) -> &[&'a str] {
-        &self.columns
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| &**column).collect()
     }
 
-    fn columns_of(&self, data: BlockData<'_>) -> Vec<&'a str> {
-        let mut columns = self.text_columns.clone();
+    fn columns_of(&self, data: &BlockData<'_>) -> Vec<Arc<str>> {
+        let mut columns: Vec<&str> = self.text_columns.iter().map(|name| &**name).collect();
         if self.text.is_some() {
             columns.extend([schema::NAME, schema::STATUS_MESSAGE]);
             columns.extend([schema::ATTRIBUTE_STRING, schema::ATTRIBUTE_BYTES]);
             columns.push(schema::LARGE_VALUE_OWNER);
         }
         for condition in &self.attributes {
-            columns.extend(condition.column);
+            columns.extend(condition.column.as_deref());
             if !condition.resources.is_empty() {
                 columns.push(match data.has_column(schema::RESOURCE_ID) {
                     true => schema::RESOURCE_ID,
@@ -113,7 +115,7 @@ impl<'a> ContentConditions<'a> {
         columns.sort_unstable();
         columns.dedup();
         columns.retain(|column| data.has_column(column));
-        columns
+        columns.into_iter().map(Arc::from).collect()
     }
 
     /// Whether rows of this stripe may fulfil the conditions, as far as filters of values say.
@@ -159,7 +161,8 @@ impl<'a> ContentConditions<'a> {
         let contains = |string: &str| contains_ignoring_case(string, text);
         let mut found = vec![false; batch.num_rows()];
         let others = [schema::NAME, schema::STATUS_MESSAGE];
-        for name in self.text_columns.iter().chain(&others) {
+        let text_columns = self.text_columns.iter().map(|name| &**name);
+        for name in text_columns.chain(others) {
             if let Some(column) = batch.column_by_name(name) {
                 or(&mut found, &TextColumn::new(column.as_ref())?.ask(contains));
             }
@@ -180,7 +183,7 @@ impl<'a> AttributeCondition<'a> {
         key: &'a str,
         text: &'a str,
         keys: Option<&Keys>,
-        data: BlockData<'a>,
+        data: &BlockData<'_>,
         tables: &Tables,
     ) -> Self {
         let known = keys.and_then(|keys| keys.get(key));
@@ -195,7 +198,7 @@ impl<'a> AttributeCondition<'a> {
         let column = known
             .filter(|known| !is_hopeless && spells(text, known.column))
             .and_then(|_| data.attribute_columns().iter().find(|name| name.key == key))
-            .map(|name| name.column.as_str());
+            .map(|name| Arc::clone(&name.column));
         let in_list = !is_hopeless && known.is_none_or(|known| known.in_list() > 0);
         let has = |stored: &crate::block::tables::StoredResource| {
             has_attribute(&stored.resource.attributes, key, text)
@@ -240,7 +243,11 @@ impl<'a> AttributeCondition<'a> {
         tables: &Tables,
     ) -> Option<Vec<bool>> {
         let mut fulfilled = vec![false; batch.num_rows()];
-        if let Some(column) = self.column.and_then(|name| batch.column_by_name(name)) {
+        if let Some(column) = self
+            .column
+            .as_deref()
+            .and_then(|name| batch.column_by_name(name))
+        {
             let values = AttributeValues::new(column.as_ref())?;
             or(&mut fulfilled, &values.ask(|value| self.may_match(value)));
         }

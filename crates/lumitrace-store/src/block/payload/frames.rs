@@ -5,6 +5,7 @@ use zstd::bulk;
 use super::chunks::MAX_BYTES as MAX_CHUNK_BYTES;
 use super::{ContentHash, HEADER_BYTES};
 use crate::binary::{Fields, PutFields};
+use crate::block::caches::{KeptPart, PartName};
 
 /// A frame ends once its chunks have this many bytes: enough to compress well, and little to read for
 /// one chunk.
@@ -95,6 +96,14 @@ impl FrameTable {
             table.push(len, fields.u32()?, chunks)?;
         }
         Some(table)
+    }
+}
+
+impl KeptPart for FrameTable {
+    const NAME: PartName = PartName::Frames;
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(self.frames.as_slice())
     }
 }
 

@@ -72,10 +72,10 @@ impl<'a> BlockCursor<'a> {
             return Ok(None);
         }
         let data = block.open_data()?;
-        let Some(content) = ContentConditions::new(block, data, &request.attributes, None)? else {
+        let Some(content) = ContentConditions::new(block, &data, &request.attributes, None)? else {
             return Ok(None);
         };
-        let units = units(block, data, predicate, of_trace.as_deref());
+        let units = units(block, &data, predicate, of_trace.as_deref());
         let mut cursor = Self {
             block,
             data,
@@ -111,7 +111,7 @@ impl<'a> BlockCursor<'a> {
             return Ok(rows);
         }
         let tables = self.block.index().tables()?;
-        self.filter_by(&ranges_of(rows), self.content.columns(), |batch| {
+        self.filter_by(&ranges_of(rows), &self.content.columns(), |batch| {
             self.content.ask(batch, &tables)
         })
     }
@@ -218,7 +218,7 @@ impl<'a> BlockCursor<'a> {
 /// The rows that may be what is asked for, as far as statistics say, in ascending order.
 fn units(
     block: &Block,
-    data: BlockData<'_>,
+    data: &BlockData<'_>,
     predicate: &Predicate<'_>,
     of_trace: Option<&[Range<usize>]>,
 ) -> Vec<Unit> {

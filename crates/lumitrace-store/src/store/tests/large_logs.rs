@@ -13,7 +13,7 @@ use super::logs::{log, logs, scanned};
 use super::{only_file, options};
 use crate::block::Block;
 use crate::block::BlockWriter;
-use crate::block::dictionaries::DictionaryCache;
+use crate::block::caches::BlockCaches;
 use crate::block::layout::Planner;
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
@@ -200,7 +200,7 @@ fn a_block_that_was_not_planned_with_large_values_keeps_them_whole_in_its_column
         Arc::new(RealDisk),
         dir.path().to_owned(),
         record,
-        Arc::<DictionaryCache>::default().for_block(),
+        Arc::<BlockCaches>::default().for_block(),
     )
     .unwrap();
     let all = 0..2;
