@@ -179,7 +179,7 @@ impl<S: Signal> Engine<S> {
     pub(crate) fn insert(&self, batch: &Arc<<S::Batch as Batch>::Stored>) {
         let sources = self.sources.read();
         let before = sources.active.size();
-        sources.active.insert(batch);
+        sources.active.insert(batch, &sources.frozen);
         let after = sources.active.size();
         // Before the memtable can be frozen, so that flushing it subtracts what was added.
         // Replacing an announcement may make it smaller, hence the wrapping.

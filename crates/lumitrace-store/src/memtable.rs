@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use lumitrace_model::TraceId;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::SpanRecord;
 use crate::identity::{Identity, Version};
@@ -152,19 +152,22 @@ impl Memtable {
 impl signal::Memtable for Memtable {
     type Stored = StoredBatch;
 
-    fn insert(&self, batch: &Arc<StoredBatch>) {
+    fn insert(&self, batch: &Arc<StoredBatch>, older: &[Arc<Self>]) {
         if batch.is_empty() {
             return;
         }
+        let older: Vec<_> = older.iter().map(|older| older.content.read()).collect();
         let mut content = self.content.write();
-        content.first_insert.get_or_insert_with(Instant::now);
         let seqs = batch.seqs();
         let first_seq = content.seqs.map_or(seqs.start, |own| own.first_seq);
         content.seqs = Some(BlockId {
             first_seq,
             end_seq: seqs.end,
         });
-        content.insert(batch);
+        content.insert(batch, &older);
+        if !content.rows.is_empty() {
+            content.first_insert.get_or_insert_with(Instant::now);
+        }
     }
 
     fn size(&self) -> MemtableSize {
@@ -182,28 +185,48 @@ impl signal::Memtable for Memtable {
 }
 
 impl Content {
-    fn insert(&mut self, batch: &Arc<StoredBatch>) {
+    fn insert(&mut self, batch: &Arc<StoredBatch>, older: &[RwLockReadGuard<'_, Self>]) {
         // Memory runs out long before there are 2^32 batches or spans.
         let number = self.batches.len() as u32;
         self.batches.push(Arc::clone(batch));
-        self.bytes += batch.memory_bytes();
-        for span in 0..batch.len() as u32 {
-            let place = Place {
-                batch: number,
-                span,
-            };
-            self.insert_span(place, batch.span(span as usize));
+        let mut is_needed = false;
+        for index in 0..batch.len() as u32 {
+            let (place, span) = (
+                Place {
+                    batch: number,
+                    span: index,
+                },
+                batch.span(index as usize),
+            );
+            if !older.iter().any(|older| older.holds_what_counts_of(span)) {
+                is_needed |= self.insert_span(place, span);
+            }
+        }
+        if is_needed {
+            self.bytes += batch.memory_bytes();
+        } else {
+            // A request that was sent again.
+            self.batches.pop();
         }
     }
 
-    fn insert_span(&mut self, place: Place, span: SpanRef<'_>) {
+    /// Whether it has a record of the same span that counts rather than this one.
+    fn holds_what_counts_of(&self, span: SpanRef<'_>) -> bool {
+        let identity = Identity::of_head(span.head());
+        let row = self.find(self.hasher.hash_one(identity), &identity);
+        row.is_some_and(|row| !span.version().supersedes(self.span(row).version()))
+    }
+
+    /// Adds a span, unless what it has of it counts rather; says whether it did.
+    fn insert_span(&mut self, place: Place, span: SpanRef<'_>) -> bool {
         let identity = Identity::of_head(span.head());
         let hash = self.hasher.hash_one(identity);
         if let Some(row) = self.find(hash, &identity) {
-            if span.version().supersedes(self.span(row).version()) {
+            let counts = span.version().supersedes(self.span(row).version());
+            if counts {
                 self.replace(row, place, span);
             }
-            return;
+            return counts;
         }
         let row = self.rows.len() as u32;
         self.rows.push(Row {
@@ -233,6 +256,7 @@ impl Content {
         self.by_window.entry(window_of(span)).or_default().push(row);
         self.summaries.add_span(span);
         self.bytes += ROW_BYTES;
+        true
     }
 
     /// Puts another record of the same span in the place of the one in `row`.
@@ -305,6 +329,7 @@ mod tests {
     use crate::SpanParts;
     use crate::batch::testing::{span, stored};
     use crate::signal::Memtable as _;
+    use lumitrace_model::Span;
 
     #[test]
     fn a_final_span_replaces_its_announcement_in_place() {
@@ -313,9 +338,9 @@ mod tests {
         announced.pending = true;
         let mut finished = span(1, 1);
         finished.start_unix_nano += 60_000_000_000;
-        memtable.insert(&stored(vec![announced.clone()], 1));
-        memtable.insert(&stored(vec![finished.clone()], 2));
-        memtable.insert(&stored(vec![announced.clone()], 3));
+        memtable.insert(&stored(vec![announced.clone()], 1), &[]);
+        memtable.insert(&stored(vec![finished.clone()], 2), &[]);
+        memtable.insert(&stored(vec![announced.clone()], 3), &[]);
         assert_eq!(memtable.size().records, 1);
         let record = |spans: &MemtableSpans| spans.get(0).record(SpanParts::ALL).span;
         assert_eq!(record(&memtable.trace(announced.trace_id)), finished);
@@ -335,11 +360,40 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_memtable_has_is_not_stored_again_but_what_replaces_it_is() {
+        let older = Arc::new(Memtable::default());
+        let pending = |number| Span {
+            pending: true,
+            ..span(1, number)
+        };
+        older.insert(&stored(vec![span(1, 1), pending(2)], 1), &[]);
+        let memtable = Memtable::default();
+        let insert = |spans: Vec<Span>, first_seq: u64| {
+            memtable.insert(&stored(spans, first_seq), std::slice::from_ref(&older));
+            memtable.size()
+        };
+        let repeated = insert(vec![span(1, 1), pending(1)], 3);
+        assert_eq!((repeated.records, repeated.bytes), (0, 0));
+        assert_eq!(repeated.first_insert, None, "nothing waits to be written");
+        assert_eq!(insert(vec![span(1, 1), span(1, 3)], 5).records, 1);
+        assert_eq!(insert(vec![pending(2)], 7).records, 2, "a later one");
+        let before = insert(vec![span(1, 2)], 8);
+        assert_eq!(before.records, 2);
+        assert_eq!(insert(vec![span(1, 2)], 9), before);
+        let ids = memtable.block_id().unwrap();
+        assert_eq!(
+            (ids.first_seq, ids.end_seq),
+            (3, 10),
+            "their numbers are used"
+        );
+    }
+
+    #[test]
     fn a_trace_is_found_whole_and_in_order_among_others() {
         let memtable = Memtable::default();
         for number in 0..100 {
             let spans = vec![span(number as u8 % 3, 2 * number), span(3, 2 * number + 1)];
-            memtable.insert(&stored(spans, 1 + 2 * number));
+            memtable.insert(&stored(spans, 1 + 2 * number), &[]);
         }
         let ids = |trace: u8| -> Vec<u64> {
             let spans = memtable.trace(span(trace, 0).trace_id);

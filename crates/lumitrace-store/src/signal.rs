@@ -76,8 +76,9 @@ pub(crate) trait Batch: Sized + Send + 'static {
 pub(crate) trait Memtable: Default + Send + Sync + 'static {
     type Stored;
 
-    /// Adds the records of a batch. They must follow those inserted before in sequence.
-    fn insert(&self, batch: &Arc<Self::Stored>);
+    /// Adds the records of a batch. They must follow those inserted before in sequence. Those that
+    /// repeat what is in one of `older`, which stay as they are, may be left out.
+    fn insert(&self, batch: &Arc<Self::Stored>, older: &[Arc<Self>]);
 
     fn size(&self) -> MemtableSize;
 

@@ -234,8 +234,8 @@ impl Store {
     /// How many spans there are, how many failed and how long they took, by service, operation and
     /// kind: what `request` asks for.
     ///
-    /// Announcements are not counted. A span that was received twice counts twice until the two
-    /// blocks, or the block and the memtable, that hold it are merged.
+    /// Announcements are not counted. A span that is received again while memory still has it counts
+    /// once; one that is received again later counts twice until the blocks that hold it are merged.
     ///
     /// What is damaged is left out, as the statistics say.
     ///

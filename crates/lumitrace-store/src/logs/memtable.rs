@@ -63,7 +63,7 @@ impl LogMemtable {
 impl signal::Memtable for LogMemtable {
     type Stored = StoredLogs;
 
-    fn insert(&self, batch: &Arc<StoredLogs>) {
+    fn insert(&self, batch: &Arc<StoredLogs>, _: &[Arc<Self>]) {
         let (Some(first), Some(last)) = (batch.entries.first(), batch.entries.last()) else {
             return;
         };

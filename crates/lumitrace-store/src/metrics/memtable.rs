@@ -58,7 +58,7 @@ impl MetricMemtable {
 impl signal::Memtable for MetricMemtable {
     type Stored = StoredPoints;
 
-    fn insert(&self, batch: &Arc<StoredPoints>) {
+    fn insert(&self, batch: &Arc<StoredPoints>, _: &[Arc<Self>]) {
         let (Some(first), Some(last)) = (batch.points.first(), batch.points.last()) else {
             return;
         };

@@ -192,7 +192,7 @@ pub(super) fn write_log<S: Signal>(
                     }
                 }
             }
-            memtable.insert(&batch);
+            memtable.insert(&batch, &[]);
             next_seq = Some(first_seq + u64::from(frame.header.record_count));
             ControlFlow::Continue(())
         };

@@ -274,9 +274,12 @@ fn a_repeated_request_counts_once_when_its_blocks_are_merged_and_announcements_n
     assert_eq!(count(), 0);
     append(&store, "web", vec![finished.clone()]);
     assert_eq!(count(), 1);
+    append(&store, "web", vec![finished.clone()]);
+    assert_eq!(count(), 1, "memory has it");
     store.flush().unwrap();
     append(&store, "web", vec![finished]);
     store.flush().unwrap();
+    assert_eq!(count(), 2, "a block has it");
     merge_all(&store);
     assert_eq!(count(), 1);
 }

@@ -16,7 +16,7 @@ use crate::batch::testing::{batch, resource_spans, span};
 use crate::compaction::{CompactionSignal, LeftAlone, Limits, RETRY_AFTER, merge, merge_all};
 use crate::disk::Disk;
 use crate::retention;
-use crate::{AppendError, ScanRequest, SpanBatch, Store, StoreOptions};
+use crate::{AppendError, RollupRequest, ScanRequest, SpanBatch, Store, StoreOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -212,6 +212,28 @@ fn while_blocks_cannot_be_written_memory_fills_up_to_its_limit_and_nothing_is_lo
     append(&store, vec![span(2, 1)]);
     assert_eq!(count(&store), stored + 1);
     assert_eq!(store.stats().flush_problem, None);
+}
+
+#[test]
+fn what_is_sent_again_while_its_block_is_being_written_is_stored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, disk) = open(options(dir.path()));
+    let spans = || (1..4).map(|number| span(1, number)).collect();
+    append(&store, spans());
+    disk.set(Fault::Full("blocks"));
+    store.flush().unwrap_err();
+    append(&store, spans());
+    append(&store, vec![span(1, 4)]);
+    let counted = || -> u64 {
+        let rollup = store.span_rollup(&RollupRequest::default()).unwrap();
+        rollup.rows.iter().map(|row| row.durations.count()).sum()
+    };
+    assert_eq!((store.stats().records, counted()), (4, 4));
+    disk.set(Fault::Healthy);
+    store.flush().unwrap();
+    assert_eq!((store.stats().records, counted()), (4, 4));
+    assert_eq!(store.trace(span(1, 1).trace_id).unwrap().len(), 4);
+    assert_eq!(store.end_seq(), 8, "all of it was numbered");
 }
 
 #[test]

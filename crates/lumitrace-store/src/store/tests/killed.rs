@@ -170,6 +170,7 @@ impl Ledger {
             ControlFlow::Continue(())
         };
         store.scan(&ScanRequest::default(), &mut visit).unwrap();
+        assert_eq!(store.stats().damages, [], "{place}");
         let must_be_there = |number: &&u64| !self.may_be_gone(**number, ended_at);
         let expected: BTreeSet<u64> = self.sent.keys().filter(must_be_there).copied().collect();
         let lost: Vec<&u64> = expected.difference(&found).collect();

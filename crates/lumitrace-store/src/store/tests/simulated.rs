@@ -37,8 +37,8 @@ use crate::retention;
 use crate::signal::{BlockRows, Signal};
 use crate::spans::Spans;
 use crate::{
-    Append, Durability, LogEntry, LogScan, MetricSelector, ScanRequest, SpanParts, SpanRecord,
-    Store, StoreOptions,
+    Append, Durability, LogEntry, LogScan, MetricSelector, ScanRequest, ShelfName, SpanParts,
+    SpanRecord, Store, StoreOptions,
 };
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
@@ -394,6 +394,10 @@ impl<S: Subject> Simulation<S> {
     }
 
     fn check(&self, store: &Store, len: usize) {
+        // What cannot be opened would be left out, and only be said.
+        let shelves = ShelfName::ALL.into_iter();
+        let mut shelves = shelves.filter_map(|name| store.stats_of(name));
+        assert!(shelves.all(|stats| stats.damages.is_empty()));
         let mut found = BTreeSet::new();
         for number in S::found(store) {
             assert!(found.insert(number), "record {number} is there twice");
