@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use lumitrace_store::{OpenError, Store, StoreOptions, inspect};
+use lumitrace_store::{OpenError, ShelfName, Store, StoreOptions, inspect};
 use lumitrace_wire::otlp::Signal;
 use serde::Serialize;
 
@@ -178,9 +178,17 @@ fn open_existing(dir: &Path) -> anyhow::Result<Store> {
 
 fn open(options: StoreOptions) -> anyhow::Result<Store> {
     let dir = options.dir.display().to_string();
-    Store::open(options)
+    let store = Store::open(options)
         .map_err(explain)
-        .with_context(|| format!("cannot open the store in {dir}"))
+        .with_context(|| format!("cannot open the store in {dir}"))?;
+    let shelves = ShelfName::ALL.into_iter();
+    for damage in shelves
+        .filter_map(|name| store.stats_of(name))
+        .flat_map(|it| it.damages)
+    {
+        say(&format!("left out: {damage}"));
+    }
+    Ok(store)
 }
 
 /// Says what to do about an error.

@@ -61,7 +61,12 @@ pub(crate) fn archive_trace(
     trace_id: TraceId,
 ) -> Result<usize, ArchiveError> {
     let budget = QueryBudget::unlimited();
-    let lookup = |parts| TraceLookup { trace_id, parts };
+    // What is kept for ever is not cut.
+    let lookup = |parts| TraceLookup {
+        trace_id,
+        parts,
+        leaves_cut: false,
+    };
     let sources = spans.snapshot();
     let ids = lookup(SpanParts::NONE);
     let mut missing = SpansThatCount::of_sources(&sources, ids, &budget, &mut |_| Ok(()))?;

@@ -121,6 +121,15 @@ pub(crate) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
     }
 }
 
+/// For `map_err`: the error of having tried to open the file of a block at `path`, of which the store
+/// knows that it must be there.
+pub(crate) fn block_file_error(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => Corruption::new(path, 0, "it is missing").into(),
+        _ => read_error(path)(error),
+    }
+}
+
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error {

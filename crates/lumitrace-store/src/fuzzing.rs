@@ -330,14 +330,18 @@ fn read_traces(block: &Block, traces: impl IntoIterator<Item = TraceId>) -> Resu
     for trace_id in traces {
         for parts in [SpanParts::ALL, SpanParts::NONE] {
             let mut records = Vec::new();
-            let lookup = TraceLookup { trace_id, parts };
+            let lookup = TraceLookup {
+                trace_id,
+                parts,
+                leaves_cut: true,
+            };
             block.visit_trace::<ReadError>(lookup, &mut |some| {
                 records.extend(some);
                 Ok(())
             })?;
             assert!(records.iter().all(|it| it.span.trace_id == trace_id));
         }
-        block.span(trace_id, SpanId::from_bytes([2; 8]))?;
+        block.visit_span(trace_id, SpanId::from_bytes([2; 8]), &mut drop)?;
     }
     Ok(())
 }

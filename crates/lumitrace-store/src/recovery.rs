@@ -64,21 +64,38 @@ pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, Open
 }
 
 /// Opens the blocks that count. One that is damaged is left out, and kept as it is: it must not keep
-/// the others from being read.
+/// the others from being read. Without its payload file a block still has most of its records.
 fn open_blocks<S: Signal>(
     place: &ShelfPlace,
     records: &[BlockRecord],
 ) -> Result<Sources<S>, OpenError> {
-    let open = |record: &BlockRecord| {
+    let parts = || {
         let (disk, dir) = (Arc::clone(&place.disk), place.folder.blocks_dir());
-        Block::open(disk, dir, *record, place.caches.for_block())
+        (disk, dir, place.caches.for_block())
+    };
+    let open = |record: &BlockRecord| {
+        let (disk, dir, cache) = parts();
+        Block::open(disk, dir, *record, cache)
     };
     let opened = parallel::map(place.options.opening_threads, records, open)
         .map_err(io_error("start threads for", &place.folder.blocks_dir()))?;
     let mut sources = Sources::of_blocks(Vec::new());
     for (record, opened) in records.iter().zip(opened) {
-        match opened {
-            Ok(block) => sources.blocks.push(Arc::new(block)),
+        let damage = match opened {
+            Ok(block) => {
+                sources.blocks.push(Arc::new(block));
+                continue;
+            }
+            Err(OpenError::Corrupt(damage)) => damage,
+            Err(error) => return Err(error),
+        };
+        let (disk, dir, cache) = parts();
+        match Block::open_without_payload(disk, dir, *record, cache) {
+            Ok(block) => {
+                let done = "opened a block without all of its large values";
+                sources.damage_log.tell(&damage, done);
+                sources.blocks.push(Arc::new(block));
+            }
             Err(OpenError::Corrupt(damage)) => {
                 let done = "left out a block that cannot be opened; its files stay as they are";
                 sources.damage_log.tell(&damage, done);

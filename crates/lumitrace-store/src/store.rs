@@ -162,7 +162,11 @@ impl Store {
         budget: &QueryBudget,
         keep: &mut dyn FnMut(SpanRecord) -> Result<T, Exhausted>,
     ) -> Result<TraceSpans<T>, LookupError> {
-        let lookup = TraceLookup { trace_id, parts };
+        let lookup = TraceLookup {
+            trace_id,
+            parts,
+            leaves_cut: true,
+        };
         let mut spans = SpansThatCount::of_trace(&self.handle.spans, lookup, budget, keep)?;
         if let Some(archive) = self.handle.archive.get() {
             let keep = &mut |record| keep(trace::archived(record));
@@ -418,7 +422,11 @@ impl Store {
             return Ok(0);
         };
         let (parts, budget) = (SpanParts::NONE, QueryBudget::unlimited());
-        let lookup = TraceLookup { trace_id, parts };
+        let lookup = TraceLookup {
+            trace_id,
+            parts,
+            leaves_cut: true,
+        };
         let spans = SpansThatCount::of_trace(archive, lookup, &budget, &mut |_| Ok(()))?;
         Ok(spans.by_start().spans.len())
     }

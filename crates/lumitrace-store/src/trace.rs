@@ -18,6 +18,9 @@ use crate::{Damaged, Exhausted, LookupError, QueryBudget, SpanParts, SpanRecord}
 pub(crate) struct TraceLookup {
     pub(crate) trace_id: TraceId,
     pub(crate) parts: SpanParts,
+    /// Whether a span of which a large value is damaged comes with what the columns have of that,
+    /// rather than be left out.
+    pub(crate) leaves_cut: bool,
 }
 
 /// Makes of a record what is kept of it, which it has a budget hold.
@@ -255,9 +258,8 @@ impl SpansThatCount<Arc<SpanRecord>> {
             wanted.for_each(|span| add(span.record(SpanParts::ALL)));
         }
         for block in &sources.blocks {
-            match block.span(trace_id, span_id) {
-                Ok(records) => records.into_iter().for_each(&mut add),
-                Err(error) => sources.damage_log.leave_out(error, &mut damaged)?,
+            if let Err(error) = block.visit_span(trace_id, span_id, &mut add) {
+                sources.damage_log.leave_out(error, &mut damaged)?;
             }
         }
         Ok(Self { damaged, ..spans })

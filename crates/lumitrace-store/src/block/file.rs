@@ -14,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::disk::{Disk, create_anew};
-use crate::error::{Corruption, ReadError, read_error};
+use crate::error::{Corruption, ReadError, block_file_error, read_error};
 
 /// How many bytes have one checksum: to read any of them all are read.
 pub(crate) const CHUNK_BYTES: usize = 4 << 10;
@@ -153,7 +153,7 @@ impl ChecksummedFile {
         let aligned_start = first_chunk * chunk;
         let aligned_end = end.div_ceil(chunk).saturating_mul(chunk).min(inner.len);
         let mut bytes = vec![0; (aligned_end - aligned_start) as usize];
-        let file = self.open().map_err(read_error(&inner.path))?;
+        let file = self.open().map_err(block_file_error(&inner.path))?;
         file.read_exact_at(&mut bytes, aligned_start)
             .map_err(|error| {
                 if error.kind() == io::ErrorKind::UnexpectedEof {

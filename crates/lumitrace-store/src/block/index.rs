@@ -26,7 +26,7 @@ use super::time_ranges::{self, TimeRange, TimeRangesBuilder};
 use super::trace_table::{self, PAGE_BYTES, TraceRows, trace_hash};
 use super::value_filters::{FilterDirectory, FilterPlace};
 use crate::binary::{Fields, PutFields};
-use crate::error::{Corruption, OpenError, ReadError, io_error, read_error};
+use crate::error::{Corruption, OpenError, ReadError, block_file_error, io_error, read_error};
 use crate::summary::Summaries;
 
 /// Everything that a sidecar holds, for writing it.
@@ -321,7 +321,7 @@ impl Index {
     }
 
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
-        let file = File::open(&self.path).map_err(read_error(&self.path))?;
+        let file = File::open(&self.path).map_err(block_file_error(&self.path))?;
         read_exact(&self.path, &file, &range)
     }
 

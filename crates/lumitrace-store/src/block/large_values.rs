@@ -22,7 +22,7 @@ use super::rows::column;
 use super::schema::{self, LARGE_VALUE_FIELDS};
 use super::value::{KEPT_BYTES, ValueRef};
 use crate::SpanRecord;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 
 /// Whole values are handed out in batches of about this many bytes.
 pub(crate) const BATCH_BYTES: u64 = 8 << 20;
@@ -104,16 +104,25 @@ impl<R: Restorable> CutRecord<R> {
     /// The record with its large values put back, as far as it has the parts that they belong to.
     pub(crate) fn restore(mut self, payload: &mut PayloadReader) -> Result<R, ReadError> {
         for large in &self.large_values {
-            if !self.record.is_read(large.owner) {
-                continue;
+            put_back(large, &mut self.record, payload)?;
+        }
+        Ok(self.record)
+    }
+
+    /// The same, but a value that is damaged stays cut; the first such damage is noted in `damage`.
+    fn restore_readable(
+        mut self,
+        payload: &mut PayloadReader,
+        damage: &mut Option<Corruption>,
+    ) -> Result<R, ReadError> {
+        for large in &self.large_values {
+            match put_back(large, &mut self.record, payload) {
+                Ok(()) => {}
+                Err(ReadError::Corrupt(met)) => {
+                    damage.get_or_insert(met);
+                }
+                Err(error) => return Err(error),
             }
-            let Some(kept) = self.record.kept_mut(large) else {
-                return Err(payload.malformed("a large value belongs to nothing"));
-            };
-            let bytes = payload.value(&large.stored)?;
-            *kept = whole_value(kept, bytes).ok_or_else(|| {
-                payload.malformed("a large value is not of the type that the columns say")
-            })?;
         }
         Ok(self.record)
     }
@@ -137,14 +146,30 @@ pub(crate) fn restore_some<R: Restorable>(
     waiting: &mut VecDeque<CutRecord<R>>,
     payload: &mut PayloadReader,
 ) -> Result<Vec<R>, ReadError> {
-    let (mut whole, mut bytes) = (Vec::new(), 0_u64);
+    take_some(waiting, &mut |cut| cut.restore(payload))
+}
+
+/// The same, but values that are damaged stay cut; the first such damage is noted in `damage`.
+pub(crate) fn restore_readable<R: Restorable>(
+    waiting: &mut VecDeque<CutRecord<R>>,
+    payload: &mut PayloadReader,
+    damage: &mut Option<Corruption>,
+) -> Result<Vec<R>, ReadError> {
+    take_some(waiting, &mut |cut| cut.restore_readable(payload, damage))
+}
+
+fn take_some<R: Restorable>(
+    waiting: &mut VecDeque<CutRecord<R>>,
+    restore: &mut dyn FnMut(CutRecord<R>) -> Result<R, ReadError>,
+) -> Result<Vec<R>, ReadError> {
+    let (mut restored, mut bytes) = (Vec::new(), 0_u64);
     while bytes < BATCH_BYTES
         && let Some(cut) = waiting.pop_front()
     {
         bytes = bytes.saturating_add(cut.large_bytes());
-        whole.push(cut.restore(payload)?);
+        restored.push(restore(cut)?);
     }
-    Ok(whole)
+    Ok(restored)
 }
 
 impl LargeValue {
@@ -158,6 +183,25 @@ impl LargeValue {
     pub(crate) fn is_of_record(&self, key: &str, occurrence: usize) -> bool {
         self.owner == Owner::Record && self.key == key && self.occurrence as usize == occurrence
     }
+}
+
+/// Puts a large value back into its record, if the part of it was read to which it belongs.
+fn put_back<R: Restorable>(
+    large: &LargeValue,
+    record: &mut R,
+    payload: &mut PayloadReader,
+) -> Result<(), ReadError> {
+    if !record.is_read(large.owner) {
+        return Ok(());
+    }
+    let Some(kept) = record.kept_mut(large) else {
+        return Err(payload.malformed("a large value belongs to nothing"));
+    };
+    let bytes = payload.value(&large.stored)?;
+    *kept = whole_value(kept, bytes).ok_or_else(|| {
+        payload.malformed("a large value is not of the type that the columns say")
+    })?;
+    Ok(())
 }
 
 impl Restorable for SpanRecord {

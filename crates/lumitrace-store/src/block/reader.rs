@@ -71,7 +71,7 @@ impl Block {
     }
 
     /// Opens a block of whose payload file anything may be lost: it shows when it is read.
-    fn open_without_payload(
+    pub(crate) fn open_without_payload(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         record: BlockRecord,
@@ -137,7 +137,7 @@ impl Block {
     }
 
     /// Hands these parts of all records of a trace to `visit`, some at a time, in the order of the
-    /// block.
+    /// block. An error may come after all of them: that of large values which were left cut.
     pub(crate) fn visit_trace<E: From<ReadError>>(
         &self,
         lookup: TraceLookup,
@@ -148,6 +148,7 @@ impl Block {
             return Ok(());
         }
         let mut records = self.open_data()?.records(&rows, lookup.parts)?;
+        records.set_leaves_cut(lookup.leaves_cut);
         while let Some(mut spans) = records.next()? {
             // Its rows may be those of another trace whose id has the same checksum.
             spans.retain(|record| record.span.trace_id == lookup.trace_id);
@@ -156,15 +157,17 @@ impl Block {
         Ok(())
     }
 
-    /// All records of one span of a trace. Of the others only the ids are read.
-    pub(crate) fn span(
+    /// Hands all records of one span of a trace to `visit`. Of the others only the ids are read. An
+    /// error may come after all of them: that of large values which were left cut.
+    pub(crate) fn visit_span(
         &self,
         trace_id: TraceId,
         span_id: SpanId,
-    ) -> Result<Vec<SpanRecord>, ReadError> {
+        visit: &mut dyn FnMut(SpanRecord),
+    ) -> Result<(), ReadError> {
         let rows = self.trace_rows(trace_id)?;
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let data = self.open_data()?;
         let ids = data.span_ids(rows.into_iter().flatten())?;
@@ -173,13 +176,16 @@ impl Block {
             .filter_map(|(row, id)| (id == span_id).then_some(row))
             .collect();
         if found.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         found.sort_unstable();
-        let found = ranges_of(found);
-        let mut spans = data.records(&found, SpanParts::ALL)?.collect_all()?;
-        spans.retain(|record| record.span.trace_id == trace_id);
-        Ok(spans)
+        let mut records = data.records(&ranges_of(found), SpanParts::ALL)?;
+        records.set_leaves_cut(true);
+        while let Some(mut spans) = records.next()? {
+            spans.retain(|record| record.span.trace_id == trace_id);
+            spans.into_iter().for_each(&mut *visit);
+        }
+        Ok(())
     }
 
     /// The error of a block whose checksums fit, but whose content does not make sense.

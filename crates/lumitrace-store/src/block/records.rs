@@ -12,7 +12,7 @@ use super::payload::PayloadReader;
 use super::reader::{Batches, Block, BlockData};
 use super::rows::{self, ParentRow};
 use crate::SpanRecord;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 
 /// Batches from which spans are made.
 pub(super) enum SpanBatches {
@@ -40,6 +40,9 @@ pub(crate) struct Records<'a> {
     /// Spans that were read, and whose large values are to be put back.
     cut: VecDeque<CutRecord>,
     payload: Option<PayloadReader>,
+    leaves_cut: bool,
+    /// Of a large value that was left cut.
+    damage: Option<Corruption>,
 }
 
 impl<'a> Records<'a> {
@@ -57,15 +60,26 @@ impl<'a> Records<'a> {
             rows: Vec::from(rows).into_iter().flatten(),
             cut: VecDeque::new(),
             payload: None,
+            leaves_cut: false,
+            damage: None,
         }
+    }
+
+    /// Whether a large value that is damaged is left cut, and the error comes after the last batch.
+    pub(super) fn set_leaves_cut(&mut self, leaves_cut: bool) {
+        self.leaves_cut = leaves_cut;
     }
 
     /// The next batch of spans; none after the last. Their large values are whole, if they were asked
     /// for.
+    ///
+    /// # Errors
+    /// The block cannot be read, or is damaged.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<SpanRecord>>, ReadError> {
         if self.cut.is_empty() {
             let Some(batch) = self.next_cut()? else {
-                return Ok(None);
+                let damage = self.damage.take();
+                return damage.map_or(Ok(None), |damage| Err(damage.into()));
             };
             if batch.iter().all(|cut| cut.large_values.is_empty()) {
                 return Ok(Some(batch.into_iter().map(|cut| cut.record).collect()));
@@ -76,7 +90,12 @@ impl<'a> Records<'a> {
             Some(payload) => payload,
             None => self.payload.insert(self.block.payload()?),
         };
-        large_values::restore_some(&mut self.cut, payload).map(Some)
+        let restored = if self.leaves_cut {
+            large_values::restore_readable(&mut self.cut, payload, &mut self.damage)?
+        } else {
+            large_values::restore_some(&mut self.cut, payload)?
+        };
+        Ok(Some(restored))
     }
 
     /// The next batch of spans as the columns have them; none after the last. They know their large
@@ -136,14 +155,5 @@ impl<'a> Records<'a> {
             records[child].span.parent_span_id = Some(*span_id);
         }
         Ok(())
-    }
-
-    /// All that are left.
-    pub(super) fn collect_all(mut self) -> Result<Vec<SpanRecord>, ReadError> {
-        let mut all = Vec::new();
-        while let Some(records) = self.next()? {
-            all.extend(records);
-        }
-        Ok(all)
     }
 }

@@ -15,7 +15,7 @@ use super::cut_candidate::CutCandidate;
 use super::predicate::Predicate;
 use super::pruning::{candidate_rows, condition_columns, conditions, row_bounds};
 use crate::SpanRecord;
-use crate::block::large_values::{CutRecord, restore_some};
+use crate::block::large_values::{CutRecord, restore_readable};
 use crate::block::payload::PayloadReader;
 use crate::block::reader::{Block, BlockData, ranges_of};
 use crate::block::rows::column;
@@ -23,7 +23,7 @@ use crate::block::schema;
 use crate::block::text::TextColumn;
 use crate::block::time_ranges::TimeRange;
 use crate::block::value_filters::STRIPE_ROWS;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::scan::{SCAN_WINDOW_NANO, ScanStats};
 
 /// A row that may be what is asked for, and the window it is in.
@@ -204,11 +204,16 @@ impl<'a> BlockCursor<'a> {
             .data
             .records(&ranges_of(rows), self.predicate.parts())?;
         let payload = RefCell::new(self.block.payload()?);
-        let mut ready = Vec::new();
+        let (mut ready, mut damage) = (Vec::new(), None::<Corruption>);
         while let Some(batch) = chunk.next_cut()? {
             for cut in batch {
-                if self.matches(&cut, &payload)? {
-                    ready.push(cut);
+                match self.matches(&cut, &payload) {
+                    Ok(true) => ready.push(cut),
+                    Ok(false) => {}
+                    Err(ReadError::Corrupt(met)) => {
+                        damage.get_or_insert(met);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -216,7 +221,7 @@ impl<'a> BlockCursor<'a> {
             ready.reverse();
         }
         self.ready = ready.into();
-        Ok(())
+        damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
     fn matches(
@@ -230,7 +235,8 @@ impl<'a> BlockCursor<'a> {
         span.into_failure().map_or(Ok(matches), Err)
     }
 
-    /// Takes the next spans of this window, with their large values if they are wanted.
+    /// Takes the next spans of this window, with their large values if they are wanted. Those that are
+    /// damaged stay cut: that is said before they come.
     fn take_ready(&mut self, window: u64) -> Result<Vec<Arc<SpanRecord>>, ReadError> {
         let is_of_window = |cut: &&CutRecord| window_of(cut) == window;
         let count = self.ready.iter().take_while(is_of_window).count();
@@ -240,10 +246,16 @@ impl<'a> BlockCursor<'a> {
         }
         let later = self.ready.split_off(count);
         let mut ready = mem::replace(&mut self.ready, later);
-        let whole = restore_some(&mut ready, &mut self.block.payload()?)?;
+        let mut damage = None;
+        let restored = restore_readable(&mut ready, &mut self.block.payload()?, &mut damage)?;
+        if let Some(damage) = damage {
+            let cut = restored.into_iter().map(CutRecord::whole).chain(ready);
+            self.ready = cut.chain(mem::take(&mut self.ready)).collect();
+            return Err(damage.into());
+        }
         ready.append(&mut self.ready);
         self.ready = ready;
-        Ok(whole.into_iter().map(Arc::new).collect())
+        Ok(restored.into_iter().map(Arc::new).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::frames::{Frame, FrameChunks, FrameTable};
 use super::{ContentHash, HEADER_BYTES, StoredValue, header};
-use crate::error::{Corruption, ReadError, read_error};
+use crate::error::{Corruption, ReadError, block_file_error, read_error};
 
 /// Frames that are kept, about 4 MiB: values that repeat each other are read one after the other.
 const KEPT_FRAMES: usize = 16;
@@ -106,13 +106,9 @@ impl PayloadReader {
         let cut_short = || ReadError::from(Corruption::new(path, offset, "the file is cut short"));
         let file = match &self.file {
             Some(file) => file,
-            None => {
-                let opened = File::open(path).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => Corruption::new(path, 0, "it is missing").into(),
-                    _ => read_error(path)(error),
-                })?;
-                self.file.insert(opened)
-            }
+            None => self
+                .file
+                .insert(File::open(path).map_err(block_file_error(path))?),
         };
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, offset)

@@ -11,7 +11,7 @@ use lumitrace_model::Severity;
 use super::request::Predicate;
 use super::{Cursor, FIRST_CHUNK, LogScanStats, MAX_CHUNK};
 use crate::block::Block;
-use crate::block::large_values::{self, CutRecord, Owner, restore_some};
+use crate::block::large_values::{self, CutRecord, Owner, restore_readable};
 use crate::block::payload::PayloadReader;
 use crate::block::reader::{BlockData, ranges_of};
 use crate::block::rows::column;
@@ -19,7 +19,7 @@ use crate::block::schema;
 use crate::block::text::TextColumn;
 use crate::block::time_ranges::TimeRange;
 use crate::block::value_filters::STRIPE_ROWS;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::logs::batch::LogEntry;
 use crate::logs::columns::{BODY, BODY_VALUE, SEVERITY, TIME};
 use crate::logs::row::{SortKey, sort_key};
@@ -181,15 +181,21 @@ impl<'a> BlockCursor<'a> {
             return Ok(());
         }
         let payload = RefCell::new(self.block.payload()?);
+        let mut damage: Option<Corruption> = None;
         let mut rows = LogRows::read(self.block, &rows)?;
         while let Some(batch) = rows.next()? {
             for cut in batch {
-                if self.matches(&cut, &payload)? {
-                    self.ready.push_front(cut);
+                match self.matches(&cut, &payload) {
+                    Ok(true) => self.ready.push_front(cut),
+                    Ok(false) => {}
+                    Err(ReadError::Corrupt(met)) => {
+                        damage.get_or_insert(met);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
-        Ok(())
+        damage.map_or(Ok(()), |damage| Err(damage.into()))
     }
 
     fn matches(
@@ -202,12 +208,22 @@ impl<'a> BlockCursor<'a> {
         candidate.into_failure().map_or(Ok(matches), Err)
     }
 
-    /// Takes log records that were read, with their large values if they are wanted.
+    /// Takes log records that were read, with their large values if they are wanted. Those that are
+    /// damaged stay cut: that is said before they come.
     fn take_ready(&mut self) -> Result<Vec<Arc<LogEntry>>, ReadError> {
         let is_whole = |cut: &CutRecord<LogEntry>| cut.large_values.is_empty();
         let taken = match self.predicate.request.large_values {
             true if !self.ready.iter().all(is_whole) => {
-                restore_some(&mut self.ready, &mut self.block.payload()?)?
+                let payload = self.block.payload();
+                let mut payload = payload.inspect_err(|_| self.ready.clear())?;
+                let mut damage = None;
+                let restored = restore_readable(&mut self.ready, &mut payload, &mut damage)?;
+                if let Some(damage) = damage {
+                    let cut = restored.into_iter().rev().map(CutRecord::whole);
+                    cut.for_each(|cut| self.ready.push_front(cut));
+                    return Err(damage.into());
+                }
+                restored
             }
             _ => self.ready.drain(..).map(|cut| cut.record).collect(),
         };

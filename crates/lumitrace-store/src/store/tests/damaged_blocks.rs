@@ -283,6 +283,18 @@ fn a_block_that_cannot_be_opened_is_told_and_kept_as_it_is_until_it_is_repaired(
 }
 
 #[test]
+fn a_file_that_goes_missing_while_the_store_is_open_is_damage_too() {
+    let dir = two_blocks();
+    for extension in ["parquet", "idx"] {
+        let gone = copy_of(dir.path());
+        let store = Store::open(options(gone.path())).unwrap();
+        let file = block_files(&gone.path().join("blocks"), extension).remove(0);
+        fs::remove_file(&file).unwrap();
+        ask_everything(&store, &file, 0);
+    }
+}
+
+#[test]
 fn a_search_for_another_time_than_that_of_a_damaged_block_does_not_lack_it() {
     let dir = two_blocks();
     unopenable(dir.path());

@@ -214,6 +214,20 @@ fn what_does_not_need_large_values_does_not_read_them() {
     };
     assert_eq!(found(&store, &cut(both)).len(), 1);
 
+    // Otherwise values that are damaged stay cut, and the answer says so.
+    let budget = QueryBudget::unlimited();
+    let trace = store
+        .trace_parts(trace_id, SpanParts::ALL, &budget)
+        .unwrap();
+    assert_eq!((trace.spans.len(), trace.damaged.len()), (3, 1));
+    let first = store.span(trace_id, span(1, 1).span_id).unwrap();
+    assert_eq!((first.spans.len(), first.damaged.len()), (1, 1));
+    assert_eq!(
+        first.spans[0].span.attributes[0].value,
+        Value::from(large[..1024].to_owned())
+    );
+    assert_eq!(found(&store, &ScanRequest::default()).len(), 3);
+
     let searched = cut(where_text("nowhere"));
     let searched = store.scan(&searched, &mut |_| ControlFlow::Continue(()));
     for error in [
@@ -225,7 +239,7 @@ fn what_does_not_need_large_values_does_not_read_them() {
 }
 
 #[test]
-fn a_payload_file_that_is_cut_short_or_missing_is_noticed_on_opening() {
+fn a_payload_file_that_is_cut_short_or_missing_is_noticed_on_opening_and_leaves_the_spans() {
     let dir = folder_of(vec![with(1, vec![KeyValue::new("prompt", words(1, 9000))])]);
     let file = only_file(&dir.path().join("blocks"), "payload");
     fs::File::options()
@@ -236,6 +250,13 @@ fn a_payload_file_that_is_cut_short_or_missing_is_noticed_on_opening() {
         .unwrap();
     let damage = || {
         let store = Store::open(options(dir.path())).unwrap();
+        let without = ScanRequest {
+            parts: WITHOUT_LARGE_VALUES,
+            ..ScanRequest::default()
+        };
+        assert_eq!(found(&store, &without).len(), 1);
+        let whole = found(&store, &ScanRequest::default());
+        assert_eq!(whole, found(&store, &without), "only the first KiB");
         store.stats().damages[0].to_string()
     };
     assert!(damage().contains(".payload is damaged at byte 100"));
