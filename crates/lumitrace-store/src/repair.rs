@@ -301,7 +301,8 @@ mod tests {
         fill(whole.path());
         assert!(repair_all(whole.path()).finished.is_empty());
         let expected = spans(whole.path());
-        assert!((2_500..3_000).contains(&expected), "{expected}");
+        // Of the damaged blocks something is lost, and something rescued.
+        assert!((1_001..3_000).contains(&expected), "{expected}");
         for done in 0.. {
             let dir = tempfile::tempdir().unwrap();
             fill(dir.path());

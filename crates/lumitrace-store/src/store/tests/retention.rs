@@ -183,6 +183,7 @@ fn a_limit_of_size_counts_over_all_shelves_and_each_removes_what_is_its_own() {
         store
             .span(span(1, 1).trace_id, span(1, 1).span_id)
             .unwrap()
+            .spans
             .is_empty()
     );
     assert_eq!(store.stats_of(ShelfName::Logs).unwrap().records, 1);
