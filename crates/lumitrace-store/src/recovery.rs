@@ -12,7 +12,7 @@ use crate::damage::DamagedBlock;
 use crate::disk::remove_if_present;
 use crate::engine::{Engine, Sources};
 use crate::error::{Corruption, OpenError, io_error};
-use crate::manifest::{BlockId, BlockRecord, Manifest};
+use crate::manifest::{BlockRecord, Manifest};
 use crate::parallel;
 use crate::replay::replay;
 use crate::shelf::ShelfPlace;

@@ -228,14 +228,25 @@ fn training_run(steps: u64) -> anyhow::Result<Vec<Figure>> {
     let of_run = ["--dir", &folder, "--steps", &steps];
     process::run(bench_program("training-run").arg("fill").args(of_run))?;
     let report = program("training-run", &[&["draw"][..], &of_run].concat())?;
-    let what = format!("a training run of {steps} steps ({} spans)", report["spans"]);
+    let what = format!(
+        "a training run of {steps} steps ({} spans)",
+        report["spans"]
+    );
     let row = |part: &str, unit: &'static str, value: f64| {
         Figure::alone(&format!("{what}: {part}"), unit, value, None)
     };
     let mib = field(&report, "peak_bytes")? / f64::from(1 << 20);
     Ok(vec![
-        row("the list of runs, first time after a start", "s", field(&report, "list_seconds")?),
-        row("its curve, first time", "s", field(&report, "curve_seconds")?),
+        row(
+            "the list of runs, first time after a start",
+            "s",
+            field(&report, "list_seconds")?,
+        ),
+        row(
+            "its curve, first time",
+            "s",
+            field(&report, "curve_seconds")?,
+        ),
         row("its curve, again", "s", field(&report, "again_seconds")?),
         row("most memory", "MiB", mib),
     ])

@@ -18,6 +18,7 @@ use crate::SpanRecord;
 use crate::block::large_values::{CutRecord, restore_readable};
 use crate::block::payload::PayloadReader;
 use crate::block::reader::{Block, BlockData, ranges_of};
+use crate::block::records::Records;
 use crate::block::rows::column;
 use crate::block::schema;
 use crate::block::text::TextColumn;
@@ -56,6 +57,8 @@ pub(crate) struct BlockCursor<'a> {
     last_group: Option<usize>,
     /// Rows of the current unit to come, the next one at the front.
     candidates: VecDeque<Candidate>,
+    /// All of these, read in the order of the block, once a search has shown that it goes on.
+    stream: Option<Records<'a>>,
     /// Spans to come, the next one at the front, as the columns have them.
     ready: VecDeque<CutRecord>,
     chunk_spans: usize,
@@ -103,6 +106,7 @@ impl<'a> BlockCursor<'a> {
             group_starts,
             last_group: None,
             candidates: VecDeque::new(),
+            stream: None,
             ready: VecDeque::new(),
             chunk_spans: FIRST_CHUNK_SPANS,
         }))
@@ -191,37 +195,77 @@ impl<'a> BlockCursor<'a> {
     }
 
     /// Reads the next candidates.
-    fn read_chunk(&mut self) -> Result<(), ReadError> {
+    fn read_candidates(&mut self) -> Result<(), ReadError> {
+        let is_long = self.chunk_spans == MAX_CHUNK_SPANS;
+        if self.stream.is_some() || is_long && !self.predicate.request().newest_first {
+            return self.read_from_stream();
+        }
         let count = self.chunk_spans.min(self.candidates.len());
         self.chunk_spans = (self.chunk_spans * 4).min(MAX_CHUNK_SPANS);
-        let mut rows: Vec<usize> = self
-            .candidates
-            .drain(..count)
-            .map(|candidate| candidate.row)
-            .collect();
+        let rows = self.candidates.drain(..count);
+        let mut rows: Vec<usize> = rows.map(|candidate| candidate.row).collect();
         rows.sort_unstable();
         let mut chunk = self
             .data
             .records(&ranges_of(rows), self.predicate.parts())?;
-        let payload = RefCell::new(self.block.payload()?);
-        let (mut ready, mut damage) = (Vec::new(), None::<Corruption>);
+        let (mut found, mut damage) = (Vec::new(), None);
         while let Some(batch) = chunk.next_cut()? {
-            for cut in batch {
-                match self.matches(&cut, &payload) {
-                    Ok(true) => ready.push(cut),
-                    Ok(false) => {}
-                    Err(ReadError::Corrupt(met)) => {
-                        damage.get_or_insert(met);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            self.keep_matching(batch, &mut found, &mut damage)?;
         }
         if self.predicate.request().newest_first {
-            ready.reverse();
+            found.reverse();
         }
-        self.ready = ready.into();
+        self.ready = found.into();
         damage.map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    /// Reads the next candidates of a search that wants the oldest first: their order is that of the
+    /// block, so that each page is decompressed once for all of them, and not once for each chunk.
+    fn read_from_stream(&mut self) -> Result<(), ReadError> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                let rows = self.candidates.iter().map(|candidate| candidate.row);
+                let parts = self.predicate.parts();
+                self.data.records(&ranges_of(rows), parts)?
+            }
+        };
+        let batch = stream.next_cut().and_then(|batch| {
+            batch.ok_or_else(|| self.block.malformed("it has fewer rows than it says"))
+        });
+        // Where one cannot be read, no more than a chunk is left behind.
+        let count = batch.as_ref().map_or(MAX_CHUNK_SPANS, Vec::len);
+        self.candidates.drain(..count.min(self.candidates.len()));
+        let batch = batch?;
+        if !self.candidates.is_empty() {
+            self.stream = Some(stream);
+        }
+        let (mut found, mut damage) = (Vec::with_capacity(batch.len()), None);
+        self.keep_matching(batch, &mut found, &mut damage)?;
+        self.ready = found.into();
+        damage.map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    /// Adds those of a batch that match to `found`. Of one whose large values cannot be asked for damage,
+    /// the first damage is kept.
+    fn keep_matching(
+        &self,
+        batch: Vec<CutRecord>,
+        found: &mut Vec<CutRecord>,
+        damage: &mut Option<Corruption>,
+    ) -> Result<(), ReadError> {
+        let payload = RefCell::new(self.block.payload()?);
+        for cut in batch {
+            match self.matches(&cut, &payload) {
+                Ok(true) => found.push(cut),
+                Ok(false) => {}
+                Err(ReadError::Corrupt(met)) => {
+                    damage.get_or_insert(met);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn matches(
@@ -272,7 +316,7 @@ impl Cursor for BlockCursor<'_> {
             return self.take_ready(window);
         }
         if !self.candidates.is_empty() {
-            self.read_chunk()?;
+            self.read_candidates()?;
         } else if let Some(unit) = self.units.pop_front() {
             self.read_unit(&unit, stats)?;
         }
