@@ -114,10 +114,11 @@ type Numbered<R> = (usize, CutRecord<R>);
 /// Numbered records, batch by batch.
 type NumberedBatches<'a, R> = Box<dyn FnMut() -> Result<Option<Vec<Numbered<R>>>, ReadError> + 'a>;
 
-/// Each input, and what copies its large values.
-fn open<'a, S: Rewritable>(
-    rows: &[BlockRows<'a>],
-) -> Result<(Vec<NumberedBatches<'a, S::Record>>, Vec<PayloadCopier>), ReadError> {
+/// The inputs of a new block, and for each what copies its large values.
+type Inputs<'a, R> = (Vec<NumberedBatches<'a, R>>, Vec<PayloadCopier>);
+
+/// Opens each part as an input.
+fn open<'a, S: Rewritable>(rows: &[BlockRows<'a>]) -> Result<Inputs<'a, S::Record>, ReadError> {
     let mut inputs: Vec<NumberedBatches<'a, S::Record>> = Vec::new();
     let mut copiers = Vec::new();
     for (number, part) in rows.iter().enumerate() {

@@ -13,17 +13,17 @@ use super::{Output, Record};
 
 /// Writes rows of one signal.
 pub(crate) enum RowWriter {
-    Spans(RecordFileWriter<SpanRecord, Output>),
-    Logs(RecordFileWriter<LogEntry, Output>),
-    Points(RecordFileWriter<StoredPoint, Output>),
+    Spans(Box<RecordFileWriter<SpanRecord, Output>>),
+    Logs(Box<RecordFileWriter<LogEntry, Output>>),
+    Points(Box<RecordFileWriter<StoredPoint, Output>>),
 }
 
 impl RowWriter {
     pub(crate) fn new(signal: Signal, output: Output) -> io::Result<Self> {
         Ok(match signal {
-            Signal::Traces => Self::Spans(RecordFileWriter::new(output)?),
-            Signal::Logs => Self::Logs(RecordFileWriter::new(output)?),
-            Signal::Metrics => Self::Points(RecordFileWriter::new(output)?),
+            Signal::Traces => Self::Spans(Box::new(RecordFileWriter::new(output)?)),
+            Signal::Logs => Self::Logs(Box::new(RecordFileWriter::new(output)?)),
+            Signal::Metrics => Self::Points(Box::new(RecordFileWriter::new(output)?)),
         })
     }
 

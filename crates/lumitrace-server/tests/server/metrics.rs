@@ -75,6 +75,26 @@ fn gauge(name: &str, values: &[f64]) -> Metric {
     metric(name, "1", metric::Data::Gauge(Gauge { data_points }))
 }
 
+/// An exponential histogram of three values, counted from `start` to `time`.
+fn exponential(start: u64, time: u64) -> metric::Data {
+    let point = ExponentialHistogramDataPoint {
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count: 3,
+        sum: Some(6.0),
+        zero_count: 2,
+        positive: Some(Buckets {
+            offset: 1,
+            bucket_counts: vec![1],
+        }),
+        ..ExponentialHistogramDataPoint::default()
+    };
+    metric::Data::ExponentialHistogram(ExponentialHistogram {
+        data_points: vec![point],
+        aggregation_temporality: CUMULATIVE,
+    })
+}
+
 /// One metric of each kind, all measured at `time`.
 fn every_kind(time: u64) -> Vec<Metric> {
     let start = time - 10 * SECOND;
@@ -90,18 +110,6 @@ fn every_kind(time: u64) -> Vec<Metric> {
         min: Some(8.0),
         max: Some(40.0),
         ..HistogramDataPoint::default()
-    };
-    let exponential = ExponentialHistogramDataPoint {
-        start_time_unix_nano: start,
-        time_unix_nano: time,
-        count: 3,
-        sum: Some(6.0),
-        zero_count: 2,
-        positive: Some(Buckets {
-            offset: 1,
-            bucket_counts: vec![1],
-        }),
-        ..ExponentialHistogramDataPoint::default()
     };
     let summary = SummaryDataPoint {
         start_time_unix_nano: start,
@@ -136,14 +144,7 @@ fn every_kind(time: u64) -> Vec<Metric> {
                 aggregation_temporality: CUMULATIVE,
             }),
         ),
-        metric(
-            "d.exponential",
-            "s",
-            metric::Data::ExponentialHistogram(ExponentialHistogram {
-                data_points: vec![exponential],
-                aggregation_temporality: CUMULATIVE,
-            }),
-        ),
+        metric("d.exponential", "s", exponential(start, time)),
         metric(
             "e.summary",
             "s",
