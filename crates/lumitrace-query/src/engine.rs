@@ -47,7 +47,7 @@ impl Default for EngineOptions {
             query_limits: QueryLimits {
                 max_time: Duration::from_secs(30),
                 max_spans: 1_000_000_000,
-                max_memory_bytes: 256 << 20,
+                max_memory_bytes: 384 << 20,
             },
             query_memory_bytes: 512 << 20,
             run_row_limit: 4_000_000,
