@@ -6,7 +6,7 @@
 //! "points", "peak_bytes"}`.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::at_rest::settle;
 use crate::memory::peak_bytes;
@@ -17,7 +17,7 @@ use lumitrace_model::{
 };
 use lumitrace_query::training::RunQuery;
 use lumitrace_query::{EngineOptions, QueryEngine};
-use lumitrace_store::{SpanBatch, Store, StoreOptions};
+use lumitrace_store::{AppendError, SpanBatch, Store, StoreOptions};
 
 const START_UNIX_NANO: u64 = 1_767_225_600_000_000_000;
 const STEP_NANO: u64 = 400_000_000;
@@ -104,11 +104,11 @@ fn fill(dir: &Path, steps: u64, parts: u64) -> anyhow::Result<()> {
                 spans.push(span(random_id(), Some(id), name, times));
             }
         }
-        store.append(batch(spans)?).wait()?;
+        append(&store, &spans)?;
     }
     let end = START_UNIX_NANO + steps * STEP_NANO;
     let root = span(root, None, "training_run", (START_UNIX_NANO, end));
-    store.append(batch(vec![root])?).wait()?;
+    append(&store, &[root])?;
     store.flush()?;
     settle(&store)?;
     Ok(())
@@ -123,6 +123,16 @@ fn span(id: SpanId, parent: Option<SpanId>, name: &'static str, times: (u64, u64
         start_unix_nano: times.0,
         end_unix_nano: times.1,
         ..Span::default()
+    }
+}
+
+/// Stores spans, and waits while the store is behind its disk.
+fn append(store: &Store, spans: &[Span]) -> anyhow::Result<()> {
+    loop {
+        match store.append(batch(spans.to_vec())?).wait() {
+            Err(AppendError::Full { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            answer => return answer.map(drop).map_err(Into::into),
+        }
     }
 }
 
