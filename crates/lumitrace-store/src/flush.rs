@@ -34,7 +34,7 @@ pub(crate) struct FlushProblem {
 }
 
 impl FlushProblem {
-    fn new(reason: String) -> Self {
+    pub(crate) fn new(reason: String) -> Self {
         Self {
             reason,
             refusal: None,
@@ -215,56 +215,63 @@ fn next_due_in<S: Signal>(engine: &Engine<S>) -> Option<Duration> {
 }
 
 /// Writes the frozen memtables out as blocks. `flushed` is called after each.
-pub(crate) fn write_frozen<S: Signal>(
-    engine: &Engine<S>,
-    flushed: &dyn Fn(),
-) -> Result<(), FlushProblem> {
+fn write_frozen<S: Signal>(engine: &Engine<S>, flushed: &dyn Fn()) -> Result<(), FlushProblem> {
     while let Some(memtable) = engine.snapshot().frozen.first() {
-        if let Some(failure) = engine.failure() {
-            return Err(FlushProblem::new(failure));
-        }
-        flush_memtable(engine, memtable)?;
-        count(&engine.counters.flushes, 1);
+        let written = write_block(engine, memtable)?;
+        replace_by_block(engine, memtable, written)?;
         flushed();
     }
     Ok(())
 }
 
-/// Writes the oldest frozen memtable out as a block that counts.
-fn flush_memtable<S: Signal>(
+/// Writes a frozen memtable out as a block that does not count yet; none if it is empty.
+pub(crate) fn write_block<S: Signal>(
+    engine: &Engine<S>,
+    memtable: &S::Memtable,
+) -> Result<Option<BlockRecord>, FlushProblem> {
+    if let Some(failure) = engine.failure() {
+        return Err(FlushProblem::new(failure));
+    }
+    let Some(id) = memtable.block_id() else {
+        return Ok(None);
+    };
+    sync_log(engine)?;
+    let target = engine.block_target(id, COMPRESSION_LEVEL);
+    let record = S::write_memtable(memtable, target).map_err(|error| {
+        discard_block(engine, id);
+        FlushProblem::of_io(&format!("block {id}"), &error)
+    })?;
+    Ok(Some(record))
+}
+
+/// Removes what was written of a block that does not count: space matters most when there is none.
+/// What stays, the next opening removes.
+pub(crate) fn discard_block<S: Signal>(engine: &Engine<S>, id: BlockId) {
+    let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), id);
+}
+
+/// Makes the block `written` of the oldest frozen memtable count, in the memtable's place, and frees
+/// the log of what it holds.
+pub(crate) fn replace_by_block<S: Signal>(
     engine: &Engine<S>,
     memtable: &Arc<S::Memtable>,
+    written: Option<BlockRecord>,
 ) -> Result<(), FlushProblem> {
-    let written = match memtable.block_id() {
-        Some(id) => Some(write_block(engine, id, memtable)?),
-        None => None,
-    };
+    let block = written
+        .map(|record| commit_block(engine, record))
+        .transpose()?;
     engine
         .memtable_bytes
         .fetch_sub(memtable.size().bytes, Ordering::Relaxed);
     engine.change_sources(|sources| {
         sources.frozen.retain(|other| !Arc::ptr_eq(other, memtable));
-        sources.blocks.extend(written);
+        sources.blocks.extend(block);
     });
     reached(Failpoint::MemtableReplaced);
     let durable_seq = engine.manifest.lock().durable_seq();
     engine.segments.free(&*engine.disk, durable_seq);
+    count(&engine.counters.flushes, 1);
     Ok(())
-}
-
-fn write_block<S: Signal>(
-    engine: &Engine<S>,
-    id: BlockId,
-    memtable: &S::Memtable,
-) -> Result<Arc<Block>, FlushProblem> {
-    sync_log(engine)?;
-    let target = engine.block_target(id, COMPRESSION_LEVEL);
-    let record = S::write_memtable(memtable, target).map_err(|error| {
-        // Space matters most when there is none.
-        let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), id);
-        FlushProblem::of_io(&format!("block {id}"), &error)
-    })?;
-    commit_block(engine, record)
 }
 
 /// Makes sure that the log reaches as far on the disk as a block that is about to be written:
@@ -288,8 +295,7 @@ pub(crate) fn commit_block<S: Signal>(
     record: BlockRecord,
 ) -> Result<Arc<Block>, FlushProblem> {
     let give_up = |problem| {
-        // Space matters most when there is none; what stays, the next opening removes.
-        let _ = remove_files(&*engine.disk, &engine.folder.blocks_dir(), record.id);
+        discard_block(engine, record.id);
         Err(problem)
     };
     let (disk, dir) = (Arc::clone(&engine.disk), engine.folder.blocks_dir());

@@ -338,14 +338,14 @@ impl<'a> Row<'a> {
     pub(crate) fn has_events(&self) -> bool {
         match self.lists {
             Lists::Span(span) => !span.events.is_empty(),
-            Lists::View(view) => view.events().next().is_some(),
+            Lists::View(view) => view.has_events,
         }
     }
 
     pub(crate) fn has_links(&self) -> bool {
         match self.lists {
             Lists::Span(span) => !span.links.is_empty(),
-            Lists::View(view) => view.links().next().is_some(),
+            Lists::View(view) => view.has_links,
         }
     }
 }

@@ -239,9 +239,11 @@ impl<'a> SegmentReader<'a> {
             Ok(frame) => frame,
             Err(reason) => return Ok(Err(reason)),
         };
-        self.payload.clear();
-        // Allocates no more than the file holds, whatever a damaged length says.
+        // Allocates no more than the file holds, whatever a damaged length says, and no more than the
+        // payload takes, because the memtable keeps it.
         let payload_len = frame.payload_bytes as u64;
+        let rest = self.len.saturating_sub(self.offset);
+        self.payload = Vec::with_capacity(payload_len.min(rest) as usize);
         Read::by_ref(&mut self.file)
             .take(payload_len)
             .read_to_end(&mut self.payload)?;

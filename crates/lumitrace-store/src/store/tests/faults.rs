@@ -517,3 +517,51 @@ fn the_number_of_blocks_is_not_bounded_by_that_of_open_files() {
     assert_eq!(store.trace(span(1, 1).trace_id).unwrap().len(), 4);
     assert_eq!(open_blocks(), 0);
 }
+
+/// A folder whose log has 200 spans that no block holds, and options with which they take ten times
+/// what memory may hold.
+fn long_log() -> (tempfile::TempDir, StoreOptions) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    for number in 1..=200 {
+        append(&store, vec![span(number, 1)]);
+    }
+    let crashed = copy_of(dir.path());
+    let options = StoreOptions {
+        memtable_bytes: 2_000,
+        memory_limit_bytes: Some(8_000),
+        opening_threads: 4,
+        ..options(crashed.path())
+    };
+    (crashed, options)
+}
+
+#[test]
+fn a_log_that_memory_cannot_hold_becomes_blocks_on_several_threads_and_in_order() {
+    let (_dir, options) = long_log();
+    let store = Store::open(options.clone()).unwrap();
+    let blocks = store.stats().blocks;
+    assert!(blocks > 10, "{blocks}");
+    assert_eq!((count(&store), store.stats().records), (200, 200));
+    drop(store);
+    assert_eq!(count(&Store::open(options).unwrap()), 200);
+}
+
+#[test]
+fn a_log_that_memory_cannot_hold_waits_for_a_disk_that_takes_blocks() {
+    let (_dir, options) = long_log();
+    let disk = FaultyDisk::new();
+    for (fault, expected) in [
+        (Fault::Full("blocks"), "no storage space"),
+        (Fault::Panics("blocks"), "has panicked"),
+    ] {
+        disk.set(fault);
+        let opened = Store::open_on(options.clone(), Arc::clone(&disk) as Arc<dyn Disk>);
+        let error = opened.expect_err("blocks cannot be written");
+        let chain = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(chain.contains(expected), "{chain}");
+    }
+    disk.set(Fault::Healthy);
+    let store = Store::open_on(options, disk).unwrap();
+    assert_eq!(count(&store), 200);
+}

@@ -23,6 +23,10 @@ pub struct SpanView<'a> {
     pub dropped_events_count: u32,
     /// How many links the sender's limits cut off.
     pub dropped_links_count: u32,
+    /// Whether there is an event.
+    pub has_events: bool,
+    /// Whether there is a link.
+    pub has_links: bool,
     message: &'a [u8],
 }
 
@@ -99,7 +103,9 @@ impl<'a> SpanView<'a> {
             match field.number {
                 3 => view.trace_state = text(field),
                 10 => view.dropped_attributes_count = number(field),
+                11 => view.has_events = true,
                 12 => view.dropped_events_count = number(field),
+                13 => view.has_links = true,
                 14 => view.dropped_links_count = number(field),
                 15 => view.status_message = status_message(field),
                 16 => view.flags = field.fixed32().unwrap_or_default(),
@@ -124,12 +130,15 @@ impl<'a> SpanView<'a> {
 
     /// The span's events.
     pub fn events(&self) -> impl Iterator<Item = EventView<'a>> + use<'a> {
-        messages(self.message, 11).map(EventView::new)
+        // Most spans have none: their bytes are not looked through again.
+        let message = if self.has_events { self.message } else { &[] };
+        messages(message, 11).map(EventView::new)
     }
 
     /// The span's links.
     pub fn links(&self) -> impl Iterator<Item = LinkView<'a>> + use<'a> {
-        messages(self.message, 13).map(LinkView::new)
+        let message = if self.has_links { self.message } else { &[] };
+        messages(message, 13).map(LinkView::new)
     }
 }
 
