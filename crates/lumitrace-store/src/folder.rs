@@ -146,15 +146,14 @@ pub(crate) struct ShelfFolder {
 }
 
 impl ShelfFolder {
-    /// Creates what is missing of it. With its manifest, which is created next, the names in it get
-    /// to the disk.
+    /// Creates what is missing of it. With its manifest, which is opened next, the names in it get to
+    /// the disk.
     pub(crate) fn create(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         for dir in [&self.dir, &self.log_dir(), &self.blocks_dir()] {
             disk.create_dir(dir).map_err(io_error("create", dir))?;
         }
-        let is_new = !self.manifest().exists();
+        // Also if it is there: whoever created it may have had no time to, or may have failed to.
         if let Some(parent) = self.dir.parent()
-            && is_new
             && self.name != ShelfName::Spans
         {
             disk.sync_dir(parent).map_err(io_error("sync", parent))?;

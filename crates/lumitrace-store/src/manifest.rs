@@ -134,6 +134,10 @@ impl Manifest {
         // files, must not outlive it.
         disk.sync_data(&path, &file)
             .map_err(io_error("sync", &path))?;
+        // The same goes for its name, and for those beside it.
+        if let Some(dir) = path.parent() {
+            disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+        }
         let torn = len < bytes.len();
         Ok(Self {
             disk,

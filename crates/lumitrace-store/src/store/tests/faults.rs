@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use lumitrace_model::KeyValue;
 use parking_lot::{Condvar, Mutex};
 
+use super::logs::{log, logs};
 use super::{append, copy_of, options};
 use crate::batch::testing::{batch, resource_spans, span};
 use crate::compaction::{CompactionSignal, LeftAlone, Limits, RETRY_AFTER, merge, merge_all};
@@ -37,6 +38,8 @@ enum Fault {
 struct FaultyDisk {
     fault: Mutex<Fault>,
     changed: Condvar,
+    /// Folders whose names were synced.
+    synced_dirs: Mutex<Vec<PathBuf>>,
 }
 
 impl FaultyDisk {
@@ -44,6 +47,7 @@ impl FaultyDisk {
         Arc::new(Self {
             fault: Mutex::new(Fault::Healthy),
             changed: Condvar::new(),
+            synced_dirs: Mutex::default(),
         })
     }
 
@@ -97,7 +101,9 @@ impl Disk for FaultyDisk {
         if *self.fault.lock() == Fault::NoSpaceForNameOfManifest && dir.join("MANIFEST").exists() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        File::open(dir)?.sync_all()
+        File::open(dir)?.sync_all()?;
+        self.synced_dirs.lock().push(dir.to_owned());
+        Ok(())
     }
 }
 
@@ -130,6 +136,26 @@ fn after_a_failed_sync_nothing_more_is_accepted_and_reads_still_work() {
     assert!(store.stats().failure.unwrap().contains("bad sector"));
     assert_eq!(store.stats().refused.failed, 2);
     assert_eq!(count(&store), 1);
+}
+
+#[test]
+fn opening_a_folder_syncs_the_names_in_it_which_whoever_made_them_may_have_failed_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(options(dir.path()));
+    store
+        .append_logs(logs(std::iter::once(log(1, 1))))
+        .wait()
+        .unwrap();
+    drop(store);
+    let (_store, disk) = open(options(dir.path()));
+    let synced = disk.synced_dirs.lock();
+    for folder in ["", "log", "logs", "logs/log"] {
+        let folder = dir.path().join(folder);
+        assert!(
+            synced.iter().any(|it| *it == folder.components().as_path()),
+            "{folder:?}"
+        );
+    }
 }
 
 #[test]
