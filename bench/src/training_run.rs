@@ -6,6 +6,7 @@
 //! "points", "peak_bytes"}`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::at_rest::settle;
@@ -15,7 +16,7 @@ use clap::{Args, Subcommand};
 use lumitrace_model::{
     KeyValue, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, TraceId, names,
 };
-use lumitrace_query::training::RunQuery;
+use lumitrace_query::training::{RunDigester, RunQuery};
 use lumitrace_query::{EngineOptions, QueryEngine};
 use lumitrace_store::{AppendError, SpanBatch, Store, StoreOptions};
 
@@ -67,8 +68,16 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
+/// As the server opens it.
+fn options(dir: &Path) -> StoreOptions {
+    StoreOptions {
+        digester: Some(Arc::new(RunDigester::default())),
+        ..StoreOptions::new(dir)
+    }
+}
+
 fn fill(dir: &Path, steps: u64, parts: u64) -> anyhow::Result<()> {
-    let store = Store::open(StoreOptions::new(dir))?;
+    let store = Store::open(options(dir))?;
     let mut ids = fastrand::Rng::with_seed(1);
     let mut random_id = move || SpanId::from_bytes(ids.u64(1..).to_be_bytes());
     let root = random_id();
@@ -161,7 +170,7 @@ fn batch(spans: Vec<Span>) -> anyhow::Result<SpanBatch> {
 }
 
 fn draw(dir: &Path, steps: u64) -> anyhow::Result<()> {
-    let store = Store::open(StoreOptions::new(dir))?;
+    let store = Store::open(options(dir))?;
     let spans = store.stats().records;
     let now_unix_nano = START_UNIX_NANO + (steps + 1) * STEP_NANO;
     let engine = QueryEngine::with_options(store, EngineOptions::default());

@@ -8,6 +8,8 @@ use lumitrace_model::{
 };
 use lumitrace_store::{Durability, SpanBatch, SpanRecord, Store, StoreOptions};
 
+use crate::training::RunDigester;
+
 /// A nanosecond count for readable times.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// When the tests begin: a time that looks like one.
@@ -156,6 +158,7 @@ pub(crate) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let options = StoreOptions {
         durability: Durability::None,
+        digester: Some(Arc::new(RunDigester::default())),
         ..StoreOptions::new(dir.path().join("data"))
     };
     let store = Store::open(options).unwrap();

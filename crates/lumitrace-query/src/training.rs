@@ -8,8 +8,10 @@
 //! Modules in reading order: [`recognition`] says what a span is and [`identity`] which run it
 //! belongs to. `digest` folds the few figures that the list of runs shows, and `catalog` keeps
 //! one for every run. `fold` keeps everything of one opened run, with [`metrics`] and `curves` for
-//! its numbers, and `presentation` turns that into a [`view`].
+//! its numbers, and `presentation` turns that into a [`view`]. Of what is in blocks `block_runs` and
+//! `step_columns` are kept, from which catalog and fold are made without reading spans.
 
+pub(crate) mod block_runs;
 pub(crate) mod catalog;
 pub(crate) mod curves;
 pub(crate) mod digest;
@@ -18,8 +20,10 @@ pub mod identity;
 pub mod metrics;
 mod presentation;
 pub mod recognition;
+pub(crate) mod step_columns;
 pub mod view;
 
+pub use block_runs::RunDigester;
 pub use identity::{ParseRunIdError, RunId};
 pub use view::{
     BatchPage, BatchRow, EpochView, ErrorView, Metric, PhaseView, RunQuery, RunState, RunSummary,

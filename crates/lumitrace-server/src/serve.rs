@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::ops::Ops;
 use crate::receive::{self, Receiver};
 use anyhow::Context;
+use lumitrace_query::training::RunDigester;
 use lumitrace_query::{EngineOptions, QueryEngine};
 use lumitrace_store::{
     Durability, OwnRetention, QueryLimits, Retention, ShelfName, Store, StoreOptions,
@@ -207,6 +208,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
             config.store.metric_retention_max_age,
             config.store.metric_retention_max_bytes,
         ),
+        digester: Some(Arc::new(RunDigester::default())),
         ..StoreOptions::new(&config.data_dir)
     };
     let opened = spawn_blocking(move || Store::open(options)).await;

@@ -25,10 +25,12 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use lumitrace_query::training::RunDigester;
 use lumitrace_store::{OpenError, ShelfName, Store, StoreOptions, inspect};
 use lumitrace_wire::otlp::Signal;
 use serde::Serialize;
@@ -163,6 +165,7 @@ fn quiet_options(dir: &Path) -> StoreOptions {
     StoreOptions {
         compact_below_bytes: 0,
         flush_after: Duration::from_secs(86_400),
+        digester: Some(Arc::new(RunDigester::default())),
         ..StoreOptions::new(dir)
     }
 }

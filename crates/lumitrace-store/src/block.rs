@@ -6,7 +6,7 @@
 //! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
-//! how many there are and how long they took. [`index`] is the sidecar of all that, with its
+//! how many there are and how long they took; a [`digest`] is what whoever opens the store wants kept. [`index`] is the sidecar of all that, with its
 //! [`index_header`]; [`file`] reads and writes with checksums, and [`writer`] makes a block. To read
 //! one: [`footer`], [`guarded_pages`] before Parquet's decoders, [`text`] columns, [`few_rows`] (of pages
 //! with a [`page_header`], single [`page_values`], what is kept in [`caches`]), [`rows`] back into
@@ -17,6 +17,7 @@ pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
 pub(crate) mod caches;
 pub(crate) mod columns;
+pub(crate) mod digest;
 pub(crate) mod few_rows;
 pub(crate) mod file;
 pub(crate) mod footer;

@@ -4,7 +4,6 @@
 //! all neighbours are merged that together stay below a size.
 
 use std::ops::{ControlFlow, Range};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,13 +61,13 @@ pub enum CompactError {
     },
 }
 
-/// Writes the log of the store in `dir` out as blocks, and merges neighbours into blocks of up to
+/// Writes the log of the store that `options` open out as blocks, and merges neighbours into blocks of up to
 /// `block_bytes`. Tells `watch` how far it is, until that breaks.
 ///
 /// # Errors
 /// See [`CompactError`].
 pub fn compact(
-    dir: impl Into<PathBuf>,
+    options: StoreOptions,
     block_bytes: u64,
     watch: &mut dyn FnMut(CompactProgress) -> ControlFlow<()>,
 ) -> Result<Compacted, CompactError> {
@@ -76,7 +75,7 @@ pub fn compact(
         // All merging is done here.
         compact_below_bytes: 0,
         flush_after: Duration::from_secs(86_400),
-        ..StoreOptions::new(dir)
+        ..options
     })?;
     // Whoever does this is there to decide what becomes of damage.
     let mut shelves = ShelfName::ALL.into_iter();

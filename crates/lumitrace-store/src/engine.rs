@@ -143,6 +143,7 @@ impl<S: Signal> Engine<S> {
             id,
             row_group_rows: self.options.row_group_rows,
             compression_level: level,
+            digester: self.options.digester.clone(),
         }
     }
 

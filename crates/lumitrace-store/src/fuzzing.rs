@@ -20,6 +20,7 @@ use lumitrace_model::{SpanId, TraceId};
 use crate::binary::{Fields, PutFields};
 use crate::block::Block;
 use crate::block::caches::BlockCaches;
+use crate::block::digest::DigestContent;
 use crate::block::index_header::Header;
 use crate::block::keys::Keys;
 use crate::block::layout::Planner;
@@ -172,6 +173,7 @@ pub fn read_sections(bytes: &[u8]) {
         let again = time_ranges::decode(&time_ranges::encode(&ranges));
         assert_eq!(again, Some(ranges));
     }
+    let _ = DigestContent::decode(bytes);
     let rollup = BlockRollup::decode(bytes, 3).flatten();
     for step in rollup.iter().flat_map(BlockRollup::steps) {
         step.each_entry(|_, durations| {

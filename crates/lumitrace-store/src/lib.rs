@@ -16,7 +16,7 @@
 //!    thread that does it.
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
-//!    merges them, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
+//!    merges them; a [`digest`] is kept of each for whoever opens the store, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
 //! 6. `trace`: a trace by its id; [`scan`]: what a search asks for, and how it walks memtables and
 //!    blocks; [`rollup`]: how many spans there are and how long they took, in [`duration_sketch`]es;
 //!    [`query_budget`]: what any of it may cost.
@@ -52,6 +52,7 @@ pub mod check;
 pub mod compact;
 mod compaction;
 mod damage;
+pub mod digest;
 mod disk;
 pub mod duration_sketch;
 mod engine;
@@ -95,7 +96,9 @@ mod wal;
 pub use append::{Append, AppendError, AppendReceipt};
 pub use archive::ArchiveError;
 pub use batch::{SpanBatch, SpanRecord};
+pub use block::digest::DigestParts;
 pub use damage::Damaged;
+pub use digest::{BlockDigester, DigestPartsReader, SpanDigest, SpanDigester};
 pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};

@@ -144,6 +144,11 @@ impl Memtable {
         content.detached(content.rows.iter().map(|row| row.place).collect())
     }
 
+    /// What `look` makes of the counts of its operations.
+    pub(crate) fn with_summaries<T>(&self, look: impl FnOnce(&Summaries) -> T) -> T {
+        look(&self.content.read().summaries)
+    }
+
     pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
         total.merge(&self.content.read().summaries);
     }

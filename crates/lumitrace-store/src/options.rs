@@ -1,9 +1,11 @@
 //! Settings of a store.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::digest::SpanDigester;
 use crate::retention::{OwnRetention, Retention};
 use crate::shelf::ShelfName;
 
@@ -64,6 +66,9 @@ pub struct StoreOptions {
     /// Most threads on which blocks are opened when the store is; shelves are opened at the same time if
     /// there are more than one.
     pub opening_threads: usize,
+    /// Makes a [digest](crate::digest) of each block of spans that is written. If none, blocks are
+    /// written without, and what they had is lost when they are merged.
+    pub digester: Option<Arc<dyn SpanDigester>>,
     /// Most bytes of spans kept for subscribers that have fallen behind, all of them together. They
     /// miss the oldest batches beyond it. One batch is kept however large it is.
     pub subscriber_bytes: usize,
@@ -87,6 +92,7 @@ impl StoreOptions {
             log_retention: OwnRetention::default(),
             metric_retention: OwnRetention::default(),
             opening_threads: thread::available_parallelism().map_or(1, usize::from),
+            digester: None,
             subscriber_bytes: 32 << 20,
         }
     }

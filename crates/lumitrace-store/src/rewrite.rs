@@ -38,6 +38,14 @@ pub(crate) trait Rewritable: 'static {
     /// Tells the planner of a record.
     fn plan(planner: &mut Planner, cut: &CutRecord<Self::Record>);
 
+    /// Prepares `writer` for what it gets of these rows.
+    fn begin(
+        _writer: &mut BlockWriter<Self::Columns>,
+        _target: &BlockTarget,
+        _rows: &[BlockRows<'_>],
+    ) {
+    }
+
     /// Appends a record of another block, whose large values are copied as they are.
     fn push_from(
         writer: &mut BlockWriter<Self::Columns>,
@@ -56,7 +64,8 @@ pub(crate) fn write_rows<S: Rewritable>(
     for part in rows {
         plan::<S>(part, &mut planner).map_err(io::Error::other)?;
     }
-    let mut writer = BlockWriter::<S::Columns>::create(target, planner.finish())?;
+    let mut writer = BlockWriter::<S::Columns>::create(target.clone(), planner.finish())?;
+    S::begin(&mut writer, &target, rows);
     let (inputs, mut copiers) = open::<S>(rows).map_err(io::Error::other)?;
     let mut held: Option<Numbered<S::Record>> = None;
     let mut write =

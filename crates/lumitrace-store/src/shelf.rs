@@ -221,6 +221,11 @@ impl<S: Signal> Shelf<S> {
         }
     }
 
+    /// How it was opened.
+    pub(crate) fn options(&self) -> &StoreOptions {
+        &self.engine.options
+    }
+
     /// Has blocks removed and merged that are due, soon.
     pub(crate) fn wake_upkeep(&self) {
         self.compaction.wake();

@@ -13,6 +13,7 @@ use lumitrace_wire::DecodeError;
 
 use crate::block::Block;
 use crate::check::RowCheck;
+use crate::digest::SpanDigester;
 use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::manifest::{BlockId, BlockRecord};
@@ -96,6 +97,8 @@ pub(crate) struct BlockTarget {
     pub(crate) row_group_rows: usize,
     /// Level of zstd.
     pub(crate) compression_level: i32,
+    /// Of spans.
+    pub(crate) digester: Option<Arc<dyn SpanDigester>>,
 }
 
 /// Rows of a block, ascending and apart.

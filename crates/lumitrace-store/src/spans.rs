@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
 use crate::block::columns::SpanColumns;
+use crate::block::digest::DigestWriter;
 use crate::block::large_values::CutRecord;
 use crate::block::layout::Planner;
 use crate::block::payload::PayloadCopier;
@@ -21,7 +22,16 @@ use crate::memtable::Memtable;
 use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
 use crate::stored::{Origins, StoredBatch};
+use crate::summary::Summaries;
 use crate::{SpanBatch, SpanParts, SpanRecord};
+
+/// What a digester sees of a span in memory.
+const DIGESTED_PARTS: SpanParts = SpanParts {
+    attributes: true,
+    events: true,
+    links: false,
+    large_values: false,
+};
 
 /// The signal of spans.
 pub(crate) struct Spans;
@@ -67,10 +77,15 @@ impl Signal for Spans {
         spans.sort_by_cached_key(|span| sort_key_of_head(span.head()));
         let mut planner = Planner::default();
         spans.iter().for_each(|span| planner.add(&Row::from(span)));
+        let digest = memtable.with_summaries(|it| digest_writer(&target, &[it]));
         let mut writer = BlockWriter::<SpanColumns>::create(target, planner.finish())?;
-        spans
-            .iter()
-            .try_for_each(|span| writer.push_span(&span.into()))?;
+        digest
+            .into_iter()
+            .for_each(|digest| writer.begin_digest(digest));
+        spans.iter().try_for_each(|span| {
+            writer.push_span(&span.into())?;
+            writer.digest_span(span.origin().service_name(), || span.record(DIGESTED_PARTS))
+        })?;
         writer.finish()
     }
 
@@ -111,6 +126,12 @@ impl Signal for Spans {
     }
 }
 
+/// What makes the digest of a block with spans of these operations, if there is a digester.
+fn digest_writer(target: &BlockTarget, summaries: &[&Summaries]) -> Option<DigestWriter> {
+    let digester = target.digester.as_ref()?;
+    Some(DigestWriter::new(digester, summaries))
+}
+
 impl Rewritable for Spans {
     type Record = SpanRecord;
     type Columns = SpanColumns;
@@ -136,6 +157,14 @@ impl Rewritable for Spans {
 
     fn plan(planner: &mut Planner, cut: &CutRecord) {
         planner.add(&Row::from(cut));
+    }
+
+    fn begin(writer: &mut BlockWriter<SpanColumns>, target: &BlockTarget, rows: &[BlockRows<'_>]) {
+        let summaries: Vec<_> = rows.iter().map(|part| part.block.summaries()).collect();
+        let digest = digest_writer(target, &summaries);
+        digest
+            .into_iter()
+            .for_each(|digest| writer.begin_digest(digest));
     }
 
     fn push_from(

@@ -25,8 +25,9 @@ use crate::{
     Append, ArchiveError, Damaged, Exhausted, FlushError, LogBatch, LogEntry, LogScan,
     LogScanStats, LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelection,
     MetricSelector, MetricSummary, OpenError, OperationSummary, QueryBudget, ReadError,
-    RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanParts,
-    SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, TraceSpans, archive,
+    RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanDigest,
+    SpanParts, SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, TraceSpans,
+    archive, digest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -233,6 +234,23 @@ impl Store {
             places.extend(self.handle.archive.get().map(Shelf::snapshot));
         }
         walk::scan(&places, request, visit)
+    }
+
+    /// What the store's [digester](StoreOptions::digester) left in blocks, by sequence numbers: of those
+    /// whose spans need not be read because of it. See [`ScanRequest::except_seqs`].
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn digests(&self) -> Result<Vec<SpanDigest>, ReadError> {
+        let Some(digester) = self.handle.spans.options().digester.clone() else {
+            return Ok(Vec::new());
+        };
+        let archive = self.handle.archive.get().map(Shelf::snapshot);
+        digest::digests(
+            digester.format(),
+            &self.handle.spans.snapshot(),
+            archive.as_deref(),
+        )
     }
 
     /// How many spans there are, how many failed and how long they took, by service, operation and

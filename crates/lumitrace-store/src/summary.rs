@@ -134,6 +134,23 @@ impl Summaries {
         }
     }
 
+    pub(crate) fn has_service(&self, service: &str) -> bool {
+        self.services.contains_key(service)
+    }
+
+    /// The services that have an operation for whose name `is_wanted` says yes.
+    pub(crate) fn services_with(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = &str> {
+        let services = self.services.iter();
+        let wanted = services.filter(move |(_, operations)| {
+            let mut names = operations.keys();
+            names.any(|name| is_wanted(name))
+        });
+        wanted.map(|(service, _)| service.as_str())
+    }
+
     /// The services, by name.
     pub(crate) fn services(&self) -> Vec<ServiceSummary> {
         let summary = |(name, operations): (&String, &Operations)| {

@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,16 +22,16 @@ use lumitrace_model::{
     TraceId, Value,
 };
 use lumitrace_store::{
-    LogBatch, LogEntry, LogScan, MetricBatch, MetricSelector, Point, QueryBudget, SpanBatch, Store,
-    StoreOptions,
+    BlockDigester, DigestParts, LogBatch, LogEntry, LogScan, MetricBatch, MetricSelector, Point,
+    QueryBudget, SpanBatch, SpanDigester, SpanRecord, Store, StoreOptions,
 };
 
-/// Version 3 of blocks, version 2 of the log.
-const NEWEST: &str = "v3-log2";
-const NEWEST_LOGS: &str = "logs-v3-payload";
+/// Version 4 of blocks, version 2 of the log.
+const NEWEST: &str = "v4-log2";
+const NEWEST_LOGS: &str = "logs-v4";
 /// Written before log records had a payload file, with the same version.
 const LOGS_WITHOUT_LARGE_VALUES: &str = "logs-v3";
-const NEWEST_METRICS: &str = "metrics-v3";
+const NEWEST_METRICS: &str = "metrics-v4";
 /// Those before large values had a file of their own.
 const WITHOUT_LARGE_VALUES: [&str; 2] = ["v1", "v2"];
 
@@ -153,9 +154,53 @@ fn copy_into(from: &Path, to: &Path) {
     }
 }
 
+/// Counts the spans of a block, and keeps the name of each.
+#[derive(Debug)]
+struct CountingDigester;
+
+struct Count(u64);
+
+impl SpanDigester for CountingDigester {
+    fn format(&self) -> u64 {
+        7
+    }
+
+    fn concerns(&self, span_name: &str) -> bool {
+        span_name == "batch_processing"
+    }
+
+    fn begin(&self) -> Box<dyn BlockDigester> {
+        Box::new(Count(0))
+    }
+}
+
+impl BlockDigester for Count {
+    fn add(
+        &mut self,
+        row: u64,
+        record: &SpanRecord,
+        parts: &mut DigestParts<'_>,
+    ) -> io::Result<()> {
+        assert_eq!(row, self.0);
+        self.0 += 1;
+        parts.add(record.span.name.as_bytes()).map(|_| ())
+    }
+
+    fn finish(self: Box<Self>, _parts: &mut DigestParts<'_>) -> io::Result<Vec<u8>> {
+        Ok(format!("{} spans", self.0).into_bytes())
+    }
+}
+
+fn digesting(dir: &Path) -> StoreOptions {
+    StoreOptions {
+        digester: Some(Arc::new(CountingDigester)),
+        ..StoreOptions::new(dir)
+    }
+}
+
 #[test]
 fn folders_of_all_versions_are_read_whole() {
-    for version in ["v1", "v2", "v3", NEWEST] {
+    for version in ["v1", "v2", "v3", "v3-log2", NEWEST] {
         check(version);
     }
 }
@@ -163,8 +208,23 @@ fn folders_of_all_versions_are_read_whole() {
 fn check(version: &str) {
     let dir = tempfile::tempdir().unwrap();
     copy_into(&golden(version), dir.path());
-    let store = Store::open(StoreOptions::new(dir.path())).unwrap();
+    let store = Store::open(digesting(dir.path())).unwrap();
     assert_eq!(store.stats().blocks, 1);
+    let digests = store.digests().unwrap();
+    let digests = digests.iter();
+    let digests: Vec<_> = digests
+        .map(|it| (it.services(), it.bytes(), it.seqs()))
+        .collect();
+    let trainer = ["trainer".to_owned()];
+    let expected = (trainer.as_slice(), b"3 spans".as_slice(), 0..3);
+    let has_digest = version == NEWEST;
+    assert_eq!(
+        digests,
+        has_digest
+            .then_some(expected)
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
     // Trace 1 is in the block, trace 2 in the log.
     for trace in [1, 2] {
         let found = store.trace(TraceId::from_bytes([trace; 16])).unwrap();
@@ -199,7 +259,7 @@ fn write_the_golden_folder_of_the_newest_version() {
     let used = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions {
         log_segment_bytes: 32 << 10,
-        ..StoreOptions::new(used.path())
+        ..digesting(used.path())
     });
     let store = store.unwrap();
     for trace in [1, 2] {
@@ -259,7 +319,7 @@ fn resource_logs(version: &str, part: u8) -> Vec<ResourceLogs> {
 
 #[test]
 fn logs_of_all_versions_are_read_whole() {
-    for version in [LOGS_WITHOUT_LARGE_VALUES, NEWEST_LOGS] {
+    for version in [LOGS_WITHOUT_LARGE_VALUES, "logs-v3-payload", NEWEST_LOGS] {
         check_logs(version);
     }
 }
@@ -456,8 +516,14 @@ fn by_key_of_point(mut point: Point) -> Point {
 
 #[test]
 fn metrics_of_all_versions_are_read_whole() {
+    for version in ["metrics-v3", NEWEST_METRICS] {
+        check_metrics(version);
+    }
+}
+
+fn check_metrics(version: &str) {
     let dir = tempfile::tempdir().unwrap();
-    copy_into(&golden(NEWEST_METRICS), dir.path());
+    copy_into(&golden(version), dir.path());
     let store = Store::open(StoreOptions::new(dir.path())).unwrap();
     // Part 1 is in the block, part 2 in the log.
     for (part, number_of_points) in [(1, 6), (2, 6)] {

@@ -407,7 +407,7 @@ fn compacting_leaves_few_blocks_and_every_span() {
     fill(dir.path());
     let all = spans(dir.path());
     let mut last = None;
-    let done = compact(dir.path(), u64::MAX, &mut |progress| {
+    let done = compact(StoreOptions::new(dir.path()), u64::MAX, &mut |progress| {
         last = Some(progress);
         ControlFlow::Continue(())
     })
@@ -417,7 +417,7 @@ fn compacting_leaves_few_blocks_and_every_span() {
     assert!(last.is_some());
     assert_eq!(spans(dir.path()), all);
     assert_eq!(checked(dir.path()).damages, []);
-    let again = compact(dir.path(), u64::MAX, &mut keep_on).unwrap();
+    let again = compact(StoreOptions::new(dir.path()), u64::MAX, &mut keep_on).unwrap();
     assert_eq!(again.merges, 0);
 }
 

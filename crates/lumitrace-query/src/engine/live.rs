@@ -5,6 +5,7 @@
 //! stored before a certain number is read, what comes from there on is absorbed. After a lag only
 //! the numbers that were missed are read.
 
+mod kept;
 mod open_run;
 
 use std::cmp::Reverse;
@@ -18,10 +19,12 @@ use lumitrace_store::{ReadError, ScanRequest, SpanParts, SpanRecord, SpanRef, St
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::training::catalog::{AssignedTraces, RunCatalog};
+use crate::training::digest::RunDigest;
 use crate::training::fold::RunFold;
 use crate::training::identity::names_run;
 use crate::training::recognition::{Role, TrainingNames};
 use crate::training::{RunId, RunQuery, RunSummary};
+use kept::{ReadBlocks, SHOWN_PARTS, close_ended, kept_blocks, kept_run, merge_blocks};
 pub(super) use open_run::OpenRun;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -242,25 +245,31 @@ impl LiveRuns {
             return Ok(Some(run));
         }
         let mut fold = RunFold::new(self.names.clone());
+        let mut blocks = kept_blocks(&self.store)?;
         let mut from_seq = 0;
         loop {
             let mut state = self.state.lock();
             let (until_seq, generation) = (state.seen_until_seq, state.generation);
             let catalog = state.catalog.as_ref();
-            let Some(requests) =
-                catalog.and_then(|catalog| requests(catalog, run_id, from_seq..until_seq))
+            let Some((catalog, digest)) = catalog.and_then(|it| Some((it, it.run(run_id)?.1)))
             else {
                 return Ok(None);
             };
+            let seqs = from_seq..until_seq;
+            let (kept, except) = kept_run(&blocks, &seqs, catalog, run_id)?;
+            let requests = requests(digest, seqs, &except);
+            fold.set_digest(digest.clone());
             state.arriving = Some(Arriving::default());
             drop(state);
-            let mut observe = |record: &Arc<SpanRecord>| fold.observe(record);
+            let mut observe = |record: &Arc<SpanRecord>| fold.observe_counted(record);
             let read = self.visit_run(run_id, &requests, &mut observe);
+            let read = read.and_then(|()| kept.fold_into(&mut fold));
             let mut state = self.state.lock();
             let arriving = state.arriving.take().unwrap_or_default();
             read?;
             if arriving.is_incomplete {
                 from_seq = until_seq;
+                blocks.clear();
                 continue;
             }
             if let Some(catalog) = &mut state.catalog {
@@ -309,7 +318,8 @@ impl LiveRuns {
         let state = self.state.lock();
         let seqs = 0..state.seen_until_seq;
         let catalog = state.catalog.as_ref();
-        let requests = catalog.and_then(|catalog| requests(catalog, run_id, seqs));
+        let run = catalog.and_then(|catalog| catalog.run(run_id));
+        let requests = run.map(|(_, digest)| requests(digest, seqs, &ReadBlocks::default()));
         drop(state);
         let Some(requests) = requests else {
             return Ok(None);
@@ -407,7 +417,15 @@ impl LiveRuns {
         mut from_seq: u64,
     ) -> Result<MutexGuard<'a, State>, ReadError> {
         let open = state.open.clone();
-        let mut observe = |record: &Arc<SpanRecord>| {
+        let mut except = ReadBlocks::default();
+        if from_seq == 0 && open.is_empty() {
+            drop(state);
+            // What blocks keep is no more than the store has by then.
+            let seqs = 0..self.store.end_seq();
+            except = merge_blocks(&kept_blocks(&self.store)?, &seqs, catalog)?;
+            state = self.state.lock();
+        }
+        let observe = |catalog: &mut RunCatalog, record: &Arc<SpanRecord>| {
             let run = catalog.observe(record).and_then(|id| open.get(&id));
             if let Some(run) = run {
                 run.observe(record, self.tick());
@@ -417,7 +435,15 @@ impl LiveRuns {
             state.arriving = Some(Arriving::default());
             drop(state);
             let until_seq = self.store.end_seq();
-            let read = self.read_catalog(from_seq..until_seq, &mut observe);
+            let mut visit = |record: &Arc<SpanRecord>| observe(catalog, record);
+            let read = self.read_catalog(from_seq..until_seq, &except, &mut visit);
+            let read = read.and_then(|()| match except.is_empty() {
+                true => Ok(()),
+                false => {
+                    catalog.end_merging();
+                    close_ended(&self.store, catalog)
+                }
+            });
             state = self.state.lock();
             let arriving = state.arriving.take().unwrap_or_default();
             read?;
@@ -425,7 +451,7 @@ impl LiveRuns {
                 let arrived = arriving.records.iter();
                 arrived
                     .filter(|record| record.seq >= until_seq)
-                    .for_each(&mut observe);
+                    .for_each(|record| observe(catalog, record));
                 state.seen_until_seq = until_seq.max(end_seq(&arriving.records));
                 return Ok(state);
             }
@@ -437,16 +463,12 @@ impl LiveRuns {
     fn read_catalog(
         &self,
         seqs: Range<u64>,
+        except: &ReadBlocks,
         observe: &mut dyn FnMut(&Arc<SpanRecord>),
     ) -> Result<(), ReadError> {
         let trains = |service: &str| {
             let mut operations = self.store.operations(service).into_iter();
-            operations.any(|operation| {
-                matches!(
-                    self.names.role(&operation.name),
-                    Role::Epoch | Role::Step | Role::Validation
-                )
-            })
+            operations.any(|operation| self.names.role(&operation.name).is_stage())
         };
         // Runs that are open show errors, which need events.
         let parts = SpanParts {
@@ -462,8 +484,9 @@ impl LiveRuns {
             .map(|service| service.name);
         for service in services.filter(|service| trains(service)) {
             let request = ScanRequest {
-                service: Some(service),
                 seqs: seqs.clone(),
+                except_seqs: except.seqs(&service),
+                service: Some(service),
                 newest_first: false,
                 parts,
                 ..ScanRequest::default()
@@ -487,22 +510,17 @@ fn end_seq(batch: &[Arc<SpanRecord>]) -> u64 {
 }
 
 /// What to ask the store for so as to read the whole of a run, as far as it was stored with these
-/// sequence numbers: a scan for each of its services.
-fn requests(catalog: &RunCatalog, run_id: RunId, seqs: Range<u64>) -> Option<Vec<ScanRequest>> {
-    let (_, digest) = catalog.run(run_id)?;
+/// sequence numbers and not in these blocks: a scan for each of its services.
+fn requests(digest: &RunDigest, seqs: Range<u64>, except: &ReadBlocks) -> Vec<ScanRequest> {
     let request = |service: &String| ScanRequest {
         start_unix_nano: digest.start_unix_nano(),
         end_unix_nano: digest.last_seen_unix_nano(),
         service: Some(service.clone()),
         seqs: seqs.clone(),
+        except_seqs: except.seqs(service),
         newest_first: false,
-        parts: SpanParts {
-            attributes: true,
-            events: true,
-            links: false,
-            large_values: false,
-        },
+        parts: SHOWN_PARTS,
         ..ScanRequest::default()
     };
-    Some(digest.resource_services().iter().map(request).collect())
+    digest.resource_services().iter().map(request).collect()
 }

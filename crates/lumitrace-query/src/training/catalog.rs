@@ -1,15 +1,16 @@
 //! All runs that are known, in digests that new spans keep up to date.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use lumitrace_model::{Resource, TraceId, names};
 use lumitrace_store::SpanRecord;
 
 use super::RunId;
+use super::block_runs::{Assignment, BlockRun, BlockRuns};
 use super::digest::{Observed, RunDigest};
 use super::identity::{
-    Identity, SILENCE_NANO, given_run_id, identify_process, silence_run_id, split_silence_run_id,
+    Identity, given_run_id, identify_process, silence_run_id, split_silence_run_id,
 };
 use super::recognition::{Role, TrainingNames};
 use crate::facts::{is_root, service_name};
@@ -27,6 +28,8 @@ const ASSIGNED_TRACES: usize = 100_000;
 pub(crate) struct AssignedTraces {
     run_ids: HashMap<TraceId, RunId>,
     in_order: VecDeque<TraceId>,
+    /// Those that would belong to another run, by what their process tells.
+    of_processes: HashMap<Identity, HashSet<TraceId>>,
 }
 
 impl AssignedTraces {
@@ -34,18 +37,46 @@ impl AssignedTraces {
         self.run_ids.get(&trace_id).copied()
     }
 
-    /// Says whether the trace is new.
-    fn assign(&mut self, trace_id: TraceId, run_id: RunId) -> bool {
+    /// Notes the run of a trace that would belong to `process`. Says whether the trace is new.
+    fn assign(&mut self, trace_id: TraceId, run_id: RunId, process: Identity) -> bool {
         if self.run_ids.insert(trace_id, run_id).is_some() {
             return false;
+        }
+        if process != Identity::Run(run_id) {
+            self.of_processes
+                .entry(process)
+                .or_default()
+                .insert(trace_id);
         }
         self.in_order.push_back(trace_id);
         if self.in_order.len() > ASSIGNED_TRACES
             && let Some(oldest) = self.in_order.pop_front()
         {
             self.run_ids.remove(&oldest);
+            self.of_processes.retain(|_, traces| {
+                traces.remove(&oldest);
+                !traces.is_empty()
+            });
         }
         true
+    }
+
+    /// Whether a block must be read because spans of one of these traces may be among the others of
+    /// their process.
+    fn may_be_among_others<E>(
+        &self,
+        runs: &BlockRuns,
+        may_have_trace: impl Fn(TraceId) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        for run in runs.runs.iter().filter(|run| run.trace_id.is_none()) {
+            let traces = self.of_processes.get(&run.identity).into_iter().flatten();
+            for trace_id in traces.copied() {
+                if !runs.tells_apart(run.identity, trace_id) && may_have_trace(trace_id)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -56,6 +87,8 @@ pub(crate) struct RunCatalog {
     /// By hash of the service: its stretches between silences, by start.
     stretches: HashMap<u32, Vec<RunDigest>>,
     assigned: AssignedTraces,
+    /// What blocks have of processes of which nothing is known yet that could begin a run.
+    unknown: Vec<(Identity, RunDigest)>,
     is_stale: bool,
     recent: RecentSpans,
     last_process: Option<(Arc<Resource>, Identity)>,
@@ -71,6 +104,7 @@ impl RunCatalog {
             runs: HashMap::new(),
             stretches: HashMap::new(),
             assigned,
+            unknown: Vec::new(),
             is_stale: false,
             recent: RecentSpans::default(),
             last_process: None,
@@ -104,9 +138,7 @@ impl RunCatalog {
         {
             self.assign(record, run_id);
         }
-        let could_begin_a_run =
-            !matches!(observed.role, Role::Other | Role::StepPart) || is_root(span) || span.pending;
-        if !could_begin_a_run && !self.is_known(identity) {
+        if !could_begin_a_run(&observed) && !self.is_known(identity) {
             return None;
         }
         if self.recent.has_seen(observed.key, span.pending) {
@@ -168,7 +200,7 @@ impl RunCatalog {
                 let stretches = self.stretches.get(&service)?;
                 let digest = stretches
                     .iter()
-                    .find(|digest| is_near(digest, start_unix_nano, start_unix_nano))?;
+                    .find(|digest| digest.is_near(start_unix_nano, start_unix_nano))?;
                 (silence_run_id(service, digest.start_unix_nano()), digest)
             }
         };
@@ -203,17 +235,111 @@ impl RunCatalog {
 
     /// Notes that the trace of `record` belongs to `run_id`.
     fn assign(&mut self, record: &SpanRecord, run_id: RunId) {
-        let trace_id = record.span.trace_id;
-        if !self.assigned.assign(trace_id, run_id) {
+        let service = service_name(&record.resource, &record.span);
+        self.assign_trace(&Assignment {
+            trace_id: record.span.trace_id,
+            run_id,
+            process: identify_process(&record.resource, service),
+            start_unix_nano: record.span.start_unix_nano,
+            is_late: false,
+        });
+    }
+
+    fn assign_trace(&mut self, assignment: &Assignment) {
+        let Assignment {
+            trace_id,
+            run_id,
+            process,
+            ..
+        } = *assignment;
+        if !self.assigned.assign(trace_id, run_id, process) || process == Identity::Run(run_id) {
             return;
         }
-        let service = service_name(&record.resource, &record.span);
-        let by_process = identify_process(&record.resource, service);
-        let digest = match by_process {
-            Identity::Run(by_process) if by_process == run_id => None,
-            by_process => self.resolve(by_process, record.span.start_unix_nano),
-        };
+        let digest = self.resolve(process, assignment.start_unix_nano);
         self.is_stale |= digest.is_some_and(|(_, digest)| digest.has_seen_trace(trace_id));
+    }
+
+    /// Takes in what a block says of its runs, in place of their spans. False if it does not tell spans
+    /// apart that belong to different runs: then its spans are to be taken in, and nothing was.
+    pub(crate) fn merge<E>(
+        &mut self,
+        block: &BlockRuns,
+        may_have_trace: impl Fn(TraceId) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        for assignment in &block.assigned {
+            self.assign_trace(assignment);
+        }
+        if block.is_overfull || self.assigned.may_be_among_others(block, may_have_trace)? {
+            return Ok(false);
+        }
+        for run in &block.runs {
+            let identity = self.identity_of(run);
+            if run.could_begin || self.is_known(identity) {
+                self.merge_digest(identity, &run.digest);
+            } else {
+                self.unknown.push((identity, run.digest.clone()));
+            }
+        }
+        self.forget_other_processes();
+        Ok(true)
+    }
+
+    /// Says that all blocks were merged, and all else was observed: what is not known now is of no run.
+    pub(crate) fn end_merging(&mut self) {
+        for (identity, digest) in std::mem::take(&mut self.unknown) {
+            if self.is_known(identity) {
+                self.merge_digest(identity, &digest);
+            }
+        }
+    }
+
+    fn merge_digest(&mut self, identity: Identity, digest: &RunDigest) {
+        let known = match identity {
+            Identity::Run(run_id) => self.runs.entry(run_id).or_default(),
+            Identity::Service(service) => {
+                let (start, end) = (digest.start_unix_nano(), digest.last_seen_unix_nano());
+                stretch_of(self.stretches.entry(service).or_default(), start, end)
+            }
+        };
+        known.merge(digest.clone());
+    }
+
+    /// What of a block belongs to a run; none if the spans of the block must be read.
+    pub(crate) fn runs_of<'b, E>(
+        &self,
+        run_id: RunId,
+        block: &'b BlockRuns,
+        may_have_trace: impl Fn(TraceId) -> Result<bool, E>,
+    ) -> Result<Option<Vec<&'b BlockRun>>, E> {
+        if block.is_overfull || self.assigned.may_be_among_others(block, may_have_trace)? {
+            return Ok(None);
+        }
+        let is_of_run = |run: &&BlockRun| {
+            let found = self.resolve(self.identity_of(run), run.digest.start_unix_nano());
+            found.is_some_and(|(found, _)| found == run_id)
+        };
+        Ok(Some(block.runs.iter().filter(is_of_run).collect()))
+    }
+
+    /// Whose run a part of a block is, as far as is known by now.
+    fn identity_of(&self, run: &BlockRun) -> Identity {
+        let assigned = run.trace_id.and_then(|id| self.assigned.run_of(id));
+        assigned.map_or(run.identity, Identity::Run)
+    }
+
+    /// The runs of which spans are open, to be told with [`RunCatalog::close`] that they are not.
+    pub(crate) fn open_starts(&self) -> HashSet<u64> {
+        let digests = self.runs.values().chain(self.stretches.values().flatten());
+        let training = digests.filter(|digest| digest.is_training());
+        training.flat_map(RunDigest::open_starts).collect()
+    }
+
+    /// Notes that a span has ended which no digest says so of.
+    pub(crate) fn close(&mut self, record: &SpanRecord) {
+        let (trace_id, span_id) = (record.span.trace_id, record.span.span_id);
+        let digests = self.runs.values_mut();
+        let digests = digests.chain(self.stretches.values_mut().flatten());
+        digests.for_each(|digest| digest.close(trace_id, span_id));
     }
 
     /// Keeps the processes that do not train, and may never, few: of too many, the longest silent
@@ -245,18 +371,18 @@ impl RunCatalog {
 fn stretch_of(stretches: &mut Vec<RunDigest>, start: u64, end: u64) -> &mut RunDigest {
     let place = stretches
         .iter()
-        .position(|digest| is_near(digest, start, end))
+        .position(|digest| digest.is_near(start, end))
         .unwrap_or_else(|| stretches.partition_point(|digest| digest.start_unix_nano() < start));
     if !stretches
         .get(place)
-        .is_some_and(|digest| is_near(digest, start, end))
+        .is_some_and(|digest| digest.is_near(start, end))
     {
         stretches.insert(place, RunDigest::default());
         return &mut stretches[place];
     }
     while stretches
         .get(place + 1)
-        .is_some_and(|digest| is_near(digest, start, end))
+        .is_some_and(|digest| digest.is_near(start, end))
     {
         let next = stretches.remove(place + 1);
         stretches[place].merge(next);
@@ -264,10 +390,10 @@ fn stretch_of(stretches: &mut Vec<RunDigest>, start: u64, end: u64) -> &mut RunD
     &mut stretches[place]
 }
 
-/// Whether less than a silence lies between a stretch and the time from `start` to `end`.
-fn is_near(digest: &RunDigest, start: u64, end: u64) -> bool {
-    start <= digest.last_seen_unix_nano().saturating_add(SILENCE_NANO)
-        && end.saturating_add(SILENCE_NANO) >= digest.start_unix_nano()
+/// Whether a span is kept in mind though its process is not known: it may be the first of a run.
+pub(super) fn could_begin_a_run(observed: &Observed<'_>) -> bool {
+    let span = &observed.record.span;
+    !matches!(observed.role, Role::Other | Role::StepPart) || is_root(span) || span.pending
 }
 
 #[cfg(test)]
@@ -492,8 +618,9 @@ mod tests {
     fn of_traces_that_name_their_run_the_newest_are_remembered() {
         let mut assigned = AssignedTraces::default();
         let count = ASSIGNED_TRACES as u64 + 1;
-        assert!((1..=count).all(|trace| assigned.assign(trace_id(trace), RunId(trace))));
-        assert!(!assigned.assign(trace_id(count), RunId(7)));
+        let process = Identity::Service(1);
+        assert!((1..=count).all(|trace| assigned.assign(trace_id(trace), RunId(trace), process)));
+        assert!(!assigned.assign(trace_id(count), RunId(7), process));
         assert_eq!(assigned.run_of(trace_id(1)), None);
         assert_eq!(assigned.run_of(trace_id(count)), Some(RunId(7)));
         assert_eq!(assigned.run_ids.len(), ASSIGNED_TRACES);

@@ -1,16 +1,19 @@
 //! The few figures that the list of runs shows, folded span by span, and the rule that says how a
 //! run is doing.
 //!
-//! A digest has a fixed size, takes spans in any order, and two of them merge into one.
+//! A digest has a fixed size, takes spans in any order, and two of them merge into one. Blocks have those of
+//! their spans kept beside them ([`super::block_runs`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use lumitrace_model::{Resource, TraceId, names};
+use lumitrace_model::value::find;
+use lumitrace_model::{Resource, SpanId, TraceId, Value, names};
 use lumitrace_store::SpanRecord;
+use serde::{Deserialize, Serialize};
 
 use super::RunId;
-use super::identity::given_run;
+use super::identity::{SILENCE_NANO, given_run};
 use super::metrics::{EPOCH_VAL_LOSS, LOSS, TRAIN_LOSS, VAL_LOSS, VAL_METRIC, metric};
 use super::recognition::{Indices, Role, TrainingNames};
 use super::view::{RunState, RunSummary};
@@ -30,14 +33,14 @@ const SERVICES: usize = 16;
 /// A span with what recognition says about it.
 #[derive(Clone, Copy)]
 pub(crate) struct Observed<'a> {
-    pub(crate) record: &'a Arc<SpanRecord>,
+    pub(crate) record: &'a SpanRecord,
     pub(crate) role: Role,
     pub(crate) indices: Indices,
     pub(crate) key: SpanKey,
 }
 
 impl<'a> Observed<'a> {
-    pub(crate) fn new(record: &'a Arc<SpanRecord>, names: &TrainingNames) -> Self {
+    pub(crate) fn new(record: &'a SpanRecord, names: &TrainingNames) -> Self {
         let role = names.role(&record.span.name);
         let indices = Indices::of(role, &record.span);
         let key = SpanKey::of(record.span.trace_id, record.span.span_id);
@@ -51,7 +54,7 @@ impl<'a> Observed<'a> {
 }
 
 /// The value with the latest time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Latest<T>(Option<(u64, T)>);
 
 impl<T> Default for Latest<T> {
@@ -81,7 +84,7 @@ impl<T: Copy> Latest<T> {
 }
 
 /// The traces with the latest times, newest last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct NewestTraces(Vec<(u64, TraceId)>);
 
 impl NewestTraces {
@@ -101,27 +104,58 @@ impl NewestTraces {
 }
 
 /// A span that nothing caused and that is no training span itself, such as the whole program.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Root {
-    trace_id: TraceId,
     end_unix_nano: u64,
     pending: bool,
     failed: bool,
 }
 
+/// A span that is open as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct OpenSpan {
+    start_unix_nano: u64,
+    /// When it was last announced.
+    announced_unix_nano: u64,
+}
+
 /// The process of the earliest span.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Origin {
     start_unix_nano: u64,
-    resource: Arc<Resource>,
     service_name: String,
-    given_run: Option<String>,
+    environment: Option<String>,
+    host: Option<String>,
+    instance: Option<String>,
+    pid: Option<i64>,
+    /// None where it comes from a block: there the span itself is to be read.
+    #[serde(skip)]
+    resource: Option<Arc<Resource>>,
+}
+
+impl Origin {
+    fn of(record: &SpanRecord) -> Self {
+        let resource = &record.resource;
+        let text = |key: &str| Some(resource_text(resource, key)?.to_owned());
+        Self {
+            start_unix_nano: record.span.start_unix_nano,
+            service_name: service_name(resource, &record.span).to_owned(),
+            environment: text(names::DEPLOYMENT_ENVIRONMENT_NAME)
+                .or_else(|| text(names::DEPLOYMENT_ENVIRONMENT)),
+            host: text(names::HOST_NAME),
+            instance: text(names::SERVICE_INSTANCE_ID),
+            pid: find(&resource.attributes, names::PROCESS_PID).and_then(Value::as_i64),
+            resource: Some(Arc::clone(resource)),
+        }
+    }
 }
 
 /// See [the module](self).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunDigest {
     origin: Option<Origin>,
+    /// The name that the program gave the run, by the earliest span that has it.
+    given_run: Option<(u64, String)>,
     resource_services: BTreeSet<String>,
     start_unix_nano: Option<u64>,
     last_seen_unix_nano: u64,
@@ -142,9 +176,9 @@ pub(crate) struct RunDigest {
     ended_stage: Latest<bool>,
     last_stage_start_unix_nano: u64,
     longest_stage_nano: u64,
-    /// Open spans and when they were last announced.
-    open: HashMap<SpanKey, u64>,
-    roots: BTreeMap<(u64, SpanKey), Root>,
+    open: HashMap<(TraceId, SpanId), OpenSpan>,
+    /// By start and id.
+    roots: BTreeMap<(u64, TraceId, SpanId), Root>,
     /// Traces in which training spans have a parent: one of `roots` there is the run's.
     inner_traces: NewestTraces,
     recent_traces: NewestTraces,
@@ -164,32 +198,45 @@ impl RunDigest {
         self.last_seen_unix_nano = self.last_seen_unix_nano.max(latest);
         self.recent_traces
             .offer(span.start_unix_nano, span.trace_id, RECENT_TRACES);
+        let ids = (span.trace_id, span.span_id);
         if span.pending {
-            self.announce(observed.key, span.end_unix_nano);
+            let open = OpenSpan {
+                start_unix_nano: span.start_unix_nano,
+                announced_unix_nano: span.end_unix_nano,
+            };
+            self.announce(ids, open);
         } else {
-            self.open.remove(&observed.key);
+            self.open.remove(&ids);
             self.error_count += u64::from(span.is_error());
         }
         match observed.role {
             Role::Epoch | Role::Step | Role::Validation => self.observe_stage(observed, names),
             Role::Other if is_root(span) => {
                 let root = Root {
-                    trace_id: span.trace_id,
                     end_unix_nano: span.end_unix_nano,
                     pending: span.pending,
                     failed: span.is_error(),
                 };
-                self.roots
-                    .insert((span.start_unix_nano, observed.key), root);
-                if self.roots.len() > ROOTS {
-                    self.roots.pop_first();
-                }
+                let key = (span.start_unix_nano, span.trace_id, span.span_id);
+                self.add_root(key, root);
             }
             _ => {}
         }
     }
 
-    fn observe_process(&mut self, record: &Arc<SpanRecord>) {
+    /// Takes in a root; its final form counts, whichever comes first.
+    fn add_root(&mut self, key: (u64, TraceId, SpanId), root: Root) {
+        let is_final = |known: &Root| !known.pending;
+        if root.pending && self.roots.get(&key).is_some_and(is_final) {
+            return;
+        }
+        self.roots.insert(key, root);
+        if self.roots.len() > ROOTS {
+            self.roots.pop_first();
+        }
+    }
+
+    fn observe_process(&mut self, record: &SpanRecord) {
         let start_unix_nano = record.span.start_unix_nano;
         if !self.resource_services.contains(record.service_name())
             && self.resource_services.len() < SERVICES
@@ -197,33 +244,55 @@ impl RunDigest {
             self.resource_services
                 .insert(record.service_name().to_owned());
         }
+        let is_earlier = |known: u64| start_unix_nano < known;
         if self
-            .origin
+            .given_run
             .as_ref()
-            .is_some_and(|origin| origin.start_unix_nano <= start_unix_nano)
+            .is_none_or(|(known, _)| is_earlier(*known))
         {
+            let given = given_run(&record.span.attributes);
+            let given = given.or_else(|| given_run(&record.resource.attributes));
+            if let Some(given) = given {
+                self.given_run = Some((start_unix_nano, given));
+            }
+        }
+        let origin = self.origin.as_ref();
+        if !origin.is_none_or(|origin| is_earlier(origin.start_unix_nano)) {
             return;
         }
-        let given = given_run(&record.span.attributes)
-            .or_else(|| given_run(&record.resource.attributes))
-            .or_else(|| self.origin.take()?.given_run);
-        self.origin = Some(Origin {
-            start_unix_nano,
-            resource: record.resource.clone(),
-            service_name: service_name(&record.resource, &record.span).to_owned(),
-            given_run: given,
-        });
+        self.origin = Some(Origin::of(record));
     }
 
-    fn announce(&mut self, key: SpanKey, announced_unix_nano: u64) {
-        let announced = self.open.entry(key).or_default();
-        *announced = announced_unix_nano.max(*announced);
+    /// Learns the resource of its earliest span, if this is that span.
+    pub(crate) fn note_resource(&mut self, record: &SpanRecord) {
+        if let Some(origin) = &mut self.origin
+            && origin.start_unix_nano == record.span.start_unix_nano
+        {
+            origin
+                .resource
+                .get_or_insert_with(|| Arc::clone(&record.resource));
+        }
+    }
+
+    /// Keeps what `before`, which was the digest of the same run, knew of its earliest span.
+    pub(crate) fn keep_resource_of(&mut self, before: &Self) {
+        if let (Some(origin), Some(before)) = (&mut self.origin, &before.origin)
+            && origin.start_unix_nano == before.start_unix_nano
+            && origin.resource.is_none()
+        {
+            origin.resource = before.resource.clone();
+        }
+    }
+
+    fn announce(&mut self, ids: (TraceId, SpanId), span: OpenSpan) {
+        let open = self.open.entry(ids).or_insert(span);
+        open.announced_unix_nano = open.announced_unix_nano.max(span.announced_unix_nano);
         if self.open.len() > OPEN_SPANS {
             let stalest = self
                 .open
                 .iter()
-                .min_by_key(|&(key, announced)| (*announced, *key));
-            if let Some(stalest) = stalest.map(|(key, _)| *key) {
+                .min_by_key(|&(ids, open)| (open.announced_unix_nano, *ids));
+            if let Some(stalest) = stalest.map(|(ids, _)| *ids) {
                 self.open.remove(&stalest);
             }
         }
@@ -283,6 +352,10 @@ impl RunDigest {
         if origin_start(&other.origin) < origin_start(&self.origin) {
             self.origin = other.origin;
         }
+        self.given_run = [self.given_run.take(), other.given_run]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(start, _)| *start);
         self.resource_services.extend(other.resource_services);
         self.start_unix_nano = lowest(self.start_unix_nano, other.start_unix_nano);
         self.last_seen_unix_nano = self.last_seen_unix_nano.max(other.last_seen_unix_nano);
@@ -306,17 +379,31 @@ impl RunDigest {
         other
             .open
             .into_iter()
-            .for_each(|(key, announced)| self.announce(key, announced));
-        self.roots.extend(other.roots);
-        while self.roots.len() > ROOTS {
-            self.roots.pop_first();
-        }
+            .for_each(|(ids, open)| self.announce(ids, open));
+        other
+            .roots
+            .into_iter()
+            .for_each(|(key, root)| self.add_root(key, root));
         for (time, trace_id) in other.inner_traces.0 {
             self.inner_traces.offer(time, trace_id, INNER_TRACES);
         }
         for (time, trace_id) in other.recent_traces.0 {
             self.recent_traces.offer(time, trace_id, RECENT_TRACES);
         }
+    }
+
+    /// When its open spans started.
+    pub(crate) fn open_starts(&self) -> HashSet<u64> {
+        self.open
+            .values()
+            .map(|open| open.start_unix_nano)
+            .collect()
+    }
+
+    /// Notes that a span is not open any more: where digests are merged, the end of a span may be in one
+    /// and its announcement in the other.
+    pub(crate) fn close(&mut self, trace_id: TraceId, span_id: SpanId) {
+        self.open.remove(&(trace_id, span_id));
     }
 
     /// Whether any of its spans proves that it is a training run.
@@ -349,6 +436,12 @@ impl RunDigest {
         self.last_seen_unix_nano
     }
 
+    /// Whether less than a silence lies between its spans and the time from `start` to `end`.
+    pub(crate) fn is_near(&self, start: u64, end: u64) -> bool {
+        start <= self.last_seen_unix_nano.saturating_add(SILENCE_NANO)
+            && end.saturating_add(SILENCE_NANO) >= self.start_unix_nano()
+    }
+
     /// Services as the store knows them that contribute spans.
     pub(crate) fn resource_services(&self) -> &BTreeSet<String> {
         &self.resource_services
@@ -356,7 +449,7 @@ impl RunDigest {
 
     /// The resource of its earliest span.
     pub(crate) fn resource(&self) -> Option<&Arc<Resource>> {
-        self.origin.as_ref().map(|origin| &origin.resource)
+        self.origin.as_ref()?.resource.as_ref()
     }
 
     /// The key of the run's root span: the newest root with training spans below it.
@@ -365,14 +458,11 @@ impl RunDigest {
     }
 
     fn root(&self) -> Option<(SpanKey, &Root)> {
-        let is_inner = |root: &Root| {
-            self.inner_traces
-                .0
-                .iter()
-                .any(|(_, id)| *id == root.trace_id)
-        };
-        let newest = self.roots.iter().rev().find(|(_, root)| is_inner(root));
-        newest.map(|(&(_, key), root)| (key, root))
+        let is_inner =
+            |trace_id: TraceId| self.inner_traces.0.iter().any(|(_, id)| *id == trace_id);
+        let mut newest_first = self.roots.iter().rev();
+        let newest = newest_first.find(|((_, trace_id, _), _)| is_inner(*trace_id));
+        newest.map(|(&(_, trace_id, span_id), root)| (SpanKey::of(trace_id, span_id), root))
     }
 
     /// The number of the first epoch: programs count from zero or from one.
@@ -402,7 +492,7 @@ impl RunDigest {
         if self
             .open
             .values()
-            .any(|&announced| age(announced) <= INTERRUPTED_AFTER_NANO)
+            .any(|open| age(open.announced_unix_nano) <= INTERRUPTED_AFTER_NANO)
         {
             return RunState::Running;
         }
@@ -445,20 +535,14 @@ impl RunDigest {
     pub(crate) fn summary(&self, run_id: RunId, now_unix_nano: u64) -> RunSummary {
         let state = self.state(now_unix_nano);
         let origin = self.origin.as_ref();
-        let text = |key: &str| Some(resource_text(&origin?.resource, key)?.to_owned());
-        let pid = origin.and_then(|origin| {
-            lumitrace_model::value::find(&origin.resource.attributes, names::PROCESS_PID)?.as_i64()
-        });
+        let given = self.given_run.as_ref().map(|(_, given)| given.clone());
         RunSummary {
             run_id,
             service_name: origin.map_or_else(String::new, |origin| origin.service_name.clone()),
-            environment: text(names::DEPLOYMENT_ENVIRONMENT_NAME)
-                .or_else(|| text(names::DEPLOYMENT_ENVIRONMENT)),
-            host: text(names::HOST_NAME),
-            pid,
-            instance: origin
-                .and_then(|origin| origin.given_run.clone())
-                .or_else(|| text(names::SERVICE_INSTANCE_ID)),
+            environment: origin.and_then(|origin| origin.environment.clone()),
+            host: origin.and_then(|origin| origin.host.clone()),
+            pid: origin.and_then(|origin| origin.pid),
+            instance: given.or_else(|| origin?.instance.clone()),
             state,
             start_unix_nano: self.start_unix_nano(),
             last_seen_unix_nano: self.last_seen_unix_nano,

@@ -14,12 +14,13 @@ use super::digest::{Observed, RunDigest};
 use super::identity::process_hash;
 use super::metrics::{Column, SeriesInfo, losses_at_steps, metrics_of};
 use super::recognition::{Indices, Role, TrainingNames};
+use super::step_columns::{Step, StepColumns};
 use crate::facts::{SpanState, is_root};
 use crate::recent::{RecentSpans, SpanKey};
 
-const PHASES: usize = 1000;
-const ERRORS: usize = 1000;
-const ROOTS: usize = 16;
+pub(super) const PHASES: usize = 1000;
+pub(super) const ERRORS: usize = 1000;
+pub(super) const ROOTS: usize = 16;
 /// Most distinct metrics of one table; a program that makes a name per step runs into it.
 const COLUMNS: usize = 2000;
 
@@ -43,7 +44,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn of(observed: &Observed<'_>, process: u16) -> Self {
+    pub(super) fn of(observed: &Observed<'_>, process: u16) -> Self {
         let span = &observed.record.span;
         Self {
             trace_id: span.trace_id,
@@ -103,7 +104,15 @@ enum Upsert {
 impl Table {
     /// Puts a row in, or in the place of an announcement of the same span.
     fn upsert(&mut self, key: SpanKey, row: Row, span: &Span) -> Upsert {
-        let change = match self.by_key.get(&key) {
+        let change = self.upsert_row(key, row);
+        if let Upsert::Inserted(index) | Upsert::Replaced(index) = change {
+            self.set_metrics(index, span);
+        }
+        change
+    }
+
+    fn upsert_row(&mut self, key: SpanKey, row: Row) -> Upsert {
+        match self.by_key.get(&key) {
             Some(&index) => {
                 let known = &mut self.rows[index as usize];
                 let is_stale = row.pending && row.end_unix_nano <= known.end_unix_nano;
@@ -122,24 +131,26 @@ impl Table {
                 self.rows.push(row);
                 Upsert::Inserted(index)
             }
-        };
-        if let Upsert::Inserted(index) | Upsert::Replaced(index) = change {
-            self.set_metrics(index, span);
         }
-        change
     }
 
     fn set_metrics(&mut self, index: u32, span: &Span) {
         for (name, value) in metrics_of(span) {
-            if let Some(column) = self.columns.get_mut(name) {
+            if let Some(column) = self.column_mut(name) {
                 column.set(index, value);
-            } else if self.columns.len() < COLUMNS {
-                self.columns
-                    .entry(name.to_owned())
-                    .or_default()
-                    .set(index, value);
             }
         }
+    }
+
+    /// The column of a metric, which is made if there are not too many.
+    fn column_mut(&mut self, name: &str) -> Option<&mut Column> {
+        if !self.columns.contains_key(name) {
+            if self.columns.len() >= COLUMNS {
+                return None;
+            }
+            self.columns.insert(name.to_owned(), Column::default());
+        }
+        self.columns.get_mut(name)
     }
 
     pub(super) fn row_of(&self, key: SpanKey) -> Option<u32> {
@@ -193,6 +204,7 @@ pub(crate) struct RunFold {
     /// Validations whose epoch is not known, or not yet.
     loose_validations: Vec<u32>,
     pub(super) phases: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
+    pub(super) validation_spans: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
     pub(super) failures: BTreeMap<(u64, SpanKey), Failure>,
     roots: BTreeMap<(u64, SpanKey), Arc<SpanRecord>>,
     processes: Vec<u64>,
@@ -213,19 +225,68 @@ impl RunFold {
 
     /// Takes in a span of the run. Whatever comes twice counts once.
     pub(crate) fn observe(&mut self, record: &Arc<SpanRecord>) {
+        if let Some(observed) = self.take_in(record) {
+            self.digest.observe(&observed, &self.names);
+        }
+    }
+
+    /// Takes in a span that the run's [digest](Self::set_digest) has counted.
+    pub(crate) fn observe_counted(&mut self, record: &Arc<SpanRecord>) {
+        self.digest.note_resource(record);
+        self.take_in(record);
+    }
+
+    /// Says what the catalog has counted of the run, of which some spans may not be taken in one by one.
+    pub(crate) fn set_digest(&mut self, digest: RunDigest) {
+        self.series_infos = None;
+        let before = std::mem::replace(&mut self.digest, digest);
+        self.digest.keep_resource_of(&before);
+    }
+
+    /// Takes in steps that the run's [digest](Self::set_digest) has counted; `None` if they are damaged.
+    pub(crate) fn add_steps(&mut self, columns: &StepColumns) -> Option<()> {
+        self.series_infos = None;
+        let mut indices = Vec::new();
+        for Step { row, process } in columns.steps()? {
+            let key = SpanKey::of(row.trace_id, row.span_id);
+            let process = self.process_of(process);
+            let change = self.steps.upsert_row(key, Row { process, ..row });
+            if let Upsert::Inserted(index) = change
+                && !self.place_step(index)
+            {
+                self.loose_steps.push(index);
+            }
+            indices.push(match change {
+                Upsert::Inserted(index) | Upsert::Replaced(index) => Some(index),
+                Upsert::Ignored => None,
+            });
+        }
+        columns.visit_metrics(|name, values| {
+            if let Some(column) = self.steps.column_mut(name) {
+                for (row, value) in values {
+                    if let Some(index) = indices[*row] {
+                        column.set(index, *value);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Takes in all of a span but what its digest counts. None if it came before.
+    fn take_in<'r>(&mut self, record: &'r Arc<SpanRecord>) -> Option<Observed<'r>> {
         let observed = Observed::new(record, &self.names);
         let counts = match observed.role {
             Role::Epoch => self.observe_epoch(&observed),
             Role::Step => self.observe_step(&observed),
-            Role::Validation => self.observe_validation(&observed),
+            Role::Validation => self.observe_validation(&observed, record),
             _ if self.recent.has_seen(observed.key, record.span.pending) => false,
-            _ => self.observe_other(&observed),
+            _ => self.observe_other(&observed, record),
         };
         if counts {
             self.series_infos = None;
-            self.digest.observe(&observed, &self.names);
             self.observe_failure(&observed);
         }
+        counts.then_some(observed)
     }
 
     /// How many rows it keeps: what its memory is proportional to.
@@ -277,42 +338,36 @@ impl RunFold {
         true
     }
 
-    fn observe_validation(&mut self, observed: &Observed<'_>) -> bool {
+    fn observe_validation(&mut self, observed: &Observed<'_>, record: &Arc<SpanRecord>) -> bool {
         let row = Row::of(observed, self.process(observed.record));
-        let index = match self
-            .validations
-            .upsert(observed.key, row, &observed.record.span)
-        {
+        let span = &observed.record.span;
+        match self.validations.upsert(observed.key, row, span) {
             Upsert::Ignored => return false,
-            Upsert::Replaced(index) => index,
+            Upsert::Replaced(_) => {}
             Upsert::Inserted(index) => {
                 if !self.place_validation(index) {
                     self.loose_validations.push(index);
                 }
-                index
             }
-        };
-        if self.validations.rows[index as usize].epoch.is_none() {
-            // It is shown as a phase, unless its epoch is still to come.
-            self.observe_other(observed);
         }
+        // While it is of no epoch it is shown as a phase: whether it is may change with every epoch.
+        self.observe_other(observed, record);
         true
     }
 
     /// Keeps phases and possible roots; says whether the span is news.
-    fn observe_other(&mut self, observed: &Observed<'_>) -> bool {
+    fn observe_other(&mut self, observed: &Observed<'_>, record: &Arc<SpanRecord>) -> bool {
         let place = (observed.record.span.start_unix_nano, observed.key);
         let (kept, limit) = match observed.role {
-            Role::Loading | Role::Features | Role::Phase | Role::Validation => {
-                (&mut self.phases, PHASES)
-            }
+            Role::Loading | Role::Features | Role::Phase => (&mut self.phases, PHASES),
+            Role::Validation => (&mut self.validation_spans, PHASES),
             Role::Other if is_root(&observed.record.span) => (&mut self.roots, ROOTS),
             _ => return true,
         };
         if kept.get(&place).is_some_and(|known| !known.span.pending) {
             return false;
         }
-        kept.insert(place, observed.record.clone());
+        kept.insert(place, Arc::clone(record));
         if kept.len() > limit {
             kept.pop_first();
         }
@@ -356,7 +411,10 @@ impl RunFold {
     }
 
     fn process(&mut self, record: &SpanRecord) -> u16 {
-        let hash = process_hash(&record.resource, &record.span);
+        self.process_of(process_hash(&record.resource, &record.span))
+    }
+
+    fn process_of(&mut self, hash: u64) -> u16 {
         let known = self.processes.iter().position(|&known| known == hash);
         let index = known.unwrap_or_else(|| {
             self.processes.push(hash);

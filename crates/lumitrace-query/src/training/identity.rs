@@ -23,7 +23,9 @@ use crate::facts::resource_text;
 /// the same id whenever and wherever it is computed. Where nothing but the service is known, the
 /// upper half is a hash of the service's name and the lower half the second in which the run
 /// started; such a run is found by any second in which it was active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct RunId(pub(crate) u64);
 
 impl fmt::Display for RunId {
@@ -56,7 +58,7 @@ impl FromStr for RunId {
 pub const SILENCE_NANO: u64 = 30 * 60 * 1_000_000_000;
 
 /// What is known of a span's run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Identity {
     /// The run itself.
     Run(RunId),
@@ -158,7 +160,7 @@ pub fn process_hash(resource: &Resource, span: &Span) -> u64 {
 }
 
 /// FNV-1a over the parts, each ended by a byte that no UTF-8 text contains.
-fn stable_hash(parts: &[&str]) -> u64 {
+pub(super) fn stable_hash(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0xff]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -107,11 +107,12 @@ impl RunFold {
                     .is_some()
             })
         };
-        let phases = self
-            .phases
-            .iter()
-            .filter(|((_, key), _)| !is_of_an_epoch(*key));
+        let validations = self.validation_spans.iter();
+        let validations = validations.filter(|((_, key), _)| !is_of_an_epoch(*key));
+        let mut phases: Vec<_> = self.phases.iter().chain(validations).collect();
+        phases.sort_by_key(|(place, _)| **place);
         phases
+            .into_iter()
             .map(|(_, record)| {
                 let span = &record.span;
                 let state = SpanState::of(span, now_unix_nano);

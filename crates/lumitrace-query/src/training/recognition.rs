@@ -27,6 +27,13 @@ pub enum Role {
     Other,
 }
 
+impl Role {
+    /// Whether spans in this role make up a run: an epoch, a batch or a validation.
+    pub fn is_stage(self) -> bool {
+        matches!(self, Self::Epoch | Self::Step | Self::Validation)
+    }
+}
+
 /// The names by which training spans are recognised, without the numbers at their end and in
 /// whatever case. Add to the lists what your programs use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,10 +136,7 @@ impl TrainingNames {
 
     /// Whether a span is one of those from which the run is known that its trace belongs to.
     pub(crate) fn is_stage(&self, span: &Span) -> bool {
-        matches!(
-            self.role(&span.name),
-            Role::Epoch | Role::Step | Role::Validation
-        )
+        self.role(&span.name).is_stage()
     }
 }
 

@@ -9,7 +9,7 @@ use lumitrace_store::{OpenError, inspect};
 use serde::Serialize;
 
 use super::wording::{bytes, count};
-use super::{Outcome, Reading, explain, print};
+use super::{Outcome, Reading, explain, print, quiet_options};
 use crate::config::Size;
 use crate::stop::Stop;
 
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, dir: &Path, stop: &Stop) -> anyhow::Res
     }
     let begun = Instant::now();
     let mut reading = Reading::new(arguments.quiet, stop);
-    let compacted = compact(dir, arguments.block_bytes.0, &mut |state| {
+    let compacted = compact(quiet_options(dir), arguments.block_bytes.0, &mut |state| {
         reading.at(state.bytes, state.total_bytes)
     });
     reading.finish();

@@ -1,6 +1,6 @@
 //! The sidecar of a block: what it holds in short and when, which attribute keys its spans have,
 //! where each trace's rows are, what its spans share, how many they are and how long they took,
-//! where its large values are, and the checksums of its data.
+//! where its large values are, the checksums of its data, and what a digester left.
 
 mod verification;
 
@@ -15,6 +15,7 @@ use lumitrace_model::TraceId;
 use parquet::bloom_filter::Sbbf;
 
 use super::caches::BlockCache;
+use super::digest::DigestContent;
 use super::file::{CHUNK_BYTES, CHUNK_BYTES_V1, Checksums};
 use super::index_header::{Header, Section};
 use super::keys::Keys;
@@ -43,6 +44,8 @@ pub(crate) struct IndexContent {
     pub(crate) filters: Vec<u8>,
     pub(crate) rollup: RollupBuilder,
     pub(crate) payload: FrameTable,
+    /// None if there was no digester.
+    pub(crate) digest: Option<DigestContent>,
 }
 
 impl IndexContent {
@@ -60,6 +63,7 @@ impl IndexContent {
         let time_ranges = self.time_ranges.finish();
         let traces = trace_table::encode(self.traces);
         let (resources, scopes) = self.tables.encode();
+        let digest = self.digest.map_or_else(Vec::new, |it| it.encode());
         let sections = [
             (Section::Summary, summary),
             (Section::TimeRanges, time_ranges::encode(&time_ranges)),
@@ -75,6 +79,7 @@ impl IndexContent {
             (Section::Filters, self.filters),
             (Section::Rollup, self.rollup.encode()?),
             (Section::Payload, self.payload.encode()),
+            (Section::Digest, digest),
         ];
         let mut out = Header::lay_out(&sections).encode();
         for (_, section) in &sections {
@@ -270,6 +275,20 @@ impl Index {
                 Ok(table.ok_or_else(|| self.malformed(Section::Payload))?)
             }
         })
+    }
+
+    /// What a digester left; none if there was none.
+    pub(crate) fn digest(&self) -> Result<Option<DigestContent>, ReadError> {
+        if self.header.bytes(Section::Digest).is_empty() {
+            return Ok(None);
+        }
+        let digest = DigestContent::decode(&self.section(Section::Digest)?);
+        Ok(Some(digest.ok_or_else(|| self.malformed(Section::Digest))?))
+    }
+
+    /// The error of a digest whose checksum fits, but whose content does not make sense.
+    pub(crate) fn malformed_digest(&self) -> ReadError {
+        self.malformed(Section::Digest).into()
     }
 
     /// The error of a section whose checksum fits, but whose content does not make sense.

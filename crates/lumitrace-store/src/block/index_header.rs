@@ -10,7 +10,7 @@ use crate::error::{Corruption, OpenError, io_error};
 
 const MAGIC: &[u8] = b"LUMITIDX";
 /// Newest version of sidecars, and with them of blocks, that this release writes and reads.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Magic and version; since version 2 followed by the length of the header.
 const V1_HEAD_BYTES: usize = 12;
@@ -37,11 +37,12 @@ pub(crate) enum Section {
     Filters,
     Rollup,
     Payload,
+    Digest,
 }
 
 impl Section {
     /// How many there are.
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = 15;
     /// What there was in version 1.
     const V1: [Self; 6] = [
         Self::Summary,
@@ -65,6 +66,23 @@ impl Section {
         Self::FilterDirectory,
         Self::Filters,
     ];
+    /// What there was in version 3.
+    const V3: [Self; 14] = [
+        Self::Summary,
+        Self::TimeRanges,
+        Self::Checksums,
+        Self::Keys,
+        Self::TraceFilter,
+        Self::Fences,
+        Self::Traces,
+        Self::Resources,
+        Self::Scopes,
+        Self::Received,
+        Self::FilterDirectory,
+        Self::Filters,
+        Self::Rollup,
+        Self::Payload,
+    ];
     /// All of the newest version.
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Summary,
@@ -81,6 +99,7 @@ impl Section {
         Self::Filters,
         Self::Rollup,
         Self::Payload,
+        Self::Digest,
     ];
 
     /// Whether its parts have checksums of their own, so that one can be read alone.
@@ -170,6 +189,7 @@ impl Header {
         let sections: &[Section] = match version {
             1 => &Section::V1,
             2 => &Section::V2,
+            3 => &Section::V3,
             _ => &Section::ALL,
         };
         let len = match version {

@@ -1,5 +1,6 @@
 //! Making a block of sorted spans, so that it is there whole or not at all.
 
+use std::borrow::Borrow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 
 use super::columns::{Columns, SpanColumns};
+use super::digest::DigestWriter;
 use super::file::ChecksummedWriter;
 use super::index::IndexContent;
 use super::keys::KeyCounter;
@@ -24,6 +26,7 @@ use super::row::{BlockRow, Row};
 use super::schema;
 use super::trace_table::{TraceRows, trace_hash};
 use super::value_filters::{ColumnFilterBuilder, FilterDirectory, int_hash, text_hash};
+use crate::SpanRecord;
 use crate::disk::{Disk, create_anew, remove_if_present};
 use crate::failpoint::{Failpoint, reached};
 use crate::manifest::{BlockId, BlockRecord};
@@ -61,6 +64,7 @@ pub(crate) struct BlockWriter<C> {
     parquet: ArrowWriter<ChecksummedWriter>,
     columns: C,
     payload: PayloadWriter,
+    digest: Option<DigestWriter>,
     layout: Layout,
     index: IndexContent,
     /// Counts keys, where they are not known from the plan.
@@ -98,6 +102,7 @@ impl<C: Columns> BlockWriter<C> {
             filters: column_filters(&plan.layout, &schema),
             columns: C::new(&plan.layout, schema),
             payload,
+            digest: None,
             layout: plan.layout,
             counter: plan.keys.is_none().then(KeyCounter::default),
             index: IndexContent {
@@ -171,6 +176,9 @@ impl<C: Columns> BlockWriter<C> {
         let (checksums, data_bytes) = self.parquet.into_inner().map_err(io_of_parquet)?.finish()?;
         reached(Failpoint::BlockDataWritten);
         let mut index = self.index;
+        if let Some(digest) = self.digest {
+            index.digest = Some(digest.finish(&mut self.payload)?);
+        }
         index.payload = self.payload.finish()?;
         self.record.payload_bytes = index.payload.file_bytes();
         index.checksums = checksums;
@@ -239,6 +247,26 @@ impl<C: Columns> BlockWriter<C> {
 }
 
 impl BlockWriter<SpanColumns> {
+    /// Has a digest made of what follows.
+    pub(crate) fn begin_digest(&mut self, digest: DigestWriter) {
+        self.digest = Some(digest);
+    }
+
+    /// Adds the span that was appended last to the digest, if it is of a service that is digested.
+    pub(crate) fn digest_span<R: Borrow<SpanRecord>>(
+        &mut self,
+        service: &str,
+        record: impl FnOnce() -> R,
+    ) -> io::Result<()> {
+        match &mut self.digest {
+            Some(digest) if digest.wants(service) => {
+                let row = self.record.rows - 1;
+                digest.add(row, record().borrow(), &mut self.payload)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Appends a span, of which large values go into the payload file; spans must come in the order of
     /// [`super::row::sort_key`].
     pub(crate) fn push_span(&mut self, row: &Row<'_>) -> io::Result<()> {
@@ -259,10 +287,12 @@ impl BlockWriter<SpanColumns> {
     ) -> io::Result<()> {
         if cut.large_values.is_empty() {
             // Before version 3 they are in the columns.
-            return self.push_span(&(&cut.record).into());
+            self.push_span(&(&cut.record).into())?;
+        } else {
+            let copies = self.copy_large_values(&cut.large_values, payload)?;
+            self.push(&Row::from(&cut.record).with_large_values(&copies))?;
         }
-        let copies = self.copy_large_values(&cut.large_values, payload)?;
-        self.push(&Row::from(&cut.record).with_large_values(&copies))
+        self.digest_span(cut.record.service_name(), || &cut.record)
     }
 }
 

@@ -139,10 +139,10 @@ impl SidecarLayout {
                 filters: Some((9, 10)),
                 payload: None,
             },
-            _ => Self {
+            version => Self {
                 chunk_bytes: CHUNK_BYTES,
                 head_bytes: 16,
-                sections: 14,
+                sections: if version == 3 { 14 } else { 15 },
                 checksums: 2,
                 traces: 6,
                 filters: Some((10, 11)),

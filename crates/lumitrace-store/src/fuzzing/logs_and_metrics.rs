@@ -177,6 +177,7 @@ fn write_again<S: Signal + Rewritable>(
         id: block.id(),
         row_group_rows: 2,
         compression_level: 1,
+        digester: None,
     };
     let created = BlockWriter::<S::Columns>::create(target, planner.finish());
     let mut writer = created.expect("the scratch folder can be written to");

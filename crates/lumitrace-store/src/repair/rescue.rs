@@ -158,6 +158,8 @@ fn target(dir: &Path, id: BlockId, compression_level: i32) -> BlockTarget {
         id,
         row_group_rows: StoreOptions::new(dir).row_group_rows,
         compression_level,
+        // Whoever opens the store has it made when the block is merged.
+        digester: None,
     }
 }
 

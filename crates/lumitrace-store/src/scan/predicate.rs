@@ -211,7 +211,7 @@ impl<'a> Predicate<'a> {
         let request = self.request;
         let duration_nano = stored_duration_nano(span.start_unix_nano(), span.end_unix_nano());
         self.start_matches(span.start_unix_nano())
-            && request.seqs.contains(&span.seq())
+            && request.wants_seq(span.seq())
             && self.duration_matches(duration_nano)
             && (!request.only_errors || span.is_error())
             && self.name_matches(span.name())

@@ -2,6 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use crate::manifest::BlockId;
 use crate::{Damaged, Exhausted, QueryBudget};
 
 /// Length of the windows in which a scan goes through time, in nanoseconds: ten seconds.
@@ -78,6 +79,10 @@ pub struct ScanRequest {
     /// The span was stored with a sequence number in this range: see
     /// [`Store::end_seq`](crate::Store::end_seq).
     pub seqs: Range<u64>,
+    /// The span was not stored with a sequence number in one of these, which are ascending and apart:
+    /// those of blocks whose [digests](crate::digest) are read instead. What the archive has is not
+    /// left out.
+    pub except_seqs: Vec<Range<u64>>,
     /// What it may cost: unlimited by default. A scan that has exhausted it ends early. Of memory it
     /// counts what tells the spans of one window apart, and announcements that wait for its end.
     pub budget: QueryBudget,
@@ -100,6 +105,7 @@ impl Default for ScanRequest {
             attributes: Vec::new(),
             text: None,
             seqs: 0..u64::MAX,
+            except_seqs: Vec::new(),
             budget: QueryBudget::unlimited(),
             newest_first: true,
             parts: SpanParts::ALL,
@@ -111,6 +117,27 @@ impl ScanRequest {
     /// When a span may start.
     pub(crate) fn starts(&self) -> RangeInclusive<u64> {
         self.start_unix_nano..=self.end_unix_nano
+    }
+
+    /// Whether a span may have this sequence number.
+    pub(crate) fn wants_seq(&self, seq: u64) -> bool {
+        self.seqs.contains(&seq) && !self.excepts(seq, seq)
+    }
+
+    /// Whether a block with these spans may have one that is wanted.
+    pub(crate) fn wants_block(&self, id: BlockId) -> bool {
+        id.first_seq < self.seqs.end
+            && id.end_seq > self.seqs.start
+            && !self.excepts(id.first_seq, id.end_seq.saturating_sub(1))
+    }
+
+    /// Whether all from the first to the last are left out.
+    fn excepts(&self, first_seq: u64, last_seq: u64) -> bool {
+        let next = self
+            .except_seqs
+            .partition_point(|seqs| seqs.end <= first_seq);
+        let range = self.except_seqs.get(next);
+        range.is_some_and(|range| range.contains(&first_seq) && range.contains(&last_seq))
     }
 }
 

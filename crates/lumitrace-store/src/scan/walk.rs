@@ -21,7 +21,6 @@ use crate::damage::DamageLog;
 use crate::engine::Sources;
 use crate::error::ReadError;
 use crate::identity::{Identity, supersedes};
-use crate::manifest::BlockId;
 use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
 use crate::spans::Spans;
@@ -49,6 +48,7 @@ pub(crate) fn scan(
 ) -> Result<ScanStats, ReadError> {
     let archive_request = ScanRequest {
         seqs: 0..u64::MAX,
+        except_seqs: Vec::new(),
         ..request.clone()
     };
     let predicates = [request, &archive_request].map(Predicate::new);
@@ -68,7 +68,7 @@ pub(crate) fn scan(
         }
         for block in &shelves[shelf].damaged {
             let request = predicate.request();
-            if block.overlaps(&request.starts()) && has_seqs(block.record.id, request) {
+            if block.overlaps(&request.starts()) && request.wants_block(block.record.id) {
                 damage_log.leave_out_block(block, &mut stats.damaged);
             }
         }
@@ -119,7 +119,7 @@ impl Source<'_> {
 fn may_hold(block: &Block, request: &ScanRequest) -> bool {
     let record = block.record();
     let starts = request.starts();
-    has_seqs(record.id, request)
+    request.wants_block(record.id)
         && block
             .time_ranges()
             .iter()
@@ -130,10 +130,6 @@ fn may_hold(block: &Block, request: &ScanRequest) -> bool {
             request.only_errors,
             starts,
         )
-}
-
-fn has_seqs(id: BlockId, request: &ScanRequest) -> bool {
-    id.first_seq < request.seqs.end && id.end_seq > request.seqs.start
 }
 
 fn merge(

@@ -4,6 +4,7 @@ mod archive;
 mod attributes;
 mod damage;
 mod damaged_blocks;
+mod digests;
 mod faults;
 mod fuzzed;
 mod killed;

@@ -26,6 +26,7 @@ impl Index {
             self.check_filters(&mut damages)?;
         }
         note(self.check_rollup(rows), &mut damages)?;
+        note(self.digest().map(|_| ()), &mut damages)?;
         Ok(damages)
     }
 

@@ -199,7 +199,10 @@ fn the_tools_look_after_the_archive_too() {
         (ShelfName::Archive, 3, 2)
     );
     let mut go_on = |_| ControlFlow::Continue(());
-    compact(dir.path(), u64::MAX, &mut |_| ControlFlow::Continue(())).unwrap();
+    compact(StoreOptions::new(dir.path()), u64::MAX, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let whole = check(dir.path(), &mut go_on).unwrap();
     assert_eq!((whole.blocks, whole.block_records), (2, 6));
 

@@ -336,7 +336,7 @@ fn files_of_a_newer_release_are_refused_by_name_and_version() {
     for (file, version_at, crc_at) in [
         (dir.path().join("MANIFEST"), 8, 12),
         (only_file(&dir.path().join("log"), "log"), 8, 36),
-        (only_file(&dir.path().join("blocks"), "idx"), 8, 296),
+        (only_file(&dir.path().join("blocks"), "idx"), 8, 316),
     ] {
         let newer = copy_of(dir.path());
         let file = newer.path().join(file.strip_prefix(dir.path()).unwrap());

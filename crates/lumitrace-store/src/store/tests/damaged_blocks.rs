@@ -334,7 +334,9 @@ fn a_damaged_block_is_never_merged_away() {
         let refused = merge(store.engine(), &blocks, &signal).unwrap_err();
         assert!(!refused.to_string().is_empty());
         drop((blocks, store));
-        let compacted = compact(damaged.path(), 1 << 30, &mut |_| ControlFlow::Continue(()));
+        let compacted = compact(StoreOptions::new(damaged.path()), 1 << 30, &mut |_| {
+            ControlFlow::Continue(())
+        });
         assert!(compacted.is_err(), "{compacted:?}");
         assert_eq!(contents(damaged.path()), before);
     }

@@ -149,7 +149,7 @@ fn opening_a_folder_syncs_the_names_in_it_which_whoever_made_them_may_have_faile
     drop(store);
     let (_store, disk) = open(options(dir.path()));
     let synced = disk.synced_dirs.lock();
-    for folder in ["", "log", "logs", "logs/log"] {
+    for folder in ["", "logs"] {
         let folder = dir.path().join(folder);
         assert!(
             synced.iter().any(|it| *it == folder.components().as_path()),

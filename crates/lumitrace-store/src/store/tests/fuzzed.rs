@@ -13,7 +13,7 @@ use proptest::test_runner::RngSeed;
 use crate::OpenError;
 use crate::fuzzing::{BlockBytes, checksums, read_block, read_log, read_manifest, read_sections};
 
-const VERSIONS: [&str; 4] = ["v1", "v2", "v3", "v3-log2"];
+const VERSIONS: [&str; 5] = ["v1", "v2", "v3", "v3-log2", "v4-log2"];
 /// How many rows the blocks of the golden folders have.
 const ROWS: u64 = 3;
 
@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn a_changed_payload_is_read_or_refused(changes in vec(change(), 1..4)) {
         let dir = tempfile::tempdir().unwrap();
-        let [mut index, data, payload] = block("v3");
+        let [mut index, data, payload] = block("v4-log2");
         let payload = changed(payload, &changes);
         let _ = read(dir.path(), &index, &data, &payload);
         checksums::fit_sidecar(&mut index, &data, &payload);

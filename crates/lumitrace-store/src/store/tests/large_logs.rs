@@ -190,6 +190,7 @@ fn a_block_that_was_not_planned_with_large_values_keeps_them_whole_in_its_column
         },
         row_group_rows: 10,
         compression_level: 1,
+        digester: None,
     };
     let mut writer = BlockWriter::<LogColumns>::create(target, planner.finish()).unwrap();
     writer.push_log(&small).unwrap();

@@ -23,7 +23,7 @@ struct GoldenBlock {
     read: fn(&Path, &BlockBytes<'_>, u64) -> Result<u64, OpenError>,
 }
 
-const BLOCKS: [GoldenBlock; 3] = [
+const BLOCKS: [GoldenBlock; 5] = [
     GoldenBlock {
         folder: "logs-v3",
         file: "logs/blocks/0000000000000001-0000000000000005",
@@ -37,6 +37,20 @@ const BLOCKS: [GoldenBlock; 3] = [
         has_payload: true,
         rows: 6,
         read: read_log_block,
+    },
+    GoldenBlock {
+        folder: "logs-v4",
+        file: "logs/blocks/0000000000000001-0000000000000007",
+        has_payload: true,
+        rows: 6,
+        read: read_log_block,
+    },
+    GoldenBlock {
+        folder: "metrics-v4",
+        file: "metrics/blocks/0000000000000001-0000000000000007",
+        has_payload: false,
+        rows: 6,
+        read: read_metric_block,
     },
     GoldenBlock {
         folder: "metrics-v3",
