@@ -38,8 +38,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let rows = [
         row(
             &format!(
-                "{seeds} seeds of simulated work, {} power cuts",
-                options.seeds * 9
+                "{seeds} seeds of simulated work for spans, log records and points, and a third of \
+                 them for each mode that puts syncs off; 9 power cuts each"
             ),
             "lumitrace-store",
             "simulated",
