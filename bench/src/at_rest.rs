@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use lumitrace_store::Store;
 
-/// Waits until compaction has come to rest: nothing has changed for three seconds.
+/// Waits until compaction has come to rest: for three seconds nothing was merged, and nothing has
+/// changed.
 ///
 /// # Errors
-/// It has not after ten minutes.
+/// It has not after half an hour.
 pub(crate) fn settle(store: &Store) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(600);
+    let deadline = Instant::now() + Duration::from_secs(1_800);
     let (mut previous, mut unchanged) = ((0, 0), 0);
     while unchanged < 6 {
         ensure!(
@@ -20,7 +21,8 @@ pub(crate) fn settle(store: &Store) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(500));
         let stats = store.stats();
         let now = (stats.blocks, stats.block_bytes);
-        unchanged = if now == previous { unchanged + 1 } else { 0 };
+        let is_at_rest = now == previous && !stats.is_merging;
+        unchanged = if is_at_rest { unchanged + 1 } else { 0 };
         previous = now;
     }
     Ok(())

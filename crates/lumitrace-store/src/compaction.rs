@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -148,7 +149,10 @@ pub(crate) fn merge_all<S: Signal>(
         && let Some(blocks) = next_merge(engine, limits, left_alone, now)
     {
         // Merging is a service to readers: a panic in it must not keep records from being stored.
+        let is_merging = &engine.counters.is_merging;
+        is_merging.store(true, Ordering::Relaxed);
         let merged = catch_unwind(AssertUnwindSafe(|| merge(engine, &blocks, signal)));
+        is_merging.store(false, Ordering::Relaxed);
         let panicked = |_| {
             let (reason, may_pass) = ("merging them has panicked".to_owned(), false);
             Err(MergeFailure { reason, may_pass })

@@ -41,7 +41,7 @@ pub struct StoreOptions {
     /// Age at which spans are written out as a block even when they are few.
     pub flush_after: Duration,
     /// Most bytes of spans in memory, in memtables that take spans and that are being written out,
-    /// before appends are refused. If none, three times `memtable_bytes`; never less than
+    /// before appends are refused. If none, two and a half times `memtable_bytes`; never less than
     /// `memtable_bytes`, because appends would be refused before anything is written out. Log
     /// records and metrics have half of this each for themselves, and the archive an eighth, once
     /// there are any: so that all together take no more than 2 1/8 of it.
@@ -137,9 +137,10 @@ impl StoreOptions {
 
     /// At how many bytes of spans in memory appends are refused.
     pub(crate) fn memory_limit(&self) -> usize {
-        let limit = self
-            .memory_limit_bytes
-            .unwrap_or_else(|| self.memtable_bytes.saturating_mul(3));
+        let limit = self.memory_limit_bytes.unwrap_or_else(|| {
+            self.memtable_bytes
+                .saturating_add(self.memtable_bytes / 2 * 3)
+        });
         // With less than a memtable nothing would be written out, with zero nothing taken.
         limit.max(self.memtable_bytes).max(1)
     }

@@ -1,6 +1,6 @@
 //! What the store tells about itself and its content.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lumitrace_model::SpanKind;
@@ -105,6 +105,8 @@ pub struct ShelfStats {
     pub flush_failures: u64,
     /// Merges of blocks.
     pub compactions: u64,
+    /// Whether blocks are being merged.
+    pub is_merging: bool,
     /// Merges that failed. They are tried again later, unless a block is damaged.
     pub compaction_failures: u64,
     /// Blocks removed because they were kept long enough.
@@ -139,6 +141,7 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     pub(crate) flush_failures: AtomicU64,
     pub(crate) compactions: AtomicU64,
+    pub(crate) is_merging: AtomicBool,
     pub(crate) compaction_failures: AtomicU64,
     pub(crate) expired_blocks: AtomicU64,
     pub(crate) expired_records: AtomicU64,
@@ -200,6 +203,7 @@ impl Counters {
             flushes: get(&self.flushes),
             flush_failures: get(&self.flush_failures),
             compactions: get(&self.compactions),
+            is_merging: self.is_merging.load(Ordering::Relaxed),
             compaction_failures: get(&self.compaction_failures),
             expired_blocks: get(&self.expired_blocks),
             expired_records: get(&self.expired_records),

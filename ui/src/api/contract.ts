@@ -370,6 +370,7 @@ export interface ServerStatus extends Answer {
   blocks: number;
   disk_bytes: number;
   memtable_spans: number;
+  merging: boolean;
   endpoints: { otlp_grpc: string; otlp_http: string; ui: string };
   otlp: {
     requests: number;

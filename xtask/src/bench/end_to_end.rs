@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::{process, workspace};
 
 /// How long flushing and compacting may take after the last span.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// Clock ticks a second in `/proc/<pid>/stat`: 100 on every Linux that people run.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -201,7 +201,10 @@ pub(super) fn settle(server: &Server, data: &Path) -> anyhow::Result<()> {
     while Instant::now() < deadline {
         let status = server.get("/status")?;
         let size = blocks_bytes(data)?;
-        let at_rest = status["memtable_spans"] == 0 && size.to_bits() == f64::to_bits(previous);
+        // A large merge writes nothing for a while.
+        let at_rest = status["memtable_spans"] == 0
+            && status["merging"] == false
+            && size.to_bits() == f64::to_bits(previous);
         unchanged = if at_rest { unchanged + 1 } else { 0 };
         if unchanged >= 10 {
             return Ok(());

@@ -32,6 +32,7 @@ pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Response, ApiE
             "blocks": shelves.iter().map(|shelf| shelf.blocks).sum::<u64>(),
             "disk_bytes": shelves.iter().map(|shelf| shelf.disk_bytes).sum::<u64>(),
             "memtable_spans": stats.memtable_records,
+            "merging": shelves.iter().any(|shelf| shelf.is_merging),
             "endpoints": api.endpoints,
             "otlp": {
                 "requests": totals.requests,

@@ -88,7 +88,7 @@ impl Figures {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn gauges(stats: &Figures) -> [Sample; 15] {
+fn gauges(stats: &Figures) -> [Sample; 16] {
     [
         ("store_spans", "Spans stored, in memory and in blocks", stats.spans.records),
         ("store_log_records", "Log records stored, in memory and in blocks", stats.logs.records),
@@ -108,6 +108,7 @@ fn gauges(stats: &Figures) -> [Sample; 15] {
         ),
         ("store_memtable_bytes", "Size in memory of what no block holds yet", stats.sum(|shelf| shelf.memtable_bytes)),
         ("store_queue_bytes", "Bytes waiting for the log", stats.sum(|shelf| shelf.queue_bytes)),
+        ("store_merging", "Shelves of which blocks are being merged", stats.sum(|shelf| u64::from(shelf.is_merging))),
         ("store_healthy", "0 where it refuses records or cannot write blocks", u64::from(stats.is_healthy)),
     ]
 }
