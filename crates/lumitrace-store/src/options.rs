@@ -137,10 +137,10 @@ impl StoreOptions {
 
     /// At how many bytes of spans in memory appends are refused.
     pub(crate) fn memory_limit(&self) -> usize {
-        let limit = self.memory_limit_bytes.unwrap_or_else(|| {
-            self.memtable_bytes
-                .saturating_add(self.memtable_bytes / 2 * 3)
-        });
+        let half = self.memtable_bytes.div_ceil(2);
+        let limit = self
+            .memory_limit_bytes
+            .unwrap_or_else(|| half.saturating_mul(5));
         // With less than a memtable nothing would be written out, with zero nothing taken.
         limit.max(self.memtable_bytes).max(1)
     }
