@@ -513,7 +513,7 @@ fn no_setting_of_memory_keeps_spans_from_being_stored() {
     };
     assert_eq!(
         (limit(0), limit(64 << 20), limit(512 << 20)),
-        (1, 192 << 20, 1536 << 20)
+        (1, 160 << 20, 1280 << 20)
     );
 }
 
