@@ -11,20 +11,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::sync::Arc;
 
-use lumitrace_model::{Resource, Span, TraceId, names};
+use lumitrace_model::{Span, TraceId};
 use lumitrace_store::{BlockDigester, DigestParts, SpanDigester, SpanRecord};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::could_begin_a_run;
 use super::digest::{Observed, RunDigest};
 use super::fold::{ERRORS, PHASES, ROOTS, Row};
-use super::identity::{Identity, RunId, given_run_id, identify_process, process_hash, stable_hash};
+use super::identity::{Identity, Processes, RunId, given_run_id, process_hash, stable_hash};
 use super::metrics::metrics_of;
 use super::recognition::{Role, TrainingNames};
 use super::step_columns::StepColumnsBuilder;
-use crate::facts::{is_root, service_name};
+use crate::facts::is_root;
 
 /// Raised with every change to what is kept, or to how it is read.
 const VERSION: &str = "1";
@@ -158,7 +157,7 @@ impl SpanDigester for RunDigester {
             by_owner: HashMap::new(),
             own_traces: HashMap::new(),
             assigned: BTreeMap::new(),
-            last_process: None,
+            processes: Processes::default(),
             waiting_steps: 0,
             is_overfull: false,
         })
@@ -175,7 +174,7 @@ struct BlockRunsBuilder {
     by_owner: HashMap<Owner, Vec<usize>>,
     own_traces: HashMap<Identity, HashSet<TraceId>>,
     assigned: BTreeMap<TraceId, Assignment>,
-    last_process: Option<(Arc<Resource>, Identity)>,
+    processes: Processes,
     waiting_steps: usize,
     is_overfull: bool,
 }
@@ -277,7 +276,7 @@ impl BlockRunsBuilder {
     /// The place of the run that a span belongs to as far as the block tells.
     fn place_of(&mut self, observed: &Observed<'_>) -> usize {
         let span = &observed.record.span;
-        let process = self.process_of(observed.record);
+        let process = self.processes.identify(observed.record);
         let given = given_run_id(&span.attributes);
         if let Some(run_id) = given.filter(|_| observed.role != Role::Step) {
             self.assign(span, run_id, process);
@@ -339,21 +338,6 @@ impl BlockRunsBuilder {
                 start_unix_nano: span.start_unix_nano,
                 is_late,
             });
-    }
-
-    /// Whose run a span is if neither it nor its trace names one.
-    fn process_of(&mut self, record: &SpanRecord) -> Identity {
-        if let Some((resource, identity)) = &self.last_process
-            && Arc::ptr_eq(resource, &record.resource)
-        {
-            return *identity;
-        }
-        let service = service_name(&record.resource, &record.span);
-        let identity = identify_process(&record.resource, service);
-        if !record.service_name().starts_with(names::UNKNOWN_SERVICE) {
-            self.last_process = Some((Arc::clone(&record.resource), identity));
-        }
-        identity
     }
 
     fn write_steps(&mut self, place: usize, parts: &mut DigestParts<'_>) -> io::Result<()> {

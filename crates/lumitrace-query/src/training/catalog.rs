@@ -3,17 +3,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use lumitrace_model::{Resource, TraceId, names};
+use lumitrace_model::TraceId;
 use lumitrace_store::SpanRecord;
 
 use super::RunId;
 use super::block_runs::{Assignment, BlockRun, BlockRuns};
 use super::digest::{Observed, RunDigest};
-use super::identity::{
-    Identity, given_run_id, identify_process, silence_run_id, split_silence_run_id,
-};
+use super::identity::{Identity, Processes, given_run_id, silence_run_id, split_silence_run_id};
 use super::recognition::{Role, TrainingNames};
-use crate::facts::{is_root, service_name};
+use crate::facts::is_root;
 use crate::recent::RecentSpans;
 
 /// Most processes without a training span so far that are kept, in case one follows.
@@ -91,7 +89,7 @@ pub(crate) struct RunCatalog {
     unknown: Vec<(Identity, RunDigest)>,
     is_stale: bool,
     recent: RecentSpans,
-    last_process: Option<(Arc<Resource>, Identity)>,
+    processes: Processes,
     /// How many processes there may be before those that do not train are thinned out.
     process_limit: usize,
 }
@@ -107,7 +105,7 @@ impl RunCatalog {
             unknown: Vec::new(),
             is_stale: false,
             recent: RecentSpans::default(),
-            last_process: None,
+            processes: Processes::default(),
             process_limit: OTHER_PROCESSES,
         }
     }
@@ -179,17 +177,7 @@ impl RunCatalog {
         if let Some(run_id) = self.assigned.run_of(record.span.trace_id) {
             return Identity::Run(run_id);
         }
-        if let Some((resource, identity)) = &self.last_process
-            && Arc::ptr_eq(resource, &record.resource)
-        {
-            return *identity;
-        }
-        let service = service_name(&record.resource, &record.span);
-        let identity = identify_process(&record.resource, service);
-        if !record.service_name().starts_with(names::UNKNOWN_SERVICE) {
-            self.last_process = Some((record.resource.clone(), identity));
-        }
-        identity
+        self.processes.identify(record)
     }
 
     /// The training run that spans of this identity and start belong to.
@@ -235,14 +223,14 @@ impl RunCatalog {
 
     /// Notes that the trace of `record` belongs to `run_id`.
     fn assign(&mut self, record: &SpanRecord, run_id: RunId) {
-        let service = service_name(&record.resource, &record.span);
-        self.assign_trace(&Assignment {
+        let assignment = Assignment {
             trace_id: record.span.trace_id,
             run_id,
-            process: identify_process(&record.resource, service),
+            process: self.processes.identify(record),
             start_unix_nano: record.span.start_unix_nano,
             is_late: false,
-        });
+        };
+        self.assign_trace(&assignment);
     }
 
     fn assign_trace(&mut self, assignment: &Assignment) {
@@ -327,7 +315,8 @@ impl RunCatalog {
         assigned.map_or(run.identity, Identity::Run)
     }
 
-    /// The runs of which spans are open, to be told with [`RunCatalog::close`] that they are not.
+    /// When spans of training runs started that are open as far as is known; see
+    /// [`close`](Self::close).
     pub(crate) fn open_starts(&self) -> HashSet<u64> {
         let digests = self.runs.values().chain(self.stretches.values().flatten());
         let training = digests.filter(|digest| digest.is_training());

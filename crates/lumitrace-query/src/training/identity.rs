@@ -11,11 +11,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use lumitrace_model::value::find;
 use lumitrace_model::{KeyValue, Resource, Span, Value, names};
+use lumitrace_store::SpanRecord;
 
-use crate::facts::resource_text;
+use crate::facts::{resource_text, service_name};
 
 /// Identifies a training run: a 64-bit number, printed as 16 hexadecimal digits.
 ///
@@ -87,6 +89,30 @@ pub fn identify_process(resource: &Resource, service: &str) -> Identity {
     }
     let hash = stable_hash(&["service", service]);
     Identity::Service((hash >> 32) as u32 ^ hash as u32)
+}
+
+/// Identifies processes, and remembers the last one: spans of one come side by side.
+#[derive(Default)]
+pub(super) struct Processes {
+    last: Option<(Arc<Resource>, Identity)>,
+}
+
+impl Processes {
+    /// Whose run a span is if neither it nor its trace names one.
+    pub(super) fn identify(&mut self, record: &SpanRecord) -> Identity {
+        if let Some((resource, identity)) = &self.last
+            && Arc::ptr_eq(resource, &record.resource)
+        {
+            return *identity;
+        }
+        let service = service_name(&record.resource, &record.span);
+        let identity = identify_process(&record.resource, service);
+        // Where the resource does not tell the service, each span may tell another one.
+        if !record.service_name().starts_with(names::UNKNOWN_SERVICE) {
+            self.last = Some((Arc::clone(&record.resource), identity));
+        }
+        identity
+    }
 }
 
 /// Whether attributes of this key may name a run; see [`given_run`].

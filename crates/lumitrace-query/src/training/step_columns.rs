@@ -4,12 +4,11 @@
 //! Ids that repeat are numbered, and what counts up is kept as the difference to the row before.
 
 use hashbrown::HashMap;
-use lumitrace_model::{SpanId, TraceId};
+use lumitrace_model::{SpanId, StatusCode, TraceId};
 use serde::{Deserialize, Serialize};
 
 use super::fold::Row;
 use super::recognition::{Indices, StepSource};
-use lumitrace_model::StatusCode;
 
 /// Most metrics of one part; a span with others is read instead.
 const METRICS: usize = 2000;

@@ -66,23 +66,8 @@ impl Section {
         Self::FilterDirectory,
         Self::Filters,
     ];
-    /// What there was in version 3.
-    const V3: [Self; 14] = [
-        Self::Summary,
-        Self::TimeRanges,
-        Self::Checksums,
-        Self::Keys,
-        Self::TraceFilter,
-        Self::Fences,
-        Self::Traces,
-        Self::Resources,
-        Self::Scopes,
-        Self::Received,
-        Self::FilterDirectory,
-        Self::Filters,
-        Self::Rollup,
-        Self::Payload,
-    ];
+    /// So many there were in version 3: all but the last.
+    const V3_COUNT: usize = 14;
     /// All of the newest version.
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Summary,
@@ -189,7 +174,7 @@ impl Header {
         let sections: &[Section] = match version {
             1 => &Section::V1,
             2 => &Section::V2,
-            3 => &Section::V3,
+            3 => &Section::ALL[..Section::V3_COUNT],
             _ => &Section::ALL,
         };
         let len = match version {
