@@ -580,6 +580,9 @@ fn a_log_that_memory_cannot_hold_waits_for_a_disk_that_takes_blocks() {
     for (fault, expected) in [
         (Fault::Full("blocks"), "no storage space"),
         (Fault::Panics("blocks"), "has panicked"),
+        // The blocks after it are written at the same time, and must not count without it.
+        (Fault::Full("0000000000000001-"), "no storage space"),
+        (Fault::Panics("0000000000000001-"), "has panicked"),
     ] {
         disk.set(fault);
         let opened = Store::open_on(options.clone(), Arc::clone(&disk) as Arc<dyn Disk>);

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::QueryEngine;
-use crate::fixture::{SECOND, SpanBuilder, T0, append, span};
-use crate::training::{RunDigester, RunQuery};
+use crate::fixture::{SECOND, SpanBuilder, T0, append, span, store};
+use crate::training::{RunDigester, RunQuery, RunSummary};
 
 const NOW: u64 = T0 + 1_000_000 * SECOND;
 
@@ -183,4 +183,76 @@ proptest! {
         let (_dir, plain) = engine_with_blocks(&spans, block, is_merged, None);
         prop_assert_eq!(shown(&kept), shown(&plain));
     }
+}
+
+/// An engine whose store has a block of each of these lists of spans.
+fn engine_of_blocks(blocks: Vec<Vec<SpanBuilder>>) -> (TempDir, QueryEngine) {
+    let (dir, store) = store();
+    for spans in blocks {
+        append(&store, spans);
+        store.flush().unwrap();
+    }
+    (dir, QueryEngine::new(store))
+}
+
+/// Process, name of the run, batches, errors and state of each run.
+fn listed(engine: &QueryEngine) -> Vec<String> {
+    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    let line = |run: RunSummary| {
+        let (pid, name) = (run.pid.unwrap_or(0), run.instance.unwrap_or_default());
+        let (batches, errors, state) = (run.batch_count, run.error_count, run.state.as_str());
+        format!("{pid} {name:?}: {batches} batches, {errors} errors, {state}")
+    };
+    let mut lines: Vec<_> = runs.into_iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn batch(id: u64, pid: i64) -> SpanBuilder {
+    let batch = span("batch", id).at(id as f64, id as f64 + 0.5);
+    batch.with("loss", 0.5).resource("process.pid", pid)
+}
+
+#[test]
+fn an_epoch_that_was_announced_in_one_block_has_ended_where_another_has_its_end() {
+    let epoch = span("epoch", 9).with("epoch", 1).with("total_epochs", 1);
+    let epoch = epoch.resource("process.pid", 1);
+    let announced = epoch.clone().at(0.0, 2.0).pending();
+    let (_dir, engine) = engine_of_blocks(vec![
+        vec![announced, batch(1, 1)],
+        vec![epoch.at(0.0, 9.0), batch(2, 1)],
+    ]);
+    assert_eq!(listed(&engine), ["1 \"\": 2 batches, 0 errors, finished"]);
+}
+
+#[test]
+fn a_trace_among_many_of_a_process_still_moves_to_the_run_that_another_block_names() {
+    let traces = (1..=20).map(|id| batch(id, 1).trace(id)).collect();
+    let naming = span("epoch", 21)
+        .trace(20)
+        .at(20.0, 30.0)
+        .with("run.id", "night");
+    let naming = naming.with("epoch", 1).resource("process.pid", 1);
+    let (_dir, engine) = engine_of_blocks(vec![traces, vec![naming]]);
+    assert_eq!(
+        listed(&engine),
+        [
+            "1 \"\": 19 batches, 0 errors, finished",
+            "1 \"night\": 1 batches, 0 errors, finished",
+        ]
+    );
+}
+
+#[test]
+fn what_a_block_has_of_a_process_counts_once_a_later_block_says_that_it_trains() {
+    let part = span("forward", 7).parent(8).at(7.0, 7.5).failed("NaN");
+    let part = part.resource("process.pid", 2);
+    let (_dir, engine) = engine_of_blocks(vec![vec![batch(1, 1), part], vec![batch(9, 2)]]);
+    assert_eq!(
+        listed(&engine),
+        [
+            "1 \"\": 1 batches, 0 errors, finished",
+            "2 \"\": 1 batches, 1 errors, finished",
+        ]
+    );
 }
