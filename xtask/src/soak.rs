@@ -16,7 +16,7 @@ const END: &str = "<!-- soak: end -->";
 /// Options of `cargo xtask soak`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Seeds of simulated work, with nine power cuts each.
+    /// Seeds of simulated work, with four power cuts each.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
     /// Times that a server is killed while it is fed; and as often a process that stores spans, at
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         row(
             &format!(
                 "{seeds} seeds of simulated work for spans, log records and points, and a third of \
-                 them for each mode that puts syncs off; 9 power cuts each"
+                 them for each mode that puts syncs off; 4 power cuts each"
             ),
             "lumitrace-store",
             "simulated",

@@ -6,17 +6,18 @@
 //! into the list of [`attributes`]; [`lists`] are events and links, [`columns`] whole spans. What
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
-//! how many there are and how long they took; a [`digest`] is what whoever opens the store wants kept. [`index`] is the sidecar of all that, with its
-//! [`index_header`]; [`file`] reads and writes with checksums, and [`writer`] makes a block. To read
-//! one: [`footer`], [`guarded_pages`] before Parquet's decoders, [`text`] columns, [`few_rows`] (of pages
-//! with a [`page_header`], single [`page_values`], what is kept in [`caches`]), [`rows`] back into
-//! spans, [`reader`], [`records`];
-//! [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
+//! how many there are and how long they took; a [`digest`] is what whoever opens the store wants
+//! kept. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`] reads and writes with
+//! checksums, and [`writer`] makes a block. To read one: [`footer`], [`guarded_pages`] before Parquet's
+//! decoders and what [`decompress`]es them, [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single [`page_values`], some
+//! of them as [`page_deltas`], what is kept in [`caches`]), [`rows`] back into spans, [`reader`],
+//! [`records`]; [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
 
 pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
 pub(crate) mod caches;
 pub(crate) mod columns;
+pub(crate) mod decompress;
 pub(crate) mod digest;
 pub(crate) mod few_rows;
 pub(crate) mod file;
@@ -29,6 +30,7 @@ pub(crate) mod keys;
 pub(crate) mod large_values;
 pub(crate) mod layout;
 pub(crate) mod lists;
+pub(crate) mod page_deltas;
 pub(crate) mod page_header;
 pub(crate) mod page_values;
 pub(crate) mod payload;

@@ -16,7 +16,7 @@ use crate::error::ReadError;
 /// Most bytes of footers and of what is read of indexes.
 const MAX_PART_BYTES: u64 = 64 << 20;
 /// Most bytes of dictionaries.
-const MAX_DICTIONARY_BYTES: u64 = 32 << 20;
+const MAX_DICTIONARY_BYTES: u64 = 128 << 20;
 /// About what a part takes: a guess from which the cache's table is sized. It is so few of them that
 /// the cache is not divided into several of their own bound, which a large footer would exceed.
 const USUAL_PART_BYTES: u64 = 2 << 20;

@@ -2,9 +2,9 @@
 //!
 //! Parquet's own reader decodes whole pages, and the dictionary of each column even where no wanted
 //! row has a value; a block has a hundred columns. Here of each column only the pages of the wanted
-//! rows are decompressed, and of them only the wanted values decoded; dictionaries are kept. What is
-//! stored in a way that is not known here is left to Parquet's reader, and so is saying what is
-//! wrong with pages that make no sense.
+//! rows are decompressed, and of them only the wanted values decoded; dictionaries are kept. Where
+//! there are many columns, several threads share them. What is stored in a way that is not known
+//! here is left to Parquet's reader, and so is saying what is wrong with pages that make no sense.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -20,25 +20,35 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnDescriptor;
-use zstd::bulk::Decompressor;
 
 use super::caches::BlockCache;
+use super::decompress::decompress;
 use super::file::ChecksummedFile;
 use super::page_header::PageHeader;
 use super::page_values::{Cells, Dictionary, PhysicalType, WantedValues};
 use crate::error::ReadError;
+use crate::parallel;
 
 /// Rows up to which this is quicker than decoding pages whole.
 pub(crate) const MAX_FEW_ROWS: usize = 512;
+
+/// Columns that are worth another thread: to wake one takes as long as reading two or three.
+const MIN_COLUMNS_OF_A_THREAD: usize = 8;
 
 /// Reads columns of the same few rows.
 pub(crate) struct FewRows<'a> {
     file: ChecksummedFile,
     metadata: &'a ParquetMetaData,
     cache: &'a BlockCache,
-    decompressor: Decompressor<'static>,
     /// Row groups, and wanted rows counted from the group's first.
     rows: Vec<(usize, Vec<usize>)>,
+}
+
+/// A column that is wanted.
+pub(crate) struct WantedColumn<'a> {
+    pub(crate) leaf: usize,
+    /// What it is to be, but texts, which never have a dictionary.
+    pub(crate) data_type: &'a DataType,
 }
 
 /// What was found of a column.
@@ -66,7 +76,7 @@ impl<'a> FewRows<'a> {
         cache: &'a BlockCache,
         rows: &[Range<usize>],
         group_starts: &[usize],
-    ) -> Option<Self> {
+    ) -> Self {
         let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
         for row in rows.iter().cloned().flatten() {
             let group = group_starts.partition_point(|start| *start <= row) - 1;
@@ -76,30 +86,31 @@ impl<'a> FewRows<'a> {
                 _ => groups.push((group, vec![row])),
             }
         }
-        Some(Self {
+        Self {
             file,
             metadata,
             cache,
-            decompressor: Decompressor::new().ok()?,
             rows: groups,
-        })
+        }
     }
 
-    /// The values of a column that is to have this type, texts never with a dictionary.
-    pub(crate) fn column(
-        &mut self,
-        leaf: usize,
-        data_type: &DataType,
-    ) -> Result<FewValues, ReadError> {
+    /// The values of these columns.
+    pub(crate) fn columns(&self, wanted: &[WantedColumn<'_>]) -> Result<Vec<FewValues>, ReadError> {
+        let read = |wanted: &WantedColumn<'_>| self.column(wanted);
+        parallel::try_map_short(MIN_COLUMNS_OF_A_THREAD, wanted, read)
+    }
+
+    fn column(&self, wanted: &WantedColumn<'_>) -> Result<FewValues, ReadError> {
+        let WantedColumn { leaf, data_type } = *wanted;
         let descriptor = self.metadata.file_metadata().schema_descr().column(leaf);
         let Some(physical_type) = physical_type(&descriptor) else {
             return Ok(FewValues::Unknown);
         };
         let mut cells = Cells::default();
         // Like Parquet's own reader, since its metadata panics at numbers that make no sense.
-        let file = self.file.clone();
-        let read =
-            file.parsed(|| Ok::<_, Infallible>(self.read_column(leaf, physical_type, &mut cells)))?;
+        let read = self
+            .file
+            .parsed(|| Ok::<_, Infallible>(self.read_column(leaf, physical_type, &mut cells)))?;
         match read {
             Ok(()) if cells.are_all_null() => Ok(FewValues::AllNull),
             Ok(()) => Ok(array(&cells, data_type).map_or(FewValues::Unknown, FewValues::Values)),
@@ -108,20 +119,14 @@ impl<'a> FewRows<'a> {
         }
     }
 
-    fn read_column(
-        &mut self,
-        leaf: usize,
-        of: PhysicalType,
-        cells: &mut Cells,
-    ) -> Result<(), Miss> {
+    fn read_column(&self, leaf: usize, of: PhysicalType, cells: &mut Cells) -> Result<(), Miss> {
         let offset_index = self.metadata.offset_index().ok_or(Miss::Unknown)?;
         for (group, rows) in &self.rows {
             let group_metadata = self.metadata.row_group(*group);
-            let mut column = ColumnReader {
+            let column = ColumnReader {
                 file: &self.file,
                 chunk: group_metadata.column(leaf),
                 cache: self.cache,
-                decompressor: &mut self.decompressor,
             };
             let pages = offset_index
                 .get(*group)
@@ -150,13 +155,12 @@ struct ColumnReader<'a> {
     file: &'a ChecksummedFile,
     chunk: &'a ColumnChunkMetaData,
     cache: &'a BlockCache,
-    decompressor: &'a mut Decompressor<'static>,
 }
 
 impl ColumnReader<'_> {
     /// Adds the wanted values of a page.
     fn read_page(
-        &mut self,
+        &self,
         page: &PageLocation,
         first_page: Option<&PageLocation>,
         wanted: &[usize],
@@ -181,7 +185,7 @@ impl ColumnReader<'_> {
 
     /// The dictionary, which is before the first data page.
     fn dictionary(
-        &mut self,
+        &self,
         first_page: &PageLocation,
         of: PhysicalType,
     ) -> Result<Arc<Dictionary>, Miss> {
@@ -199,7 +203,7 @@ impl ColumnReader<'_> {
     }
 
     /// The header and the decompressed content of the page in these bytes.
-    fn content(&mut self, offset: u64, len: usize) -> Result<(PageHeader, Vec<u8>), Miss> {
+    fn content(&self, offset: u64, len: usize) -> Result<(PageHeader, Vec<u8>), Miss> {
         let (chunk_offset, chunk_len) = self.chunk.byte_range();
         if offset < chunk_offset || (offset - chunk_offset).saturating_add(len as u64) > chunk_len {
             return Err(Miss::Unknown);
@@ -213,10 +217,7 @@ impl ColumnReader<'_> {
             Compression::ZSTD(_)
                 if header.uncompressed_bytes as i64 <= self.chunk.uncompressed_size() =>
             {
-                let capacity = header.uncompressed_bytes;
-                self.decompressor
-                    .decompress(content, capacity)
-                    .map_err(|_| Miss::Unknown)
+                decompress(content, header.uncompressed_bytes).map_err(|_| Miss::Unknown)
             }
             _ => Err(Miss::Unknown),
         };
@@ -366,13 +367,17 @@ mod tests {
             }
             Arc::new(texts.finish()) as ArrayRef
         };
-        let mut ids = FixedSizeBinaryBuilder::new(8);
-        for number in numbers(nulls) {
-            match number {
-                Some(number) => ids.append_value(number.to_be_bytes()).unwrap(),
-                None => ids.append_null(),
+        let mut ids = || -> ArrayRef {
+            let mut ids = FixedSizeBinaryBuilder::new(8);
+            for number in numbers(nulls) {
+                match number {
+                    Some(number) => ids.append_value(number.to_be_bytes()).unwrap(),
+                    None => ids.append_null(),
+                }
             }
-        }
+            Arc::new(ids.finish())
+        };
+        let (plain_ids, delta_ids) = (ids(), ids());
         let mut bools = || -> ArrayRef {
             let bools = numbers(nulls)
                 .into_iter()
@@ -380,6 +385,15 @@ mod tests {
             Arc::new(bools.collect::<BooleanArray>())
         };
         let (plain_bools, rle_bools) = (bools(), bools());
+        // Differences of all widths.
+        let spread =
+            |number: u64| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (number % 64)) as i64;
+        let far_apart = numbers(nulls).into_iter().map(|it| it.map(spread));
+        let far_apart: PrimitiveArray<Int64Type> = far_apart.collect();
+        let near = numbers(nulls)
+            .into_iter()
+            .map(|it| it.map(|it| it as i32 * -7));
+        let near: PrimitiveArray<Int32Type> = near.collect();
         let float = |number: u64| f64::from_bits(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
         let floats = numbers(nulls).into_iter().map(|it| it.map(float));
         let ints = numbers(nulls)
@@ -394,7 +408,10 @@ mod tests {
                 "float",
                 Arc::new(floats.collect::<PrimitiveArray<Float64Type>>()),
             ),
-            ("id", Arc::new(ids.finish())),
+            ("id", plain_ids),
+            ("delta_id", delta_ids),
+            ("delta_int", Arc::new(far_apart)),
+            ("delta_small_int", Arc::new(near)),
             ("bool", plain_bools),
             ("rle_bool", rle_bools),
             (
@@ -410,6 +427,13 @@ mod tests {
         RecordBatch::try_new(schema, columns.collect()).unwrap()
     }
 
+    /// Without dictionaries.
+    const DELTAS: [(&str, Encoding); 3] = [
+        ("delta_id", Encoding::DELTA_BYTE_ARRAY),
+        ("delta_int", Encoding::DELTA_BINARY_PACKED),
+        ("delta_small_int", Encoding::DELTA_BINARY_PACKED),
+    ];
+
     fn properties(recipe: &Recipe) -> WriterProperties {
         let version = match recipe.is_version_2 {
             true => WriterVersion::PARQUET_2_0,
@@ -419,7 +443,7 @@ mod tests {
             true => Compression::ZSTD(ZstdLevel::default()),
             false => Compression::UNCOMPRESSED,
         };
-        WriterProperties::builder()
+        let properties = WriterProperties::builder()
             .set_writer_version(version)
             .set_compression(compression)
             .set_data_page_row_count_limit(recipe.page_rows)
@@ -434,8 +458,15 @@ mod tests {
                 Encoding::DELTA_LENGTH_BYTE_ARRAY,
             )
             .set_column_encoding(ColumnPath::from("float"), Encoding::BYTE_STREAM_SPLIT)
-            .set_column_encoding(ColumnPath::from("rle_bool"), Encoding::RLE)
-            .build()
+            .set_column_encoding(ColumnPath::from("rle_bool"), Encoding::RLE);
+        let deltas = DELTAS
+            .iter()
+            .fold(properties, |properties, (name, encoding)| {
+                let path = ColumnPath::from(*name);
+                let properties = properties.set_column_encoding(path.clone(), *encoding);
+                properties.set_column_dictionary_enabled(path, false)
+            });
+        deltas.build()
     }
 
     fn write(dir: &std::path::Path, recipe: &Recipe, batch: &RecordBatch) -> ChecksummedFile {
@@ -479,12 +510,21 @@ mod tests {
             }
             let cache = Arc::new(BlockCaches::default()).for_block();
             let parquet = metadata.metadata();
-            let mut few = FewRows::new(file, parquet, &cache, &ranges, &starts).unwrap();
-            // The second time with what is kept.
-            for leaf in (0..batch.num_columns()).chain(0..batch.num_columns()) {
+            let few = FewRows::new(file, parquet, &cache, &ranges, &starts);
+            let schema = batch.schema();
+            // So often that threads share them, and most times with what is kept.
+            let leaves = (0..batch.num_columns()).cycle();
+            let leaves: Vec<usize> = leaves.take(5 * MIN_COLUMNS_OF_A_THREAD).collect();
+            let wanted = leaves.iter().map(|leaf| WantedColumn {
+                leaf: *leaf,
+                data_type: schema.field(*leaf).data_type(),
+            });
+            let found = few.columns(&wanted.collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(found.len(), leaves.len());
+            for (leaf, found) in leaves.into_iter().zip(found) {
                 let expected = take(whole.column(leaf), &numbers, None).unwrap();
-                let name = batch.schema().field(leaf).name().clone();
-                match few.column(leaf, expected.data_type()).unwrap() {
+                let name = schema.field(leaf).name();
+                match found {
                     FewValues::Values(values) => {
                         let values = cast(&values, expected.data_type()).unwrap();
                         prop_assert_eq!(&values, &expected, "{}", name);

@@ -4,21 +4,25 @@
 //! they read any: the entries of a dictionary, and the lengths of the two encodings of texts that
 //! write lengths as deltas. An allocation that is too large ends the process. So what the counts
 //! promise is held here against what the page has.
+//!
+//! And pages are decompressed here rather than by Parquet's reader, since [`decompress`] keeps contexts.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, RowGroups, RowSelection,
 };
 use parquet::arrow::parquet_to_arrow_field_levels;
-use parquet::basic::Encoding;
+use parquet::basic::{Compression, Encoding};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::decompress::decompress;
 use super::page_header::split_varint;
 
 /// Most values of a page. Ours have some ten thousands, and no more rows than that, but a row may hold
@@ -94,9 +98,21 @@ impl<F: ChunkReader + 'static> ColumnChunks<F> {
         });
         let (file, rows) = (Arc::clone(&self.file), row_group.num_rows() as usize);
         let descriptor = chunk.column_descr();
+        let levels = [descriptor.max_rep_level(), descriptor.max_def_level()];
+        let is_zstd = matches!(chunk.compression(), Compression::ZSTD(_));
+        let pages = if is_zstd {
+            // Parquet's reader is to hand them out as they are.
+            let stored = chunk.clone().into_builder();
+            let stored = stored.set_compression(Compression::UNCOMPRESSED).build()?;
+            SerializedPageReader::new(file, &stored, rows, locations)?
+        } else {
+            SerializedPageReader::new(file, chunk, rows, locations)?
+        };
         Ok(GuardedPages {
-            pages: SerializedPageReader::new(file, chunk, rows, locations)?,
-            levels: [descriptor.max_rep_level(), descriptor.max_def_level()],
+            pages,
+            levels,
+            max_zstd_bytes: is_zstd
+                .then(|| usize::try_from(chunk.uncompressed_size()).unwrap_or(0)),
         })
     }
 }
@@ -117,11 +133,17 @@ struct GuardedPages<F: ChunkReader> {
     pages: SerializedPageReader<F>,
     /// The highest repetition and definition level.
     levels: [i16; 2],
+    /// If pages are compressed with zstd, how many bytes they have at most.
+    max_zstd_bytes: Option<usize>,
 }
 
 impl<F: ChunkReader + 'static> PageReader for GuardedPages<F> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.pages.get_next_page()?;
+        let page = match (page, self.max_zstd_bytes) {
+            (Some(page), Some(max_bytes)) => Some(decompressed(page, max_bytes)?),
+            (page, _) => page,
+        };
         match &page {
             Some(page) if !keeps_its_promises(page, self.levels) => Err(ParquetError::General(
                 "a page says that it has more values than fit into it".to_owned(),
@@ -149,6 +171,41 @@ impl<F: ChunkReader + 'static> Iterator for GuardedPages<F> {
     fn next(&mut self) -> Option<Self::Item> {
         self.get_next_page().transpose()
     }
+}
+
+/// The page with its content as it was before zstd. Levels of version 2 are not compressed, nor is the
+/// rest if the page says so.
+fn decompressed(mut page: Page, max_bytes: usize) -> Result<Page> {
+    let (content, levels) = match &mut page {
+        Page::DataPageV2 {
+            is_compressed: false,
+            ..
+        } => return Ok(page),
+        Page::DataPageV2 {
+            buf,
+            rep_levels_byte_len,
+            def_levels_byte_len,
+            ..
+        } => {
+            let levels = u64::from(*rep_levels_byte_len) + u64::from(*def_levels_byte_len);
+            (buf, levels as usize)
+        }
+        Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
+    };
+    let Some((levels, values)) = content.split_at_checked(levels) else {
+        let reason = "a page ends within its levels";
+        return Err(ParquetError::General(reason.to_owned()));
+    };
+    // Where no row has a value there may be nothing at all.
+    if !values.is_empty() {
+        let values = decompress(values, max_bytes)?;
+        *content = if levels.is_empty() {
+            Bytes::from(values)
+        } else {
+            Bytes::from([levels, &values].concat())
+        };
+    }
+    Ok(page)
 }
 
 /// Whether the counts in a page are of values that it may have. Where the page makes no sense at
@@ -272,9 +329,9 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-    use bytes::Bytes;
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ArrowReaderOptions;
+    use parquet::basic::ZstdLevel;
     use parquet::file::properties::{WriterProperties, WriterVersion};
     use parquet::schema::types::ColumnPath;
     use proptest::prelude::*;
@@ -283,8 +340,18 @@ mod tests {
 
     /// A file of one column in this encoding.
     fn file_of(column: &ArrayRef, encoding: Encoding, version: WriterVersion) -> Bytes {
+        compressed_file_of(column, encoding, version, Compression::UNCOMPRESSED)
+    }
+
+    fn compressed_file_of(
+        column: &ArrayRef,
+        encoding: Encoding,
+        version: WriterVersion,
+        compression: Compression,
+    ) -> Bytes {
         let properties = WriterProperties::builder()
             .set_writer_version(version)
+            .set_compression(compression)
             .set_dictionary_enabled(encoding == Encoding::RLE_DICTIONARY);
         let properties = match encoding {
             Encoding::RLE_DICTIONARY => properties.build(),
@@ -357,8 +424,11 @@ mod tests {
             let texts: ArrayRef = Arc::new(StringArray::from(texts));
             for encoding in TEXT_ENCODINGS {
                 for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
-                    let read = read_all(file_of(&texts, encoding, version)).unwrap();
-                    prop_assert_eq!(&read, &texts, "{:?}", encoding);
+                    for compression in [Compression::UNCOMPRESSED, Compression::ZSTD(ZstdLevel::default())] {
+                        let file = compressed_file_of(&texts, encoding, version, compression);
+                        let read = read_all(file).unwrap();
+                        prop_assert_eq!(&read, &texts, "{:?} {:?}", encoding, compression);
+                    }
                 }
             }
         }

@@ -35,6 +35,8 @@ pub(crate) enum PageEncoding {
     Plain,
     Dictionary,
     Rle,
+    DeltaBinaryPacked,
+    DeltaByteArray,
     ByteStreamSplit,
 }
 
@@ -76,6 +78,8 @@ impl PageHeader {
             0 => PageEncoding::Plain,
             2 | 8 => PageEncoding::Dictionary,
             3 => PageEncoding::Rle,
+            5 => PageEncoding::DeltaBinaryPacked,
+            7 => PageEncoding::DeltaByteArray,
             9 => PageEncoding::ByteStreamSplit,
             _ => return None,
         };

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::page_deltas;
 use super::page_header::{PageEncoding, PageHeader, PageKind, split_varint};
 
 /// How values lie in memory, in the encoding PLAIN.
@@ -50,23 +51,23 @@ impl Cells {
     }
 }
 
-/// The entries of a dictionary page.
+/// The entries of a dictionary page, which many are kept of: without anything else in between.
 #[derive(Debug)]
 pub(crate) struct Dictionary {
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     entries: Entries,
 }
 
 #[derive(Debug)]
 enum Entries {
     Fixed(usize),
-    /// Where each one begins; its length is before it.
-    Bytes(Vec<u32>),
+    /// Where each one ends.
+    Bytes(Box<[u32]>),
 }
 
 impl Dictionary {
     /// Takes the content of a dictionary page.
-    pub(crate) fn new(header: PageHeader, bytes: Vec<u8>, of: PhysicalType) -> Option<Self> {
+    pub(crate) fn new(header: PageHeader, content: Vec<u8>, of: PhysicalType) -> Option<Self> {
         let is_plain = matches!(
             header.encoding,
             PageEncoding::Plain | PageEncoding::Dictionary
@@ -74,38 +75,50 @@ impl Dictionary {
         if header.kind != PageKind::Dictionary || !is_plain {
             return None;
         }
-        let entries = match of {
-            PhysicalType::Bool => return None,
-            PhysicalType::Fixed(width) => Entries::Fixed(width),
-            PhysicalType::Bytes => {
-                let entries = 0..header.values;
-                let mut texts = Texts::new(&bytes);
-                let start = |_| u32::try_from(texts.next()?.start).ok();
-                Entries::Bytes(entries.map(start).collect::<Option<_>>()?)
-            }
-        };
-        Some(Self { bytes, entries })
+        match of {
+            PhysicalType::Bool => None,
+            PhysicalType::Fixed(width) => Some(Self {
+                bytes: content.into_boxed_slice(),
+                entries: Entries::Fixed(width),
+            }),
+            PhysicalType::Bytes => Self::of_texts(&content, header.values),
+        }
+    }
+
+    fn of_texts(content: &[u8], count: usize) -> Option<Self> {
+        let mut texts = Texts::new(content);
+        // Each has its length before it, so there cannot be more than this.
+        let mut ends = Vec::with_capacity(count.min(content.len() / 4));
+        let mut bytes = Vec::with_capacity(content.len().saturating_sub(count.saturating_mul(4)));
+        for _ in 0..count {
+            bytes.extend_from_slice(&content[texts.next()?]);
+            ends.push(u32::try_from(bytes.len()).ok()?);
+        }
+        Some(Self {
+            bytes: bytes.into_boxed_slice(),
+            entries: Entries::Bytes(ends.into_boxed_slice()),
+        })
     }
 
     /// The entry of this number.
     pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         match &self.entries {
             Entries::Fixed(width) => fixed(&self.bytes, *width, number),
-            Entries::Bytes(starts) => {
-                let start = *starts.get(number)? as usize;
-                let len = u32_at(&self.bytes, start - 4)? as usize;
-                self.bytes.get(start..start.checked_add(len)?)
+            Entries::Bytes(ends) => {
+                let end = *ends.get(number)? as usize;
+                let start = number.checked_sub(1).map_or(0, |last| ends[last] as usize);
+                self.bytes.get(start..end)
             }
         }
     }
 
     /// Size in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let starts = match &self.entries {
+        let ends = match &self.entries {
             Entries::Fixed(_) => 0,
-            Entries::Bytes(starts) => starts.capacity() * 4,
+            Entries::Bytes(ends) => size_of_val::<[u32]>(ends),
         };
-        size_of::<Self>() + self.bytes.capacity() + starts
+        size_of::<Self>() + self.bytes.len() + ends
     }
 }
 
@@ -193,6 +206,12 @@ impl<'a> WantedValues<'a> {
                 for bit in numbers_at(bits, 1, &positions)? {
                     found.push(Some(&[bit as u8]));
                 }
+            }
+            (PageEncoding::DeltaBinaryPacked, PhysicalType::Fixed(width @ (4 | 8))) => {
+                page_deltas::numbers(self.values, width, &positions, &mut found)?;
+            }
+            (PageEncoding::DeltaByteArray, PhysicalType::Fixed(width)) => {
+                page_deltas::byte_arrays(self.values, width, &positions, &mut found)?;
             }
             (PageEncoding::ByteStreamSplit, PhysicalType::Fixed(width)) => {
                 split_streams(self.values, width, &positions, &mut found)?;
@@ -311,18 +330,26 @@ fn next_run(bytes: &[u8], width: u8) -> Option<(Run<'_>, &[u8])> {
     Some((Run::Packed { bits, count }, rest))
 }
 
-/// The number of `width` bits at `position` of those that are packed, lowest bits first.
-fn packed(bits: &[u8], width: u8, position: usize) -> Option<u64> {
+/// The number of `width` bits, at most 64, at `position` of those that are packed, lowest bits first.
+pub(super) fn packed(bits: &[u8], width: u8, position: usize) -> Option<u64> {
     let first_bit = position.checked_mul(width.into())?;
     let bytes = bits.get(first_bit / 8..)?;
     let shift = first_bit % 8;
-    let needed = (shift + usize::from(width)).div_ceil(8);
-    let bytes = bytes.get(..needed)?;
-    let word = bytes
-        .iter()
-        .rev()
-        .fold(0, |word, byte| word << 8 | u64::from(*byte));
-    Some(word >> shift & ((1 << width) - 1))
+    let needed_bits = shift + usize::from(width);
+    let word = match bytes.first_chunk() {
+        Some(word) if needed_bits <= 64 => u64::from_le_bytes(*word) >> shift,
+        _ => {
+            let bytes = bytes.get(..needed_bits.div_ceil(8))?.iter().rev();
+            let word = bytes.fold(0, |word: u128, byte| word << 8 | u128::from(*byte));
+            (word >> shift) as u64
+        }
+    };
+    // Of a number of no bits nothing is left.
+    Some(
+        word & u64::MAX
+            .checked_shr(64_u32.checked_sub(width.into())?)
+            .unwrap_or(0),
+    )
 }
 
 /// The numbers at these positions, which must ascend.
@@ -357,7 +384,10 @@ fn present(mut levels: &[u8], rows: &[usize]) -> Option<Vec<Option<usize>>> {
         while row - start >= run.count() {
             start += run.count();
             values += ones(run, run.count());
-            (run, levels) = next_run(levels, 1)?;
+            let (passed_rows, passed_values, rest) = pass_short_runs(levels, row - start);
+            start += passed_rows;
+            values += passed_values;
+            (run, levels) = next_run(rest, 1)?;
         }
         let is_present = match run {
             Run::Same { value, .. } => value == 1,
@@ -381,6 +411,32 @@ fn ones(run: Run<'_>, count: usize) -> usize {
             (ones + rest.count_ones()) as usize
         }
     }
+}
+
+/// Passes runs of levels that end within `rows`, as long as they are short: where few rows have a
+/// value there are two thousand of them in a page. Says how many rows and values it has passed.
+fn pass_short_runs(mut levels: &[u8], rows: usize) -> (usize, usize, &[u8]) {
+    let (mut passed, mut values) = (0, 0);
+    while let Some([head, bits @ ..]) = levels.first_chunk::<9>() {
+        let count = usize::from(head >> 1);
+        // Without a branch for each byte of a run, which could not be predicted.
+        let (run_rows, run_values, run_bytes) = if head & 1 == 0 {
+            (count, count * usize::from(bits[0] == 1), 2)
+        } else {
+            let unused_bits = 64_u32.saturating_sub(count as u32 * 8);
+            let bits = u64::from_le_bytes(*bits);
+            let used = bits.checked_shl(unused_bits).unwrap_or(0);
+            (count * 8, used.count_ones() as usize, 1 + count)
+        };
+        let is_short = *head < 0x80 && run_bytes <= 9;
+        if !is_short || passed + run_rows > rows {
+            break;
+        }
+        passed += run_rows;
+        values += run_values;
+        levels = &levels[run_bytes..];
+    }
+    (passed, values, levels)
 }
 
 #[cfg(test)]
@@ -442,6 +498,8 @@ mod tests {
                 PageEncoding::Plain,
                 PageEncoding::Dictionary,
                 PageEncoding::Rle,
+                PageEncoding::DeltaBinaryPacked,
+                PageEncoding::DeltaByteArray,
                 PageEncoding::ByteStreamSplit,
             ] {
                 let header = header(PageKind::Data, encoding, values);

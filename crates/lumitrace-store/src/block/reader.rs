@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::caches::{BlockCache, BlockCaches};
-use super::few_rows::{FewRows, FewValues, MAX_FEW_ROWS};
+use super::few_rows::{FewRows, FewValues, MAX_FEW_ROWS, WantedColumn};
 use super::file::ChecksummedFile;
 use super::footer::{AttributeName, Footer};
 use super::index::Index;
@@ -392,26 +392,31 @@ impl<'a> BlockData<'a> {
         let (metadata, starts) = (self.metadata(), self.row_group_starts());
         let cache = &self.block.cache;
         let file = self.block.data_file();
-        let mut few = FewRows::new(file.clone(), metadata, cache, rows, &starts);
+        let few = FewRows::new(file.clone(), metadata, cache, rows, &starts);
         let schema = self.footer.metadata.schema();
-        let (mut found, mut others) = (Vec::new(), Vec::new());
+        let (mut names, mut wanted, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for column in columns {
-            let leaves = self
-                .footer
-                .leaves
-                .get(*column)
-                .map_or(&[][..], Vec::as_slice);
-            let values = match (&mut few, leaves, schema.field_with_name(column)) {
-                (Some(few), [leaf], Ok(field)) => few.column(*leaf, field.data_type())?,
-                _ => FewValues::Unknown,
-            };
+            let leaves = self.footer.leaves.get(*column).map(Vec::as_slice);
+            match (leaves, schema.field_with_name(column)) {
+                (Some([leaf]), Ok(field)) => {
+                    names.push(*column);
+                    wanted.push(WantedColumn {
+                        leaf: *leaf,
+                        data_type: field.data_type(),
+                    });
+                }
+                _ => others.push(*column),
+            }
+        }
+        let mut found = Vec::new();
+        for (column, values) in names.into_iter().zip(few.columns(&wanted)?) {
             match values {
                 FewValues::Values(values) => {
-                    let field = Field::new(*column, values.data_type().clone(), true);
+                    let field = Field::new(column, values.data_type().clone(), true);
                     found.push((Arc::new(field), values));
                 }
                 FewValues::AllNull => {}
-                FewValues::Unknown => others.push(*column),
+                FewValues::Unknown => others.push(column),
             }
         }
         if !others.is_empty() {

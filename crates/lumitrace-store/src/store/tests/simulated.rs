@@ -42,11 +42,12 @@ use crate::{
 };
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1_000;
 /// Of these one is tried in each of the modes that put syncs off.
 const SEEDS_FOR_A_LAZY_ONE: u64 = 3;
-/// Power cuts that are tried of each seed's work.
-const CUTS: usize = 8;
+/// Power cuts at any moment that are tried of each seed's work, besides one at its end: few, so that there
+/// is time for much different work.
+const CUTS: usize = 3;
 
 /// Traces that spans are of.
 const TRACES: u8 = 5;
