@@ -9,14 +9,16 @@
 //! how many there are and how long they took; a [`digest`] is what whoever opens the store wants
 //! kept. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`] reads and writes with
 //! checksums, and [`writer`] makes a block. To read one: [`footer`], [`guarded_pages`] before Parquet's
-//! decoders and what [`decompress`]es them, [`text`] columns, [`few_rows`] (of pages with a [`page_header`], single [`page_values`], some
-//! of them as [`page_deltas`], what is kept in [`caches`]), [`rows`] back into spans, [`reader`],
-//! [`records`]; [`in_order`] merges several. The bytes are described in `docs/formats/store.md`.
+//! decoders and what [`decompress`]es them, [`text`] columns, [`few_rows`] (of pages with a
+//! [`page_header`], single [`page_values`], some of them as [`page_deltas`], what is kept in [`caches`]),
+//! [`rows`] back into spans, [`data`], [`records`], [`reader`]; [`in_order`] merges several. The bytes are
+//! described in `docs/formats/store.md`.
 
 pub(crate) mod attribute_columns;
 pub(crate) mod attributes;
 pub(crate) mod caches;
 pub(crate) mod columns;
+pub(crate) mod data;
 pub(crate) mod decompress;
 pub(crate) mod digest;
 pub(crate) mod few_rows;

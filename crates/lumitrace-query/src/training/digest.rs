@@ -4,11 +4,12 @@
 //! A digest has a fixed size, takes spans in any order, and two of them merge into one. Blocks have those of
 //! their spans kept beside them ([`super::block_runs`]).
 
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use lumitrace_model::value::find;
-use lumitrace_model::{Resource, SpanId, TraceId, Value, names};
+use lumitrace_model::{Resource, SpanId, TraceId};
 use lumitrace_store::SpanRecord;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,9 @@ use super::identity::{SILENCE_NANO, given_run};
 use super::metrics::{EPOCH_VAL_LOSS, LOSS, TRAIN_LOSS, VAL_LOSS, VAL_METRIC, metric};
 use super::recognition::{Indices, Role, TrainingNames};
 use super::view::{RunState, RunSummary};
-use crate::facts::{INTERRUPTED_AFTER_NANO, is_root, resource_text, service_name};
+use crate::facts::{INTERRUPTED_AFTER_NANO, is_root};
 use crate::recent::SpanKey;
+use parts::{Latest, NewestTraces, OpenSpan, Origin, Root};
 
 /// How long a run of a program that does not announce its open spans may be silent, at least,
 /// before it counts as over: two minutes, or twice its longest epoch or batch if that is more.
@@ -49,103 +51,6 @@ impl<'a> Observed<'a> {
             role,
             indices,
             key,
-        }
-    }
-}
-
-/// The value with the latest time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Latest<T>(Option<(u64, T)>);
-
-impl<T> Default for Latest<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<T: Copy> Latest<T> {
-    fn offer(&mut self, time: u64, value: Option<T>) {
-        if let Some(value) = value
-            && self.0.is_none_or(|(latest, _)| time >= latest)
-        {
-            self.0 = Some((time, value));
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        if let Some((time, value)) = other.0 {
-            self.offer(time, Some(value));
-        }
-    }
-
-    fn value(&self) -> Option<T> {
-        self.0.map(|(_, value)| value)
-    }
-}
-
-/// The traces with the latest times, newest last.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct NewestTraces(Vec<(u64, TraceId)>);
-
-impl NewestTraces {
-    fn offer(&mut self, time: u64, trace_id: TraceId, limit: usize) {
-        if let Some(place) = self.0.iter().rposition(|&(_, known)| known == trace_id) {
-            if self.0[place].0 >= time {
-                return;
-            }
-            self.0.remove(place);
-        }
-        let place = self.0.partition_point(|&(known, _)| known <= time);
-        self.0.insert(place, (time, trace_id));
-        if self.0.len() > limit {
-            self.0.remove(0);
-        }
-    }
-}
-
-/// A span that nothing caused and that is no training span itself, such as the whole program.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Root {
-    end_unix_nano: u64,
-    pending: bool,
-    failed: bool,
-}
-
-/// A span that is open as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct OpenSpan {
-    start_unix_nano: u64,
-    /// When it was last announced.
-    announced_unix_nano: u64,
-}
-
-/// The process of the earliest span.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Origin {
-    start_unix_nano: u64,
-    service_name: String,
-    environment: Option<String>,
-    host: Option<String>,
-    instance: Option<String>,
-    pid: Option<i64>,
-    /// None where it comes from a block: there the span itself is to be read.
-    #[serde(skip)]
-    resource: Option<Arc<Resource>>,
-}
-
-impl Origin {
-    fn of(record: &SpanRecord) -> Self {
-        let resource = &record.resource;
-        let text = |key: &str| Some(resource_text(resource, key)?.to_owned());
-        Self {
-            start_unix_nano: record.span.start_unix_nano,
-            service_name: service_name(resource, &record.span).to_owned(),
-            environment: text(names::DEPLOYMENT_ENVIRONMENT_NAME)
-                .or_else(|| text(names::DEPLOYMENT_ENVIRONMENT)),
-            host: text(names::HOST_NAME),
-            instance: text(names::SERVICE_INSTANCE_ID),
-            pid: find(&resource.attributes, names::PROCESS_PID).and_then(Value::as_i64),
-            resource: Some(Arc::clone(resource)),
         }
     }
 }

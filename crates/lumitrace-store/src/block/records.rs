@@ -7,9 +7,10 @@ use std::vec::IntoIter;
 
 use arrow::array::RecordBatch;
 
+use super::data::{Batches, BlockData};
 use super::large_values::{self, CutRecord};
 use super::payload::PayloadReader;
-use super::reader::{Batches, Block, BlockData};
+use super::reader::Block;
 use super::rows::{self, ParentRow};
 use crate::SpanRecord;
 use crate::error::{Corruption, ReadError};

@@ -13,7 +13,7 @@ use super::row::sort_key;
 use super::rows::PointRows;
 use super::series::series_key;
 use crate::block::Block;
-use crate::block::reader::BlockData;
+use crate::block::data::BlockData;
 use crate::engine::Sources;
 use crate::scan::predicate::has_attribute;
 use crate::scan::pruning::{Condition, candidate_rows};

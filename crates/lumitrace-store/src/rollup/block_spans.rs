@@ -8,7 +8,7 @@ use lumitrace_model::StatusCode;
 use super::collector::Collector;
 use crate::ScanRequest;
 use crate::block::Block;
-use crate::block::reader::BlockData;
+use crate::block::data::BlockData;
 use crate::block::rollup_keys::RollupKeyRef;
 use crate::block::rows::{column, optional};
 use crate::block::schema;

@@ -8,11 +8,12 @@ use lumitrace_wire::otlp::protobuf::view::ValueView;
 use parquet::bloom_filter::Sbbf;
 
 use super::predicate::{contains_ignoring_case, has_attribute, view_matches};
+use crate::block::Block;
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
+use crate::block::data::BlockData;
 use crate::block::keys::{Key, Keys};
 use crate::block::large_values::{self, Owner};
-use crate::block::reader::{Block, BlockData};
 use crate::block::rows::column;
 use crate::block::schema;
 use crate::block::tables::Tables;
