@@ -11,8 +11,6 @@ use std::time::Duration;
 
 /// How much is decompressed at a time: what a bomb may overshoot the limit by.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Up to here decompression and decoding are quicker than a change of thread.
-pub(super) const INLINE_BYTES: usize = 64 << 10;
 /// How long a refused sender is listened to before it is cut off.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest window of zstd that is accepted, as a power of two: 64 MiB.

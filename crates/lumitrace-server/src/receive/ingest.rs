@@ -1,6 +1,6 @@
 //! Decodes a request's payload and stores it: the part of the way that HTTP and gRPC share.
 
-use super::body::{self, BodyLimits, Encoding, INLINE_BYTES};
+use super::body::{self, BodyLimits, Encoding};
 use super::records::{Addressee, Batch, read_batch};
 use crate::admit::{Budget, Refusal, Reservation};
 use crate::config::Limits;
@@ -166,11 +166,8 @@ impl Receiver {
     ) -> Result<Decoded, Refusal> {
         let limits = self.decode_limits;
         let max_bytes = self.body_limits.max_bytes;
-        if payload.bytes.len() <= INLINE_BYTES && payload.encoding == Encoding::Identity {
-            return decode(&payload, max_bytes, &limits, reservation);
-        }
-        // Large work goes to a thread of its own, so that it holds up nobody's answer. Its share of
-        // the budget goes along: this future may be dropped while the thread still works.
+        // Not on a thread of the network's, so that it holds up nobody's answer. Its share of the
+        // budget goes along: this future may be dropped while the thread still works.
         let mut moved = self.reserve();
         std::mem::swap(&mut moved, reservation);
         let work = tokio::task::spawn_blocking(move || {
