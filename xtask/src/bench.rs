@@ -86,12 +86,12 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
     let (report, write, is_whole) = match suite {
         Suite::First(options) => {
             let figures = first(options)?;
-            let report = Report::new("first", options.spans(), figures)?;
+            let report = Report::new("first", Some(options.spans()), figures)?;
             (report, options.write, options.sections.is_empty())
         }
         Suite::Store(options) => {
             let figures = store::measure(options)?;
-            let report = Report::new("store", options.spans(), figures)?;
+            let report = Report::new("store", None, figures)?;
             (report, options.writes(), options.is_whole())
         }
     };
@@ -118,9 +118,14 @@ fn first(options: &Options) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// A data folder for a benchmark.
+fn folder(name: &str) -> PathBuf {
+    workspace::target().join("xtask/bench").join(name)
+}
+
 /// A data folder for a benchmark, empty.
 fn empty_folder(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = workspace::target().join("xtask/bench").join(name);
+    let folder = folder(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot clear {}", folder.display()))?;

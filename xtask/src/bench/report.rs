@@ -142,13 +142,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// A report that names the machine it was made on.
+    /// A report that names the machine it was made on, and how many spans all figures are of, if they are.
     ///
     /// # Errors
     /// The machine cannot be described.
     pub(crate) fn new(
         suite: &'static str,
-        spans: u64,
+        spans: Option<u64>,
         figures: Vec<Figure>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
@@ -254,7 +254,7 @@ fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn machine(spans: u64) -> anyhow::Result<String> {
+fn machine(spans: Option<u64>) -> anyhow::Result<String> {
     let first_value = |file: &str, key: &str| -> Option<String> {
         let text = fs::read_to_string(file).ok()?;
         let line = text.lines().find(|line| line.starts_with(key))?;
@@ -266,9 +266,9 @@ fn machine(spans: u64) -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     let date = process::output(process::command("date").args(["-u", "+%Y-%m-%d"]))?;
     let rustc = process::output(process::command("rustc").arg("--version"))?;
+    let spans = spans.map_or(String::new(), |spans| format!("; {spans} spans"));
     Ok(format!(
-        "{date}, a virtual machine with {cores} cores of {}, {:.0} GiB of memory, {rustc}; {spans} \
-         spans.",
+        "{date}, a virtual machine with {cores} cores of {}, {:.0} GiB of memory, {rustc}{spans}.",
         processor.unwrap_or_else(|| "an unnamed processor".to_owned()),
         memory.unwrap_or_default() / f64::from(1 << 20),
     ))

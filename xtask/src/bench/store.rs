@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Spans in the store that is looked at and asked [default: 10 million; quick: 1 million].
     #[arg(long)]
     spans: Option<u64>,
+    /// Ask the folder that the last run has filled, which must have as many spans.
+    #[arg(long)]
+    reuse: bool,
     /// Minutes of ingest at full speed [default: 10; quick: 1].
     #[arg(long)]
     minutes: Option<u64>,
@@ -102,7 +105,11 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     }
     let on_filled = [Section::Disk, Section::Lookup, Section::Clickhouse];
     if on_filled.iter().any(|section| options.includes(*section)) {
-        let filled = Filled::fill(options.spans())?;
+        let filled = if options.reuse {
+            Filled::reuse(options.spans())?
+        } else {
+            Filled::fill(options.spans())?
+        };
         if options.includes(Section::Disk) {
             add(filled.disk()?);
         }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::memory::resident_mib;
-use crate::bench::empty_folder;
 use crate::bench::end_to_end::{blocks_bytes, field, program, settle, start};
 use crate::bench::report::{Bar, Figure};
+use crate::bench::{empty_folder, folder};
 use crate::server::Server;
 use crate::{process, workspace};
 
@@ -16,6 +16,8 @@ pub(super) const START: &str = "2026-01-01T00:00:00Z";
 pub(super) const START_UNIX_NANO: u64 = 1_767_225_600_000_000_000;
 /// Days over which the traces lie, as in the published comparison.
 pub(super) const DAYS: u64 = 10;
+
+const FOLDER: &str = "store-filled";
 
 /// A folder in which every span is in compacted blocks.
 pub(super) struct Filled {
@@ -27,7 +29,7 @@ pub(super) struct Filled {
 impl Filled {
     /// Fills a folder through the real server.
     pub(super) fn fill(spans: u64) -> anyhow::Result<Self> {
-        let folder = empty_folder("store-filled")?;
+        let folder = empty_folder(FOLDER)?;
         let binary = workspace::binary("release", "lumitrace");
         let server = Server::start_on_free_ports(&binary, &folder)?;
         let mut generate = process::command(&binary);
@@ -35,6 +37,30 @@ impl Filled {
         generate.args(["--connections", "8", "--to", &server.otlp_http]);
         generate.args(["--start", START, "--spread", &format!("{DAYS}d")]);
         process::run(generate.args(["--spans", &spans.to_string()]))?;
+        settle(&server, &folder)?;
+        drop(server);
+        let bytes = blocks_bytes(&folder)?;
+        Ok(Self {
+            folder,
+            spans,
+            bytes,
+        })
+    }
+
+    /// The folder that was filled last.
+    pub(super) fn reuse(spans: u64) -> anyhow::Result<Self> {
+        let folder = folder(FOLDER);
+        ensure!(
+            folder.is_dir(),
+            "no folder was filled yet: leave out --reuse"
+        );
+        let binary = workspace::binary("release", "lumitrace");
+        let server = Server::start_on_free_ports(&binary, &folder)?;
+        let found = &server.get("/status")?["spans"];
+        ensure!(
+            *found == spans,
+            "the folder that was filled last has {found} spans, not {spans}: leave out --reuse"
+        );
         settle(&server, &folder)?;
         drop(server);
         let bytes = blocks_bytes(&folder)?;
