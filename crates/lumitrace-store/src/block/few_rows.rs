@@ -18,7 +18,6 @@ use arrow::datatypes::{
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
-use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::caches::BlockCache;
@@ -69,7 +68,7 @@ enum Miss {
 
 impl<'a> FewRows<'a> {
     /// For these rows of the block, which must ascend and not overlap. `group_starts` are the first
-    /// row of each row group and, at the end, the number of rows. None if zstd has no memory.
+    /// row of each row group and, at the end, the number of rows.
     pub(crate) fn new(
         file: ChecksummedFile,
         metadata: &'a ParquetMetaData,
@@ -208,8 +207,7 @@ impl ColumnReader<'_> {
         if offset < chunk_offset || (offset - chunk_offset).saturating_add(len as u64) > chunk_len {
             return Err(Miss::Unknown);
         }
-        let page = self.file.parsed(|| self.file.get_bytes(offset, len));
-        let page = page.map_err(Miss::Unreadable)?;
+        let page = self.file.read(offset, len).map_err(Miss::Unreadable)?;
         let (header, content) = PageHeader::split(&page).ok_or(Miss::Unknown)?;
         let content = match self.chunk.compression() {
             Compression::UNCOMPRESSED => Ok(content.to_vec()),
@@ -310,6 +308,7 @@ mod tests {
     use parquet::basic::{Encoding, ZstdLevel};
     use parquet::file::metadata::PageIndexPolicy;
     use parquet::file::properties::{WriterProperties, WriterVersion};
+    use parquet::file::reader::ChunkReader;
     use parquet::schema::types::ColumnPath;
     use proptest::prelude::*;
 
@@ -481,6 +480,53 @@ mod tests {
             chunks: chunks.into(),
         };
         ChecksummedFile::new(path, len, checksums)
+    }
+
+    #[test]
+    fn damage_is_told_with_its_own_offset_whatever_another_thread_has_met() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = Recipe {
+            seed: 1,
+            rows: 1_000,
+            null_percent: 0,
+            distinct: 300,
+            page_rows: 100,
+            group_rows: 1_000,
+            has_dictionaries: false,
+            is_compressed: true,
+            is_version_2: false,
+        };
+        let batch = random_batch(&recipe);
+        let file = write(dir.path(), &recipe, &batch);
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let metadata = ArrowReaderMetadata::load(&file, options).unwrap();
+        let parquet = metadata.metadata();
+        let id = batch.schema().index_of("id").unwrap();
+        let (at, _) = parquet.row_group(0).column(id).byte_range();
+        assert!(
+            at > CHUNK_BYTES as u64,
+            "an offset of zero would say nothing"
+        );
+        let path = dir.path().join("file");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at as usize] ^= 1;
+        bytes[10] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+
+        // Another thread, which has not said so yet.
+        file.get_bytes(10, 1).unwrap_err();
+        let cache = Arc::new(BlockCaches::default()).for_block();
+        let rows = std::slice::from_ref(&(0..1));
+        let few = FewRows::new(file, parquet, &cache, rows, &[0, recipe.rows]);
+        let wanted = WantedColumn {
+            leaf: id,
+            data_type: batch.schema_ref().field(id).data_type(),
+        };
+        let chunk = CHUNK_BYTES as u64;
+        match few.columns(&[wanted]) {
+            Err(ReadError::Corrupt(damage)) => assert_eq!(damage.offset, at / chunk * chunk),
+            other => panic!("{:?}", other.map(|values| values.len())),
+        }
     }
 
     proptest! {

@@ -140,7 +140,9 @@ impl ChecksummedFile {
         parsed(parse).map_err(|reason| self.error(reason))
     }
 
-    fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {
+    /// Bytes whose checksums fit. Unlike [`get_bytes`](ChunkReader::get_bytes), which Parquet's reader
+    /// calls, it can be called by several threads, each of which is to know its own failure.
+    pub(crate) fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {
         let inner = &self.0;
         let end = start.saturating_add(len as u64);
         if end > inner.len {
