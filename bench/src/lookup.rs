@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut rng = fastrand::Rng::with_seed(arguments.seed);
     let traces = arguments.spans / benchmark::SPANS_PER_TRACE;
     let mut present = || benchmark::trace_id(arguments.seed, rng.u64(..traces));
-    // Once around, so that a warm server is measured.
-    for _ in 0..arguments.lookups / 10 {
+    // Other ones before, so that a warm server is measured.
+    for _ in 0..arguments.lookups {
         lookup(&agent, &arguments.ui, &present().to_string(), 200)?;
     }
     let found = times(arguments.lookups, || {
