@@ -16,6 +16,8 @@ const END: &str = "<!-- soak: end -->";
 /// Options of `cargo xtask soak`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// The parts to run; all if none is named.
+    parts: Vec<Part>,
     /// Seeds of simulated work, with four power cuts each.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
@@ -23,48 +25,66 @@ pub(crate) struct Options {
     /// one step after the other of all that it does.
     #[arg(long, default_value_t = 500)]
     kills: u32,
-    /// Write the outcome to docs/reliability.md.
+    /// Write the outcome to docs/reliability.md; of some parts only, their rows.
     #[arg(long)]
     write: bool,
 }
 
-/// Runs the tests, and prints a line for each.
+/// A part of the reliability tests.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum Part {
+    /// Power cuts in simulated work.
+    Simulation,
+    /// Kills of a server that is fed.
+    Kills,
+    /// Kills of a process at each of its steps.
+    Steps,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Simulation, Self::Kills, Self::Steps];
+
+    /// Runs it, and says what it came to as a row of the report.
+    fn row(self, options: &Options) -> anyhow::Result<String> {
+        let (seeds, kills) = (options.seeds.to_string(), options.kills.to_string());
+        match self {
+            Self::Simulation => row(
+                &format!(
+                    "{seeds} seeds of simulated work for spans, log records and points, and a third of \
+                     them for each mode that puts syncs off; 4 power cuts each"
+                ),
+                "lumitrace-store",
+                "simulated",
+                ("SIMULATION_SEEDS", &seeds),
+            ),
+            Self::Kills => row(
+                &format!("{kills} kills of a server that is fed"),
+                "lumitrace-server",
+                "kill::",
+                ("SOAK_KILLS", &kills),
+            ),
+            Self::Steps => row(
+                &format!("{kills} kills of a process, each at a chosen step"),
+                "lumitrace-store",
+                "killed::",
+                ("FAILPOINT_KILLS", &kills),
+            ),
+        }
+    }
+}
+
+/// Runs the tests, and prints a line for each; each is written down as soon as it has passed.
 ///
 /// # Errors
 /// One of them failed; its own output says how to repeat it.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let seeds = options.seeds.to_string();
-    let kills = options.kills.to_string();
-    let rows = [
-        row(
-            &format!(
-                "{seeds} seeds of simulated work for spans, log records and points, and a third of \
-                 them for each mode that puts syncs off; 4 power cuts each"
-            ),
-            "lumitrace-store",
-            "simulated",
-            ("SIMULATION_SEEDS", &seeds),
-        )?,
-        row(
-            &format!("{kills} kills of a server that is fed"),
-            "lumitrace-server",
-            "kill::",
-            ("SOAK_KILLS", &kills),
-        )?,
-        row(
-            &format!("{kills} kills of a process, each at a chosen step"),
-            "lumitrace-store",
-            "killed::",
-            ("FAILPOINT_KILLS", &kills),
-        )?,
-    ];
-    let table = format!(
-        "| what | outcome | minutes |\n|---|---|---|\n{}\n",
-        rows.join("\n")
-    );
-    process::say(&table);
-    if options.write {
-        write(&table)?;
+    let is_wanted = |part: &Part| options.parts.is_empty() || options.parts.contains(part);
+    for part in Part::ALL.into_iter().filter(is_wanted) {
+        let row = part.row(options)?;
+        process::say(&row);
+        if options.write {
+            write(&row)?;
+        }
     }
     Ok(())
 }
@@ -81,13 +101,45 @@ fn row(what: &str, package: &str, test: &str, size: (&str, &str)) -> anyhow::Res
     ))
 }
 
-fn write(table: &str) -> anyhow::Result<()> {
+/// Puts the row into the report, in the place of that of an earlier run.
+fn write(row: &str) -> anyhow::Result<()> {
     let path = workspace::root().join(REPORT);
     let text = fs::read_to_string(&path).with_context(|| format!("could not read {REPORT}"))?;
-    let (before, rest) = text
-        .split_once(BEGIN)
-        .context("the report lost its marks")?;
-    let (_, after) = rest.split_once(END).context("the report lost its marks")?;
-    fs::write(&path, format!("{before}{BEGIN}\n{table}{END}{after}"))
-        .with_context(|| format!("could not write {REPORT}"))
+    let text = with_row(&text, row).context("the report lost its marks")?;
+    fs::write(&path, text).with_context(|| format!("could not write {REPORT}"))
+}
+
+/// The report with this row; none if it has no place for rows.
+fn with_row(text: &str, row: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (old, after) = rest.split_once(END)?;
+    let heading = ["| what | outcome | minutes |", "|---|---|---|"];
+    let what = |row: &str| row.split(" | ").next().map(str::to_owned);
+    let others = old
+        .lines()
+        .filter(|line| line.starts_with('|') && !heading.contains(line) && what(line) != what(row));
+    let rows: Vec<&str> = heading.into_iter().chain(others).chain([row]).collect();
+    Some(format!(
+        "{before}{BEGIN}\n{}\n{END}{after}",
+        rows.join("\n")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_run_again_replaces_its_row_alone() {
+        let empty = format!("# Report\n{BEGIN}\n{END}\nThe end.\n");
+        let one = with_row(&empty, "| 9 kills | nothing lost | 1 |").unwrap();
+        let two = with_row(&one, "| 5 seeds | nothing lost | 2 |").unwrap();
+        let again = with_row(&two, "| 9 kills | nothing lost | 3 |").unwrap();
+        let expected = format!(
+            "# Report\n{BEGIN}\n| what | outcome | minutes |\n|---|---|---|\n\
+             | 5 seeds | nothing lost | 2 |\n| 9 kills | nothing lost | 3 |\n{END}\nThe end.\n"
+        );
+        assert_eq!(again, expected);
+        assert_eq!(with_row("nothing", "| a | b | 1 |"), None);
+    }
 }
