@@ -7,7 +7,7 @@
 //! spans share is in [`tables`] and in [`received`]. [`trace_table`] and [`value_filters`] say where
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
 //! how many there are and how long they took; a [`digest`] is what whoever opens the store wants
-//! kept. [`index`] is the sidecar of all that, with its [`index_header`]; [`file`] reads and writes with
+//! kept. [`index`] is the sidecar of all that, with its [`index_header`]; [`mod@file`] reads and writes with
 //! checksums, and [`writer`] makes a block. To read one: [`footer`], [`guarded_pages`] before Parquet's
 //! decoders and what [`decompress`]es them, [`text`] columns, [`few_rows`] (of pages with a
 //! [`page_header`], single [`page_values`], some of them as [`page_deltas`], what is kept in [`caches`]),

@@ -8,7 +8,7 @@
 //! in the future counts for neither: it is wrong, and would keep a block for ever. Of blocks of
 //! version 1 only the end is known.
 //!
-//! [`kept`] decides over all shelves which blocks go; this is how they are removed.
+//! `kept` decides over all shelves which blocks go; this is how they are removed.
 
 mod kept;
 
