@@ -23,7 +23,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::decompress::decompress;
-use super::page_header::split_varint;
+use super::page_deltas::DeltaHeader;
 
 /// Most values of a page. Ours have some ten thousands, and no more rows than that, but a row may hold
 /// a long list.
@@ -277,50 +277,6 @@ fn delta_counts(values: &[u8], encoding: Encoding) -> [Option<u64>; 2] {
             None => [None, None],
         },
         _ => [None, None],
-    }
-}
-
-/// The header of numbers that are written as deltas (`Encodings.md` of the Parquet format, "Delta
-/// Encoding").
-struct DeltaHeader {
-    block_values: u64,
-    miniblocks: u64,
-    /// Of all values, the first included.
-    count: u64,
-}
-
-impl DeltaHeader {
-    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (block_values, rest) = split_varint(bytes)?;
-        let (miniblocks, rest) = split_varint(rest)?;
-        let (count, rest) = split_varint(rest)?;
-        let (_first, rest) = split_varint(rest)?;
-        let header = Self {
-            block_values,
-            miniblocks,
-            count,
-        };
-        Some((header, rest))
-    }
-
-    /// What follows the blocks of these numbers; none if they do not fit into `rest`.
-    fn after_blocks<'a>(&self, mut rest: &'a [u8]) -> Option<&'a [u8]> {
-        let miniblock_values = self.block_values.checked_div(self.miniblocks)?;
-        let mut left = self.count.saturating_sub(1);
-        while left > 0 {
-            let (_min_delta, after) = split_varint(rest)?;
-            let (widths, after) = after.split_at_checked(usize::try_from(self.miniblocks).ok()?)?;
-            rest = after;
-            for width in widths {
-                // Miniblocks that no value is left for are not written, whatever their width says.
-                if left > 0 {
-                    let bits = miniblock_values.checked_mul(u64::from(*width))?;
-                    rest = rest.get(usize::try_from(bits / 8).ok()?..)?;
-                    left = left.saturating_sub(miniblock_values.max(1));
-                }
-            }
-        }
-        Some(rest)
     }
 }
 

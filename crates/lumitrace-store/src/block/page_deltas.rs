@@ -10,6 +10,51 @@ use super::page_values::{Cells, packed};
 /// A block of more values is not one that anybody wrote.
 const MAX_BLOCK_VALUES: u64 = 1 << 20;
 
+/// The header of numbers in the encoding DELTA_BINARY_PACKED.
+pub(super) struct DeltaHeader {
+    block_values: u64,
+    miniblocks: u64,
+    /// Of all values, the first included.
+    pub(super) count: u64,
+    first: i64,
+}
+
+impl DeltaHeader {
+    pub(super) fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (block_values, rest) = split_varint(bytes)?;
+        let (miniblocks, rest) = split_varint(rest)?;
+        let (count, rest) = split_varint(rest)?;
+        let (first, rest) = split_zigzag(rest)?;
+        let header = Self {
+            block_values,
+            miniblocks,
+            count,
+            first,
+        };
+        Some((header, rest))
+    }
+
+    /// What follows the blocks of these numbers; none if they do not fit into `rest`.
+    pub(super) fn after_blocks<'a>(&self, mut rest: &'a [u8]) -> Option<&'a [u8]> {
+        let miniblock_values = self.block_values.checked_div(self.miniblocks)?;
+        let mut left = self.count.saturating_sub(1);
+        while left > 0 {
+            let (_min_delta, after) = split_varint(rest)?;
+            let (widths, after) = after.split_at_checked(usize::try_from(self.miniblocks).ok()?)?;
+            rest = after;
+            for width in widths {
+                // Miniblocks that no value is left for are not written, whatever their width says.
+                if left > 0 {
+                    let bits = miniblock_values.checked_mul(u64::from(*width))?;
+                    rest = rest.get(usize::try_from(bits / 8).ok()?..)?;
+                    left = left.saturating_sub(miniblock_values.max(1));
+                }
+            }
+        }
+        Some(rest)
+    }
+}
+
 /// Adds the numbers at these positions, which must ascend, in the encoding DELTA_BINARY_PACKED, each
 /// as `width` bytes.
 pub(super) fn numbers(
@@ -57,23 +102,20 @@ pub(super) fn byte_arrays(
 
 /// The first `count` numbers of a sequence, or all if it has fewer, and what follows the sequence.
 fn split_numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
-    let (block_values, rest) = split_varint(bytes)?;
-    let (miniblocks, rest) = split_varint(rest)?;
-    let (total, rest) = split_varint(rest)?;
-    let (first, mut rest) = split_zigzag(rest)?;
-    if miniblocks == 0 || block_values > MAX_BLOCK_VALUES {
+    let (header, mut rest) = DeltaHeader::split(bytes)?;
+    if header.block_values > MAX_BLOCK_VALUES {
         return None;
     }
-    let miniblock_values = (block_values / miniblocks) as usize;
+    let miniblock_values = header.block_values.checked_div(header.miniblocks)? as usize;
     if miniblock_values == 0 || !miniblock_values.is_multiple_of(8) {
         return None;
     }
     // Those after the first, which is in the header.
-    let mut left = usize::try_from(total).ok()?.checked_sub(1)?;
-    let mut numbers = vec![first];
+    let mut left = usize::try_from(header.count).ok()?.checked_sub(1)?;
+    let mut numbers = vec![header.first];
     while left > 0 {
         let (least, after) = split_zigzag(rest)?;
-        let (widths, after) = after.split_at_checked(miniblocks as usize)?;
+        let (widths, after) = after.split_at_checked(header.miniblocks as usize)?;
         rest = after;
         for width in widths.iter().take(left.div_ceil(miniblock_values)) {
             // Of the last one, too, all values are there.

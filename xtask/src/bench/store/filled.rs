@@ -39,14 +39,7 @@ impl Filled {
         generate.args(["--connections", "8", "--to", &server.otlp_http]);
         generate.args(["--start", START, "--spread", &format!("{DAYS}d")]);
         process::run(generate.args(["--spans", &spans.to_string()]))?;
-        settle(&server, &folder)?;
-        drop(server);
-        let bytes = blocks_bytes(&folder)?;
-        Ok(Self {
-            folder,
-            spans,
-            bytes,
-        })
+        Self::at_rest(server, folder, spans)
     }
 
     /// The folder that was filled last.
@@ -63,6 +56,11 @@ impl Filled {
             *found == spans,
             "the folder that was filled last has {found} spans, not {spans}: leave out --reuse"
         );
+        Self::at_rest(server, folder, spans)
+    }
+
+    /// What the server made of the folder, once it has come to rest.
+    fn at_rest(server: Server, folder: PathBuf, spans: u64) -> anyhow::Result<Self> {
         settle(&server, &folder)?;
         drop(server);
         let bytes = blocks_bytes(&folder)?;
