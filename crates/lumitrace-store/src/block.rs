@@ -8,7 +8,7 @@
 //! traces and values are, [`time_ranges`] when spans start, and a [`rollup`], by its [`rollup_keys`],
 //! how many there are and how long they took; a [`digest`] is what whoever opens the store wants
 //! kept. [`index`] is the sidecar of all that, with its [`index_header`]; [`mod@file`] reads and writes with
-//! checksums, and [`writer`] makes a block. To read one: [`footer`], [`guarded_pages`] before Parquet's
+//! checksums, [`in_memory`] without waiting where it can, and [`writer`] makes a block. To read one: [`footer`], [`guarded_pages`] before Parquet's
 //! decoders and what [`decompress`]es them, [`text`] columns, [`few_rows`] (of pages with a
 //! [`page_header`], single [`page_values`], some of them as [`page_deltas`], what is kept in [`caches`]),
 //! [`rows`] back into spans, [`data`], [`records`], [`reader`]; [`in_order`] merges several. The bytes are
@@ -25,6 +25,7 @@ pub(crate) mod few_rows;
 pub(crate) mod file;
 pub(crate) mod footer;
 pub(crate) mod guarded_pages;
+mod in_memory;
 pub(crate) mod in_order;
 pub(crate) mod index;
 pub(crate) mod index_header;

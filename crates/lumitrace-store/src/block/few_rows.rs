@@ -3,12 +3,13 @@
 //! Parquet's own reader decodes whole pages, and the dictionary of each column even where no wanted
 //! row has a value; a block has a hundred columns. Here of each column only the pages of the wanted
 //! rows are decompressed, and of them only the wanted values decoded; dictionaries are kept. Where
-//! there are many columns, several threads share them. What is stored in a way that is not known
+//! there are many columns, several threads share them; where pages have to come from the disk, the
+//! system is told of all of them before the first is waited for. What is stored in a way that is not known
 //! here is left to Parquet's reader, and so is saying what is wrong with pages that make no sense.
 
 use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeBinaryBuilder, PrimitiveArray, StringBuilder};
 use arrow::datatypes::{
@@ -95,21 +96,31 @@ impl<'a> FewRows<'a> {
 
     /// The values of these columns.
     pub(crate) fn columns(&self, wanted: &[WantedColumn<'_>]) -> Result<Vec<FewValues>, ReadError> {
-        let read = |wanted: &WantedColumn<'_>| self.column(wanted);
+        let ahead = ReadAhead {
+            rows: self,
+            wanted,
+            is_told: Once::new(),
+        };
+        let read = |wanted: &WantedColumn<'_>| self.column(wanted, &ahead);
         parallel::try_map_short(MIN_COLUMNS_OF_A_THREAD, wanted, read)
     }
 
-    fn column(&self, wanted: &WantedColumn<'_>) -> Result<FewValues, ReadError> {
+    fn column(
+        &self,
+        wanted: &WantedColumn<'_>,
+        ahead: &ReadAhead<'_>,
+    ) -> Result<FewValues, ReadError> {
         let WantedColumn { leaf, data_type } = *wanted;
         let descriptor = self.metadata.file_metadata().schema_descr().column(leaf);
         let Some(physical_type) = physical_type(&descriptor) else {
             return Ok(FewValues::Unknown);
         };
         let mut cells = Cells::default();
+        let mut read = |page: &WantedPage<'_>| page.read(physical_type, ahead, &mut cells);
         // Like Parquet's own reader, since its metadata panics at numbers that make no sense.
         let read = self
             .file
-            .parsed(|| Ok::<_, Infallible>(self.read_column(leaf, physical_type, &mut cells)))?;
+            .parsed(|| Ok::<_, Infallible>(self.for_each_page(leaf, &mut read)))?;
         match read {
             Ok(()) if cells.are_all_null() => Ok(FewValues::AllNull),
             Ok(()) => Ok(array(&cells, data_type).map_or(FewValues::Unknown, FewValues::Values)),
@@ -118,13 +129,17 @@ impl<'a> FewRows<'a> {
         }
     }
 
-    fn read_column(&self, leaf: usize, of: PhysicalType, cells: &mut Cells) -> Result<(), Miss> {
+    /// Visits the pages of this column that have wanted rows.
+    fn for_each_page(
+        &self,
+        leaf: usize,
+        visit: &mut dyn FnMut(&WantedPage<'_>) -> Result<(), Miss>,
+    ) -> Result<(), Miss> {
         let offset_index = self.metadata.offset_index().ok_or(Miss::Unknown)?;
         for (group, rows) in &self.rows {
-            let group_metadata = self.metadata.row_group(*group);
             let column = ColumnReader {
                 file: &self.file,
-                chunk: group_metadata.column(leaf),
+                chunk: self.metadata.row_group(*group).column(leaf),
                 cache: self.cache,
             };
             let pages = offset_index
@@ -139,13 +154,86 @@ impl<'a> FewRows<'a> {
                 let (wanted, rest) = rows.split_at(rows.partition_point(|row| *row < end));
                 let page_start = first_row(&pages[number]);
                 let in_page = wanted.iter().map(|row| row.checked_sub(page_start));
-                let wanted: Option<Vec<usize>> = in_page.collect();
-                let wanted = wanted.ok_or(Miss::Unknown)?;
-                column.read_page(&pages[number], pages.first(), &wanted, of, cells)?;
+                let in_page: Option<Vec<usize>> = in_page.collect();
+                visit(&WantedPage {
+                    column: &column,
+                    location: &pages[number],
+                    first_page: &pages[0],
+                    rows: in_page.ok_or(Miss::Unknown)?,
+                })?;
                 rows = rest;
             }
         }
         Ok(())
+    }
+}
+
+/// Tells the system of all pages of the wanted columns, once one of them has to come from the disk.
+struct ReadAhead<'a> {
+    rows: &'a FewRows<'a>,
+    wanted: &'a [WantedColumn<'a>],
+    is_told: Once,
+}
+
+impl ReadAhead<'_> {
+    fn tell(&self) {
+        self.is_told.call_once(|| {
+            for column in self.wanted {
+                // What is not known here is read in another way, and reading it says why.
+                let _ = self
+                    .rows
+                    .for_each_page(column.leaf, &mut |page| page.announce());
+            }
+        });
+    }
+}
+
+/// A page with wanted rows.
+struct WantedPage<'a> {
+    column: &'a ColumnReader<'a>,
+    location: &'a PageLocation,
+    /// The first data page of the column chunk.
+    first_page: &'a PageLocation,
+    /// Counted from the page's first.
+    rows: Vec<usize>,
+}
+
+impl WantedPage<'_> {
+    /// Adds the wanted values.
+    fn read(&self, of: PhysicalType, ahead: &ReadAhead<'_>, cells: &mut Cells) -> Result<(), Miss> {
+        let column = self.column;
+        let (offset, len) = self.bytes()?;
+        let (header, content) = column.content(offset, len, ahead)?;
+        let is_optional = column.chunk.column_descr().max_def_level() == 1;
+        let values = WantedValues::new(header, &content, is_optional, &self.rows);
+        let values = values.ok_or(Miss::Unknown)?;
+        let dictionary = if values.need_dictionary() {
+            Some(column.dictionary(self.first_page, of, ahead)?)
+        } else {
+            None
+        };
+        values
+            .read(of, dictionary.as_deref(), cells)
+            .ok_or(Miss::Unknown)
+    }
+
+    /// Tells the system that this page will be read, and the dictionary unless it is kept.
+    fn announce(&self) -> Result<(), Miss> {
+        let column = self.column;
+        let (offset, len) = self.bytes()?;
+        column.file.will_need(offset, len);
+        let (offset, len) = column.dictionary_bytes(self.first_page)?;
+        if column.cache.dictionary(offset).is_none() {
+            column.file.will_need(offset, len);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> Result<(u64, usize), Miss> {
+        let (offset, len) = (self.location.offset, self.location.compressed_page_size);
+        let offset = u64::try_from(offset).map_err(|_| Miss::Unknown)?;
+        let len = usize::try_from(len).map_err(|_| Miss::Unknown)?;
+        Ok((offset, len))
     }
 }
 
@@ -157,57 +245,47 @@ struct ColumnReader<'a> {
 }
 
 impl ColumnReader<'_> {
-    /// Adds the wanted values of a page.
-    fn read_page(
-        &self,
-        page: &PageLocation,
-        first_page: Option<&PageLocation>,
-        wanted: &[usize],
-        of: PhysicalType,
-        cells: &mut Cells,
-    ) -> Result<(), Miss> {
-        let (offset, len) = (page.offset, page.compressed_page_size);
-        let offset = u64::try_from(offset).map_err(|_| Miss::Unknown)?;
-        let len = usize::try_from(len).map_err(|_| Miss::Unknown)?;
-        let (header, content) = self.content(offset, len)?;
-        let is_optional = self.chunk.column_descr().max_def_level() == 1;
-        let values = WantedValues::new(header, &content, is_optional, wanted);
-        let values = values.ok_or(Miss::Unknown)?;
-        let dictionary = match first_page {
-            Some(first) if values.need_dictionary() => Some(self.dictionary(first, of)?),
-            _ => None,
-        };
-        values
-            .read(of, dictionary.as_deref(), cells)
-            .ok_or(Miss::Unknown)
-    }
-
     /// The dictionary, which is before the first data page.
     fn dictionary(
         &self,
         first_page: &PageLocation,
         of: PhysicalType,
+        ahead: &ReadAhead<'_>,
     ) -> Result<Arc<Dictionary>, Miss> {
-        let (offset, _) = self.chunk.byte_range();
+        let (offset, len) = self.dictionary_bytes(first_page)?;
         if let Some(dictionary) = self.cache.dictionary(offset) {
             return Ok(dictionary);
         }
-        let first_page = u64::try_from(first_page.offset).map_err(|_| Miss::Unknown)?;
-        let len = first_page.checked_sub(offset).ok_or(Miss::Unknown)?;
-        let (header, content) = self.content(offset, len as usize)?;
+        let (header, content) = self.content(offset, len, ahead)?;
         let dictionary = Dictionary::new(header, content, of).ok_or(Miss::Unknown)?;
         let dictionary = Arc::new(dictionary);
         self.cache.insert_dictionary(offset, &dictionary);
         Ok(dictionary)
     }
 
+    /// Where the dictionary is, if there is one; otherwise no bytes.
+    fn dictionary_bytes(&self, first_page: &PageLocation) -> Result<(u64, usize), Miss> {
+        let (offset, _) = self.chunk.byte_range();
+        let first_page = u64::try_from(first_page.offset).map_err(|_| Miss::Unknown)?;
+        let len = first_page.checked_sub(offset).ok_or(Miss::Unknown)?;
+        Ok((offset, len as usize))
+    }
+
     /// The header and the decompressed content of the page in these bytes.
-    fn content(&self, offset: u64, len: usize) -> Result<(PageHeader, Vec<u8>), Miss> {
+    fn content(
+        &self,
+        offset: u64,
+        len: usize,
+        ahead: &ReadAhead<'_>,
+    ) -> Result<(PageHeader, Vec<u8>), Miss> {
         let (chunk_offset, chunk_len) = self.chunk.byte_range();
         if offset < chunk_offset || (offset - chunk_offset).saturating_add(len as u64) > chunk_len {
             return Err(Miss::Unknown);
         }
-        let page = self.file.read(offset, len).map_err(Miss::Unreadable)?;
+        let page = self
+            .file
+            .read_after(offset, len, || ahead.tell())
+            .map_err(Miss::Unreadable)?;
         let (header, content) = PageHeader::split(&page).ok_or(Miss::Unknown)?;
         let content = match self.chunk.compression() {
             Compression::UNCOMPRESSED => Ok(content.to_vec()),
@@ -315,6 +393,7 @@ mod tests {
     use super::*;
     use crate::block::caches::BlockCaches;
     use crate::block::file::{CHUNK_BYTES, ChecksummedWriter, Checksums};
+    use crate::block::in_memory::forget;
     use crate::disk::RealDisk;
 
     /// How the random file of a test is made.
@@ -329,6 +408,8 @@ mod tests {
         has_dictionaries: bool,
         is_compressed: bool,
         is_version_2: bool,
+        /// Whether it has to come from the disk, where the system knows the difference.
+        is_cold: bool,
     }
 
     fn recipes() -> impl Strategy<Value = Recipe> {
@@ -336,7 +417,7 @@ mod tests {
         (
             (any::<u64>(), 1..1500_usize, 0..=100_u8),
             (1..400_u64, 1..300_usize, 100..2000_usize),
-            (any::<bool>(), any::<bool>(), version),
+            (any::<bool>(), any::<bool>(), version, any::<bool>()),
         )
             .prop_map(|((seed, rows, null_percent), sizes, flags)| Recipe {
                 seed,
@@ -348,6 +429,7 @@ mod tests {
                 has_dictionaries: flags.0,
                 is_compressed: flags.1,
                 is_version_2: flags.2,
+                is_cold: flags.3,
             })
     }
 
@@ -475,6 +557,10 @@ mod tests {
         let mut parquet = ArrowWriter::try_new(writer, batch.schema(), properties).unwrap();
         parquet.write(batch).unwrap();
         let (chunks, len) = parquet.into_inner().unwrap().finish().unwrap();
+        if recipe.is_cold {
+            let file = std::fs::File::open(&path).unwrap();
+            forget(&file).unwrap();
+        }
         let checksums = Checksums {
             chunk_bytes: CHUNK_BYTES,
             chunks: chunks.into(),
@@ -495,6 +581,7 @@ mod tests {
             has_dictionaries: false,
             is_compressed: true,
             is_version_2: false,
+            is_cold: false,
         };
         let batch = random_batch(&recipe);
         let file = write(dir.path(), &recipe, &batch);

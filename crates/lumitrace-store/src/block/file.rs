@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::in_memory;
 use crate::disk::{Disk, create_anew};
 use crate::error::{Corruption, ReadError, block_file_error, read_error};
 
@@ -143,6 +144,16 @@ impl ChecksummedFile {
     /// Bytes whose checksums fit. Unlike [`get_bytes`](ChunkReader::get_bytes), which Parquet's reader
     /// calls, it can be called by several threads, each of which is to know its own failure.
     pub(crate) fn read(&self, start: u64, len: usize) -> Result<Bytes, ReadError> {
+        self.read_after(start, len, || ())
+    }
+
+    /// Like [`read`](Self::read), after `before_waiting` if the bytes have to come from the disk.
+    pub(crate) fn read_after(
+        &self,
+        start: u64,
+        len: usize,
+        before_waiting: impl FnOnce(),
+    ) -> Result<Bytes, ReadError> {
         let inner = &self.0;
         let end = start.saturating_add(len as u64);
         if end > inner.len {
@@ -156,13 +167,17 @@ impl ChecksummedFile {
         let aligned_end = end.div_ceil(chunk).saturating_mul(chunk).min(inner.len);
         let mut bytes = vec![0; (aligned_end - aligned_start) as usize];
         let file = self.open().map_err(block_file_error(&inner.path))?;
-        file.read_exact_at(&mut bytes, aligned_start)
-            .map_err(|error| {
-                if error.kind() == io::ErrorKind::UnexpectedEof {
-                    return Corruption::new(&inner.path, start, "the file is cut short").into();
-                }
-                read_error(&inner.path)(error)
-            })?;
+        let read = in_memory::read_in_memory(file, &mut bytes, aligned_start);
+        if read < bytes.len() {
+            before_waiting();
+            file.read_exact_at(&mut bytes[read..], aligned_start + read as u64)
+                .map_err(|error| {
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        return Corruption::new(&inner.path, start, "the file is cut short").into();
+                    }
+                    read_error(&inner.path)(error)
+                })?;
+        }
         for (index, chunk_bytes) in (first_chunk..).zip(bytes.chunks(chunk_bytes)) {
             if inner.checksums.chunks.get(index as usize) != Some(&crc32c::crc32c(chunk_bytes)) {
                 let reason = "a chunk's checksum does not fit";
@@ -171,6 +186,17 @@ impl ChecksummedFile {
         }
         let skip = (start - aligned_start) as usize;
         Ok(Bytes::from(bytes).slice(skip..skip + len))
+    }
+
+    /// Tells the system that these bytes are about to be read. That is only advice: who reads them is
+    /// told of what is wrong with the file.
+    pub(crate) fn will_need(&self, start: u64, len: usize) {
+        let told = self
+            .open()
+            .and_then(|file| in_memory::will_need(file, start, len));
+        if let Err(error) = told {
+            tracing::debug!(path = %self.0.path.display(), %error, "cannot read ahead");
+        }
     }
 }
 
