@@ -30,8 +30,8 @@ pub(crate) struct RecoveredLog {
 /// Hands every batch in `dir` that blocks do not hold to `apply`, in order and one at a time.
 ///
 /// What is behind the end of the log is cut off, and so is a frame that a crash left half-written
-/// there; damage anywhere else is an error, because what it hit had been acknowledged. Where whole
-/// frames are cut off, a copy of them is kept in `damaged_dir`.
+/// there; damage anywhere else is an error, because what it hit had been acknowledged. Of frames that are
+/// cut off a copy is kept in `damaged_dir`.
 pub(crate) fn recover<B: Batch>(
     disk: &dyn Disk,
     (dir, damaged_dir): (&Path, &Path),
@@ -90,6 +90,18 @@ pub(crate) fn recover<B: Batch>(
     // A log may end before what blocks hold: its segments are removed once they do.
     recovered.position.next_seq = durable_seq.max(expected_seq.unwrap_or(0));
     Ok(recovered)
+}
+
+/// What there is of the frame that `rest`, the end of a segment's file, begins with: as much as its header
+/// says, or if that is damaged, all but the zeros at the end of the file.
+fn unfinished_frame(rest: &[u8], shape: FrameShape) -> &[u8] {
+    let bytes = match FrameHeader::decode(rest, shape) {
+        Ok(frame) => frame.frame_bytes(),
+        Err(_) => rest.len(),
+    };
+    let bytes = &rest[..bytes.min(rest.len())];
+    let zeros = bytes.iter().rev().take_while(|byte| **byte == 0);
+    &bytes[..bytes.len() - zeros.count()]
 }
 
 /// What is missing before a segment that begins with record `first`, if something is. The segment
@@ -278,13 +290,18 @@ impl<'a> SegmentReader<'a> {
             }
             whole_frames += 1;
         }
-        if whole_frames > 0 {
-            // Where syncs are put off nobody can tell whether a crash tore this or a disk damaged it.
-            let copy = self.keep_aside(&rest)?;
-            let behind = format!(
-                "; {whole_frames} whole frames behind it are kept in {}",
-                copy.display()
-            );
+        if whole_frames > 0 || !frame::is_end(&rest) {
+            // Nobody can tell whether a crash tore this or a disk damaged what had been acknowledged.
+            let kept = match whole_frames {
+                0 => unfinished_frame(&rest, self.shape),
+                _ => &rest,
+            };
+            let copy = self.keep_aside(kept)?;
+            let behind = match whole_frames {
+                0 => "it is".to_owned(),
+                frames => format!("it and {frames} whole frames behind it are"),
+            };
+            let behind = format!("; {behind} kept in {}", copy.display());
             damage.reason.push_str(&behind);
         }
         if !frame::is_end(&rest) {

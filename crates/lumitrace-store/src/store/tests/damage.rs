@@ -399,3 +399,29 @@ fn where_syncs_are_put_off_what_is_cut_off_behind_a_flipped_bit_is_kept_aside() 
     assert_eq!(found, [3, 4]);
     assert_eq!(survey.unwrap().first_seq, Some(2));
 }
+
+#[test]
+fn an_unfinished_write_that_is_cut_off_is_kept_aside_for_it_may_have_been_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, vec![span(1, 1)]);
+    let begin = store.stats().log_bytes as usize;
+    append(&store, vec![span(1, 2)]);
+    let end = store.stats().log_bytes as usize;
+    drop(store);
+    let log_file = only_file(&dir.path().join("log"), "log");
+    let written = fs::read(&log_file).unwrap()[begin..end].to_vec();
+    flip(&log_file, end - 2);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert_eq!(store.stats().records, 1);
+    let kept = only_file(&dir.path().join("damaged"), "log");
+    let torn = store.stats().torn_tail.unwrap();
+    assert!(torn.reason.contains(kept.to_str().unwrap()), "{torn}");
+    let kept = fs::read(kept).unwrap();
+    let frame = &kept[kept.len() - written.len()..];
+    let flipped = frame
+        .iter()
+        .zip(&written)
+        .filter(|(kept, written)| kept != written);
+    assert_eq!(flipped.count(), 1);
+}
