@@ -2,9 +2,11 @@
 //!
 //! One span whose clock says 1970 or 2100, or one that comes a week late, would otherwise make its
 //! block one that every search has to look into. So it has a range of its own, and the rows of each
-//! range lie side by side.
+//! range lie side by side. Metric points lie in the order of their series: of theirs a range says how many
+//! they are, not where.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
 use crate::binary::{Fields, PutFields};
@@ -18,6 +20,7 @@ const MAX_RANGES: usize = 16;
 pub(crate) struct TimeRange {
     /// From the earliest to the latest start.
     pub(crate) starts: RangeInclusive<u64>,
+    /// Of a block that is not sorted by window only their number means something.
     pub(crate) rows: Range<usize>,
 }
 
@@ -44,55 +47,72 @@ impl Gap {
     }
 }
 
-/// What is known of the window whose spans come at the moment.
+/// The spans that start in one window.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     number: u64,
     first: u64,
     last: u64,
-    row: usize,
+    count: usize,
 }
 
-/// Finds the ranges of spans that come in the order of a block: sorted by window.
+impl Window {
+    /// Of one span.
+    fn of(start_unix_nano: u64) -> Self {
+        Self {
+            number: start_unix_nano / SCAN_WINDOW_NANO,
+            first: start_unix_nano,
+            last: start_unix_nano,
+            count: 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count += other.count;
+    }
+}
+
+/// Finds the ranges of spans that come in the order of a block, sorted by window, or of points that come
+/// in another.
 #[derive(Debug, Default)]
 pub(crate) struct TimeRangesBuilder {
+    /// Before the current window.
     rows: usize,
     first_start: u64,
     /// The latest start in the windows before the current one.
     last_before: Option<u64>,
     window: Option<Window>,
+    /// The windows of what is not sorted by them.
+    unsorted: BTreeMap<u64, Window>,
     /// The longest gaps so far, by rank.
     gaps: Vec<Gap>,
 }
 
 impl TimeRangesBuilder {
+    /// Adds the next row of a block that is sorted by window.
     pub(crate) fn add(&mut self, start_unix_nano: u64) {
-        self.add_in_window(start_unix_nano / SCAN_WINDOW_NANO, start_unix_nano);
+        self.add_window(Window::of(start_unix_nano));
     }
 
-    fn add_in_window(&mut self, number: u64, start_unix_nano: u64) {
-        let row = self.rows;
-        self.rows += 1;
+    /// Adds a row of a block that is sorted in another way.
+    pub(crate) fn add_unsorted(&mut self, start_unix_nano: u64) {
+        let added = Window::of(start_unix_nano);
+        self.unsorted
+            .entry(added.number)
+            .and_modify(|window| window.add(added))
+            .or_insert(added);
+    }
+
+    fn add_window(&mut self, added: Window) {
         match &mut self.window {
-            Some(window) if window.number == number => {
-                window.first = window.first.min(start_unix_nano);
-                window.last = window.last.max(start_unix_nano);
-            }
+            Some(window) if window.number == added.number => window.add(added),
             _ => {
                 self.end_window();
-                self.window = Some(Window {
-                    number,
-                    first: start_unix_nano,
-                    last: start_unix_nano,
-                    row,
-                });
+                self.window = Some(added);
             }
         }
-    }
-
-    /// Adds a row of a block that is not sorted by window: all of them are one range.
-    pub(crate) fn add_unsorted(&mut self, start_unix_nano: u64) {
-        self.add_in_window(0, start_unix_nano);
     }
 
     fn end_window(&mut self) {
@@ -107,16 +127,21 @@ impl TimeRangesBuilder {
                 let gap = Gap {
                     last_before,
                     first_after: window.first,
-                    row: window.row,
+                    row: self.rows,
                 };
                 let place = self.gaps.partition_point(|other| other.rank() < gap.rank());
                 self.gaps.insert(place, gap);
                 self.gaps.truncate(MAX_RANGES - 1);
             }
         }
+        self.rows += window.count;
     }
 
     pub(crate) fn finish(mut self) -> Vec<TimeRange> {
+        let unsorted = std::mem::take(&mut self.unsorted);
+        unsorted
+            .into_values()
+            .for_each(|window| self.add_window(window));
         self.end_window();
         let Some(last_start) = self.last_before else {
             return Vec::new();
@@ -228,6 +253,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_order_of_points_changes_no_range(mut starts in vec(0..1_000 * WINDOW, 1..60)) {
+            let mut unsorted = TimeRangesBuilder::default();
+            starts.iter().for_each(|start| unsorted.add_unsorted(*start));
+            starts.sort_unstable();
+            prop_assert_eq!(unsorted.finish(), ranges(&starts));
+        }
+
         #[test]
         fn every_span_is_in_the_range_of_its_row_and_bounds_are_exact(
             windows in vec(prop_oneof![0..50_u64, 0..1_000_000_u64], 1..60),

@@ -156,9 +156,8 @@ fn scan_block(
     let times = selector.times();
     let names: Vec<String> = selector.name.iter().cloned().collect();
     let service = selector.service.as_deref();
-    let record = block.record();
-    if record.first_start_unix_nano > *times.end()
-        || record.last_start_unix_nano < *times.start()
+    let mut ranges = block.time_ranges().iter();
+    if !ranges.any(|range| range.overlaps(&times))
         || !block.summaries().may_hold(service, &names, false, times)
     {
         return Ok(ControlFlow::Continue(()));

@@ -492,6 +492,33 @@ fn a_metric_is_found_without_looking_at_others_nor_beyond_a_budget() {
 }
 
 #[test]
+fn points_of_wrong_clocks_are_found_and_open_their_block_for_no_other_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let day = 86_400_000_000_000;
+    let numbers = (0..100).chain([50 * day, 10_000 * day]);
+    store.append_metrics(gauge("a", numbers)).wait().unwrap();
+    store.flush().unwrap();
+    let data = only_file(&dir.path().join("metrics/blocks"), "parquet");
+    let between = |from: u64, until: u64| MetricSelector {
+        start_unix_nano: FIRST_POINT + from,
+        end_unix_nano: FIRST_POINT + until,
+        ..MetricSelector::default()
+    };
+    let ahead = select(&store, &between(49 * day, 51 * day));
+    assert_eq!(ahead.iter().map(|it| it.points.len()).sum::<usize>(), 1);
+    // Whoever opens the block now meets damage.
+    fs::write(&data, b"").unwrap();
+    let damaged = |selector| {
+        let unlimited = QueryBudget::unlimited();
+        store.metric_series(&selector, &unlimited).unwrap().damaged
+    };
+    assert_eq!(damaged(between(day, 49 * day)), Damaged::default());
+    assert_eq!(damaged(between(51 * day, 9_999 * day)), Damaged::default());
+    assert_ne!(damaged(between(0, 10)), Damaged::default());
+}
+
+#[test]
 fn what_a_metric_is_is_told_from_few_rows_and_only_of_metrics_that_are_there() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();
