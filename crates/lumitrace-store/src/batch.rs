@@ -7,11 +7,14 @@ use lumitrace_model::{Event, KeyValue, Link, Resource, ResourceSpans, Scope, Spa
 use lumitrace_wire::otlp::protobuf::{self, TracesIndex};
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
+use crate::retries::RetryKey;
+
 /// The spans of one request, as the bytes in which the log and the memtable keep them.
 #[derive(Debug, Clone, Default)]
 pub struct SpanBatch {
     pub(crate) payload: Bytes,
     pub(crate) index: TracesIndex,
+    pub(crate) retry_key: Option<RetryKey>,
 }
 
 impl SpanBatch {
@@ -34,7 +37,11 @@ impl SpanBatch {
             ..*limits
         };
         let index = protobuf::index_traces(&payload, &limits)?;
-        Ok(Self { payload, index })
+        Ok(Self {
+            payload,
+            index,
+            retry_key: None,
+        })
     }
 
     /// The batch of spans that came in another form; encodes them.
@@ -44,6 +51,16 @@ impl SpanBatch {
     pub fn from_resource_spans(resource_spans: &[ResourceSpans]) -> Result<Self, DecodeError> {
         let payload = Bytes::from(protobuf::encode_traces(resource_spans));
         Self::from_payload(payload, &DecodeLimits::own_data())
+    }
+
+    /// The same batch, which is not stored again if it comes again with the same bytes. Announcements of
+    /// spans are: after another one, the same as before is news.
+    pub(crate) fn recognisable(self) -> Self {
+        let announces = self.index.spans.iter().any(|span| span.pending);
+        Self {
+            retry_key: (!announces).then(|| RetryKey::of(&self.payload)),
+            ..self
+        }
     }
 
     /// How many spans it holds. Those without a valid trace and span id do not count.

@@ -13,7 +13,7 @@
 //! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered; [`stored`]: a
 //!    batch in memory, whose spans are read in place.
 //! 3. `wal`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
-//!    thread that does it.
+//!    thread that does it, which knows a request that comes again (`retries`).
 //! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them; a [`digest`] is kept of each for whoever opens the store, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
@@ -79,6 +79,7 @@ mod recovery;
 pub mod repair;
 mod replay;
 pub mod retention;
+mod retries;
 mod rewrite;
 pub mod rollup;
 pub mod scan;

@@ -18,6 +18,7 @@ use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::manifest::{BlockId, BlockRecord};
 use crate::memtable::MemtableSize;
+use crate::retries::RetryKey;
 use crate::stored::Origins;
 
 /// One kind of what is stored: spans, or log records, or points of metrics.
@@ -60,6 +61,11 @@ pub(crate) trait Batch: Sized + Send + 'static {
     fn payload(&self) -> &[u8];
 
     fn record_count(&self) -> usize;
+
+    /// What a retry of it has, too, if it can be told from others that say the same.
+    fn retry_key(&self) -> Option<RetryKey> {
+        None
+    }
 
     /// About how many bytes of memory it takes.
     fn memory_bytes(&self) -> usize;

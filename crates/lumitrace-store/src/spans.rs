@@ -19,6 +19,7 @@ use crate::error::ReadError;
 use crate::identity::supersedes;
 use crate::manifest::BlockRecord;
 use crate::memtable::Memtable;
+use crate::retries::RetryKey;
 use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
 use crate::stored::{Origins, StoredBatch};
@@ -52,6 +53,10 @@ impl Batch for SpanBatch {
 
     fn record_count(&self) -> usize {
         self.span_count()
+    }
+
+    fn retry_key(&self) -> Option<RetryKey> {
+        self.retry_key
     }
 
     fn memory_bytes(&self) -> usize {

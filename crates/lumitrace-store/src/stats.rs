@@ -93,6 +93,8 @@ pub struct ShelfStats {
     /// Why the latest refused batch was refused, if the disk was full or read-only and no batch has
     /// been stored since.
     pub refusing: Option<String>,
+    /// Batches that had been stored before, and were acknowledged as they had been.
+    pub repeated_batches: u64,
     /// Times the log was synced.
     pub syncs: u64,
     /// Time spent in them.
@@ -135,6 +137,7 @@ pub(crate) struct Counters {
     refused_too_large: AtomicU64,
     refused_failed: AtomicU64,
     refusing: Mutex<Option<String>>,
+    pub(crate) repeated_batches: AtomicU64,
     syncs: AtomicU64,
     sync_nano: AtomicU64,
     sync_max_nano: AtomicU64,
@@ -197,6 +200,7 @@ impl Counters {
                 failed: get(&self.refused_failed),
             },
             refusing: self.refusing.lock().clone(),
+            repeated_batches: get(&self.repeated_batches),
             syncs: get(&self.syncs),
             sync_time: Duration::from_nanos(get(&self.sync_nano)),
             sync_time_max: Duration::from_nanos(get(&self.sync_max_nano)),

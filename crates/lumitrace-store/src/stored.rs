@@ -239,7 +239,7 @@ impl Origins {
         first_seq: u64,
         received_unix_nano: u64,
     ) -> Arc<StoredBatch> {
-        let SpanBatch { payload, index } = batch;
+        let SpanBatch { payload, index, .. } = batch;
         let origins = index.origins.iter();
         Arc::new(StoredBatch {
             origins: origins.map(|origin| self.get(origin, &payload)).collect(),

@@ -114,9 +114,10 @@ fn gauges(stats: &Figures) -> [Sample; 16] {
 }
 
 #[rustfmt::skip] // A table: one metric a line.
-fn work(stats: &Figures) -> [Sample; 17] {
+fn work(stats: &Figures) -> [Sample; 18] {
     [
         ("store_appended_batches", "Batches acknowledged", stats.sum(|shelf| shelf.appended_batches)),
+        ("store_repeated_batches", "Batches that had been stored before", stats.sum(|shelf| shelf.repeated_batches)),
         ("store_appended_spans", "Spans acknowledged", stats.spans.appended_records),
         ("store_appended_log_records", "Log records acknowledged", stats.logs.appended_records),
         ("store_appended_metric_points", "Points of metrics acknowledged", stats.metrics.appended_records),

@@ -274,14 +274,16 @@ fn a_repeated_request_counts_once_when_its_blocks_are_merged_and_announcements_n
     assert_eq!(count(), 0);
     append(&store, "web", vec![finished.clone()]);
     assert_eq!(count(), 1);
-    append(&store, "web", vec![finished.clone()]);
-    assert_eq!(count(), 1, "memory has it");
+    // With another beside it, as from a collector that puts requests together anew.
+    let with_another = |id| vec![finished.clone(), span(id, "announce", T0, 5)];
+    append(&store, "web", with_another(2));
+    assert_eq!(count(), 2, "memory has it");
     store.flush().unwrap();
-    append(&store, "web", vec![finished]);
+    append(&store, "web", with_another(3));
     store.flush().unwrap();
-    assert_eq!(count(), 2, "a block has it");
+    assert_eq!(count(), 4, "a block has it");
     merge_all(&store);
-    assert_eq!(count(), 1);
+    assert_eq!(count(), 3);
 }
 
 #[test]

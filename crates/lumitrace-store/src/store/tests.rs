@@ -15,6 +15,7 @@ mod metrics;
 mod model;
 mod power;
 mod retention;
+mod retries;
 mod simulated;
 mod wrong_clocks;
 
