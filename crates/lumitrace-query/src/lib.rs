@@ -31,7 +31,7 @@ pub use engine::{
     EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail,
 };
 pub use facts::SpanState;
-pub use logs::{LogCursor, LogPage, LogQuery};
+pub use logs::{LogCursor, LogFilter, LogPage, LogQuery};
 pub use metrics::{
     MetricAnswer, MetricCurve, MetricEntry, MetricList, MetricListQuery, MetricQuery, SeriesCurves,
 };

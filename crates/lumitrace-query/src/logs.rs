@@ -94,6 +94,20 @@ pub struct LogPage {
 }
 
 impl LogQuery {
+    /// Its conditions, for log records at hand: those of a live stream. Where pages begin and end does
+    /// not matter to it.
+    ///
+    /// ```
+    /// use lumitrace_query::LogQuery;
+    /// use lumitrace_store::LogEntry;
+    /// let query = LogQuery { service: Some("trainer".to_owned()), ..LogQuery::default() };
+    /// let filter = query.filter();
+    /// let is_wanted = |entry: &LogEntry| filter.matches(entry);
+    /// ```
+    pub fn filter(&self) -> LogFilter {
+        LogFilter(self.scan(&QueryBudget::unlimited()))
+    }
+
     fn limit_or_default(&self) -> usize {
         match self.limit {
             0 => DEFAULT_LIMIT,
@@ -124,6 +138,17 @@ impl LogQuery {
             large_values: false,
             budget: budget.clone(),
         })
+    }
+}
+
+/// Says of single log records whether a [`LogQuery`] asks for them.
+#[derive(Debug)]
+pub struct LogFilter(Option<LogScan>);
+
+impl LogFilter {
+    /// Whether `entry` meets every condition.
+    pub fn matches(&self, entry: &LogEntry) -> bool {
+        self.0.as_ref().is_some_and(|scan| scan.matches(entry))
     }
 }
 

@@ -102,7 +102,9 @@ pub fn router(api: Arc<Api>, ops: Arc<Ops>, ui: &config::Ui) -> Router {
         )
         .route("/live/traces", get(live::traces))
         .route("/live/runs", get(live::runs))
-        .route("/live/runs/{run_id}", get(live::run));
+        .route("/live/runs/{run_id}", get(live::run))
+        .route("/live/logs", get(live::logs))
+        .route("/live/metrics", get(live::metrics));
     let jaeger = Router::new()
         .route("/services", get(jaeger::services))
         .route(

@@ -79,6 +79,9 @@ impl<S: Signal> Clone for Sources<S> {
     }
 }
 
+/// Whoever follows a shelf of this signal.
+pub(crate) type SubscribersOf<S> = Subscribers<<<S as Signal>::Batch as Batch>::Stored>;
+
 /// Shared by the handle and the threads of a shelf.
 pub(crate) struct Engine<S: Signal> {
     pub(crate) options: StoreOptions,
@@ -94,7 +97,7 @@ pub(crate) struct Engine<S: Signal> {
     pub(crate) kept: Arc<KeptBlocks>,
     pub(crate) queue: Queue<S::Batch>,
     pub(crate) segments: Segments,
-    pub(crate) subscribers: Arc<Subscribers<<S::Batch as Batch>::Stored>>,
+    pub(crate) subscribers: Arc<SubscribersOf<S>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) flush_signal: FlushSignal,
     /// Size of all memtables, in bytes.
@@ -104,7 +107,12 @@ pub(crate) struct Engine<S: Signal> {
 
 impl<S: Signal> Engine<S> {
     /// The engine of a shelf whose log is still to be replayed.
-    pub(crate) fn new(place: ShelfPlace, manifest: Manifest, sources: Sources<S>) -> Self {
+    pub(crate) fn new(
+        place: ShelfPlace,
+        subscribers: Arc<SubscribersOf<S>>,
+        manifest: Manifest,
+        sources: Sources<S>,
+    ) -> Self {
         let ShelfPlace {
             folder,
             options,
@@ -114,7 +122,7 @@ impl<S: Signal> Engine<S> {
         } = place;
         Self {
             queue: Queue::new(options.queue_bytes),
-            subscribers: Arc::new(Subscribers::new(options.subscriber_bytes)),
+            subscribers,
             segments: Segments::new(options.log_segment_bytes),
             options,
             disk,

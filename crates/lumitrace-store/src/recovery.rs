@@ -10,7 +10,7 @@ use crate::block::writer::remove_files;
 use crate::check::block_id_of;
 use crate::damage::DamagedBlock;
 use crate::disk::remove_if_present;
-use crate::engine::{Engine, Sources};
+use crate::engine::{Engine, Sources, SubscribersOf};
 use crate::error::{Corruption, OpenError, io_error};
 use crate::manifest::{BlockRecord, Manifest};
 use crate::parallel;
@@ -28,13 +28,16 @@ pub(crate) struct Recovered<S: Signal> {
 }
 
 /// Brings back the shelf in `place`, which nobody else may have open.
-pub(crate) fn recover<S: Signal>(place: ShelfPlace) -> Result<Recovered<S>, OpenError> {
+pub(crate) fn recover<S: Signal>(
+    place: ShelfPlace,
+    subscribers: Arc<SubscribersOf<S>>,
+) -> Result<Recovered<S>, OpenError> {
     let ShelfPlace { folder, disk, .. } = &place;
     folder.create(&**disk)?;
     let rewrite_min_bytes = place.options.manifest_rewrite_bytes;
     let manifest = Manifest::open(Arc::clone(disk), folder.manifest(), rewrite_min_bytes)?;
     let sources = open_blocks(&place, manifest.blocks())?;
-    let engine = Engine::new(place, manifest, sources);
+    let engine = Engine::new(place, subscribers, manifest, sources);
 
     let log = replay(&engine)?;
     settle_blocks_dir(&engine, log.position.next_seq)?;

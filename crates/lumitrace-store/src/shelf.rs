@@ -11,12 +11,13 @@ use crate::append::AppendError;
 use crate::block::caches::BlockCaches;
 use crate::compaction::{self, CompactionSignal};
 use crate::disk::{Disk, retryable_refusal};
-use crate::engine::{Engine, Sources};
+use crate::engine::{Engine, Sources, SubscribersOf};
 use crate::error::{Corruption, io_error};
 use crate::folder::ShelfFolder;
 use crate::recovery::{self, Recovered};
 use crate::retention::{self, KeptBlocks};
 use crate::signal::{Batch, Memtable, Signal};
+use crate::subscription::{Subscribers, Subscription};
 use crate::wal::frame::MAX_PAYLOAD_BYTES;
 use crate::wal::queue::{NotQueued, WaitingBatch};
 use crate::wal::writer::LogWriter;
@@ -89,13 +90,16 @@ pub(crate) struct Shelf<S: Signal> {
 
 impl<S: Signal> Shelf<S> {
     /// Opens a shelf, and begins it if it is not there. The store's folder must be locked.
-    pub(crate) fn open(place: ShelfPlace) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        place: ShelfPlace,
+        subscribers: Arc<SubscribersOf<S>>,
+    ) -> Result<Self, OpenError> {
         let Recovered {
             engine,
             position,
             replayed_records,
             torn_tail,
-        } = recovery::recover(place)?;
+        } = recovery::recover(place, subscribers)?;
         retention::say(&engine);
         let shelf = Self {
             engine: Arc::new(engine),
@@ -274,6 +278,8 @@ impl<S: Signal> Drop for PanicGuard<S> {
 pub(crate) struct LateShelf<S: Signal> {
     place: ShelfPlace,
     shelf: OnceLock<Shelf<S>>,
+    /// They may come before the shelf is there.
+    subscribers: Arc<SubscribersOf<S>>,
     /// Whether the store is closed. Held while the shelf is being begun.
     closed: Mutex<bool>,
 }
@@ -282,13 +288,15 @@ impl<S: Signal> LateShelf<S> {
     /// Opens the shelf if it is there.
     pub(crate) fn open(place: ShelfPlace) -> Result<Self, OpenError> {
         let shelf = OnceLock::new();
+        let subscribers = Arc::new(Subscribers::new(place.options.subscriber_bytes));
         if place.folder.exists() {
-            let open = Shelf::open(place.clone())?;
+            let open = Shelf::open(place.clone(), Arc::clone(&subscribers))?;
             shelf.get_or_init(|| open);
         }
         Ok(Self {
             place,
             shelf,
+            subscribers,
             closed: Mutex::new(false),
         })
     }
@@ -312,14 +320,20 @@ impl<S: Signal> LateShelf<S> {
             let reason = "it is closed".to_owned();
             return Err(AppendError::Failed { reason });
         }
-        let begun = Shelf::open(self.place.clone());
+        let begun = Shelf::open(self.place.clone(), Arc::clone(&self.subscribers));
         let shelf = begun.map_err(|error| refusal_of(&error))?;
         Ok(self.shelf.get_or_init(|| shelf))
+    }
+
+    /// Every batch from now on, also if the shelf is begun later.
+    pub(crate) fn subscribe(&self) -> Subscription<<S::Batch as Batch>::Stored> {
+        Subscription::new(&self.subscribers)
     }
 
     pub(crate) fn close(&self) {
         *self.closed.lock() = true;
         self.shelf.get().into_iter().for_each(Shelf::close);
+        self.subscribers.close();
     }
 }
 

@@ -19,6 +19,7 @@ use crate::rollup::roll_up;
 use crate::scan::walk;
 use crate::shelf::{LateShelf, Shelf, ShelfName, ShelfPlace};
 use crate::spans::Spans;
+use crate::subscription::Subscribers;
 use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
@@ -26,8 +27,8 @@ use crate::{
     LogScanStats, LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelection,
     MetricSelector, MetricSummary, OpenError, OperationSummary, QueryBudget, ReadError,
     RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanDigest,
-    SpanParts, SpanRecord, SpanRollup, StoreOptions, StoredPoint, Subscription, TraceSpans,
-    archive, digest,
+    SpanParts, SpanRecord, SpanRollup, StoreOptions, StoredLogs, StoredPoint, StoredPoints,
+    Subscription, TraceSpans, archive, digest,
 };
 
 /// An open store. Clones share it; dropping the last one closes it.
@@ -80,13 +81,14 @@ impl Store {
             caches: Arc::clone(&caches),
             kept: Arc::clone(&kept),
         };
+        let subscribers = Subscribers::new(options.subscriber_bytes);
         let threads = options.opening_threads;
         let opened = parallel::both(
             threads,
             || {
                 parallel::both(
                     threads,
-                    || Shelf::open(place(ShelfName::Spans)),
+                    || Shelf::open(place(ShelfName::Spans), Arc::new(subscribers)),
                     || LateShelf::open(place(ShelfName::Archive)),
                 )
             },
@@ -115,9 +117,10 @@ impl Store {
         })
     }
 
-    /// Hands over a batch. The answer comes when it is durable and searchable, or refused.
+    /// Hands over a batch. The answer comes when it is durable and searchable, or refused. A batch of the
+    /// same bytes as one that was acknowledged within the last ten minutes is answered as that was.
     pub fn append(&self, batch: SpanBatch) -> Append {
-        self.handle.spans.append(batch)
+        self.handle.spans.append(batch.recognisable())
     }
 
     /// All spans of a trace, whatever their age and at whatever cost, each once, by start; those
@@ -449,10 +452,20 @@ impl Store {
         Ok(spans.by_start().spans.len())
     }
 
-    /// Every batch from now on, as soon as it is durable and searchable. A subscriber that falls
+    /// Every batch of spans from now on, as soon as it is durable and searchable. A subscriber that falls
     /// behind by more than [`StoreOptions::subscriber_bytes`] is told how many it missed.
     pub fn subscribe(&self) -> Subscription {
         Subscription::new(&self.handle.spans.engine.subscribers)
+    }
+
+    /// The same of log records; which of them are wanted says [`LogScan::matches`].
+    pub fn subscribe_to_logs(&self) -> Subscription<StoredLogs> {
+        self.handle.logs.subscribe()
+    }
+
+    /// The same of metric points; which of them are wanted says [`MetricSelector::matches`].
+    pub fn subscribe_to_metrics(&self) -> Subscription<StoredPoints> {
+        self.handle.metrics.subscribe()
     }
 
     /// The spans' shelf in numbers.

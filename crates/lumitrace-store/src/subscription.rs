@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use crate::stored::StoredBatch;
 
 /// Receives every batch that is stored after it was made by
-/// [`Store::subscribe`](crate::Store::subscribe).
+/// [`Store::subscribe`](crate::Store::subscribe), or the same of another signal.
 pub struct Subscription<B = StoredBatch> {
     subscribers: Arc<Subscribers<B>>,
     /// Number of the batch that it receives next.

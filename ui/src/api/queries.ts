@@ -144,11 +144,8 @@ function logPage(
   return getJson<LogPage>(`${path}?${parameters}`, signal);
 }
 
-/**
- * Pages of log records, newest first. `query` is built when asked, since relative ranges end now.
- * `follow` asks again and again, as long as there is one page: more are not moved under the reader.
- */
-export function logs(key: string, query: () => URLSearchParams, follow: boolean) {
+/** Pages of log records, newest first. `query` is built when asked, since relative ranges end now. */
+export function logs(key: string, query: () => URLSearchParams) {
   return infiniteQueryOptions({
     queryKey: ['logs', key],
     queryFn: ({ pageParam, signal }) => logPage('/logs', query(), pageParam, signal),
@@ -156,8 +153,6 @@ export function logs(key: string, query: () => URLSearchParams, follow: boolean)
     getNextPageParam: (page) => page.next,
     placeholderData: keepPreviousData,
     refetchOnWindowFocus: false,
-    refetchInterval: ({ state }) =>
-      follow && (state.data?.pages.length ?? 0) <= 1 ? LOGS_PAUSE_MILLIS : false,
   });
 }
 

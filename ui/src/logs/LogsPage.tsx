@@ -3,7 +3,9 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo, useState } from 'react';
 import type { LogRecord } from '../api/contract';
+import { useLive } from '../api/live';
 import { logs as logsQuery, logServices, serverStatus } from '../api/queries';
+import { useRounds } from '../api/use_rounds';
 import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
 import { LiveSwitch } from '../widgets/LiveSwitch';
@@ -15,6 +17,7 @@ import { isOpenEnded, type UrlParameters } from '../widgets/time_range';
 import { CustomRange, RangePick } from '../widgets/TimeRangeFields';
 import {
   isFiltered,
+  liveLogsPath,
   logFiltersFromUrl,
   logFiltersToUrl,
   logQuery,
@@ -105,7 +108,11 @@ function FoundLogs({ filters, onChange }: FilterProps) {
   const [isAtRest, setAtRest] = useState(true);
   const key = JSON.stringify(logFiltersToUrl({ ...filters, live: true }));
   const follow = filters.live && isAtRest && isOpenEnded(filters);
-  const query = useInfiniteQuery(logsQuery(key, () => logQuery(filters, Date.now()), follow));
+  const query = useInfiniteQuery(logsQuery(key, () => logQuery(filters, Date.now())));
+  // More than one page is not moved under the reader.
+  const canFollow = follow && (query.data?.pages.length ?? 1) <= 1;
+  const ask = useRounds(() => query.refetch());
+  useLive(canFollow ? liveLogsPath(filters) : null, ['logs'], ask, ask);
   const found = useMemo(() => query.data?.pages.flatMap((page) => page.logs) ?? [], [query.data]);
   const isTruncated = query.data?.pages.some((page) => page.truncated) ?? false;
   const colors = useServiceColors(found);

@@ -63,3 +63,8 @@ export function logQuery(filters: LogFilters, now: number): URLSearchParams {
   addWindow(query, filters, now);
   return query;
 }
+
+/** The stream of what is stored from now on and matches, of whatever time it is. */
+export function liveLogsPath(filters: LogFilters): string {
+  return `/live/logs?${logQuery({ ...filters, ...ALL_TIME }, 0)}`;
+}

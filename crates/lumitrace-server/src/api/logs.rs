@@ -8,7 +8,7 @@ use super::{Api, answer};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use lumitrace_model::{Severity, TraceId};
-use lumitrace_query::{LogCursor, LogQuery};
+use lumitrace_query::{LogCursor, LogFilter, LogQuery};
 use lumitrace_store::LogEntry;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -104,6 +104,19 @@ async fn find(api: Arc<Api>, query: LogQuery) -> Result<Response, ApiError> {
     .await
 }
 
+/// Which log records a live stream wants: a search without pages.
+pub(super) fn tail_filter(query: Option<&str>) -> Result<LogFilter, ApiError> {
+    let of_pages = ["limit", "before"];
+    let known = PARAMS.into_iter().chain(["trace_id"]);
+    let known: Vec<&str> = known.filter(|name| !of_pages.contains(name)).collect();
+    let params = Params::only(query, &known)?;
+    let query = LogQuery {
+        trace_id: params.parsed("trace_id")?,
+        ..log_query(&params)?
+    };
+    Ok(query.filter())
+}
+
 fn log_query(params: &Params) -> Result<LogQuery, ApiError> {
     let min_severity = params.text("min_severity").map(severity).transpose()?;
     let query = LogQuery {
@@ -136,7 +149,7 @@ fn severity(text: &str) -> Result<Severity, ApiError> {
     })
 }
 
-fn log_record(entry: &LogEntry) -> Value {
+pub(super) fn log_record(entry: &LogEntry) -> Value {
     let log = &entry.log;
     let resource = &entry.origin.resource;
     let scope = &entry.origin.scope;

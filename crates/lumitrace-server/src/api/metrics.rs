@@ -10,7 +10,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use lumitrace_query::series::SeriesPoint;
 use lumitrace_query::{MetricCurve, MetricEntry, MetricListQuery, MetricQuery, SeriesCurves};
-use lumitrace_store::{MetricInfo, MetricKind};
+use lumitrace_store::{MetricInfo, MetricKind, MetricSelector};
 use serde_json::{Value, json};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -81,6 +81,18 @@ pub(super) async fn series(
         Ok(with_damage(answer, &found.damaged))
     })
     .await
+}
+
+/// Which points a live stream wants.
+pub(super) fn tail_filter(query: Option<&str>) -> Result<MetricSelector, ApiError> {
+    let params = Params::only(query, &["name", "service", "tag"])?;
+    let tags = tags(&params)?.into_iter();
+    Ok(MetricSelector {
+        name: params.text("name").map(str::to_owned),
+        service: params.text("service").map(str::to_owned),
+        attributes: tags.map(|tag| (tag.key, tag.value)).collect(),
+        ..MetricSelector::default()
+    })
 }
 
 fn series_query(params: &Params) -> Result<MetricQuery, ApiError> {

@@ -1,7 +1,10 @@
 //! Live streams, as a browser's `EventSource` reads them.
 
 use super::harness::{PATIENCE, Server, until};
+use super::logs::{log, log_protobuf};
+use super::metrics::{gauge, request};
 use super::spans::{self, PROTOBUF, post, protobuf, span, trace_id};
+use prost::Message;
 use serde_json::Value;
 use std::time::Instant;
 
@@ -128,6 +131,65 @@ async fn runs_tell_their_changes() {
     send(&server, "training", 2, "training_epoch").await;
     let (_, second) = run.next().await.unwrap();
     assert_ne!(first["revision"], second["revision"]);
+}
+
+#[tokio::test]
+async fn log_records_that_match_arrive_newest_first_also_if_there_were_none_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "logs?service=web&min_severity=WARN&text=late").await;
+    let url = format!("http://{}/v1/logs", server.otlp_http);
+    let records = [(13, "too late"), (9, "late but fine"), (17, "Late again")];
+    let of = |service: &str| {
+        let records = records
+            .iter()
+            .map(|(severity, body)| log(1, 1, *severity, body));
+        log_protobuf(service, records.collect())
+    };
+    for service in ["other", "web"] {
+        assert_eq!(post(&url, PROTOBUF, of(service)).await.status, 200);
+    }
+    let (name, data) = events.next().await.unwrap();
+    assert_eq!(
+        (name.as_str(), &data["left_out"]),
+        ("logs", &Value::from(0))
+    );
+    let logs = data["logs"].as_array().unwrap().iter();
+    let bodies: Vec<&Value> = logs.map(|log| &log["body"]).collect();
+    assert_eq!(bodies.len(), 2, "{data}");
+    assert!(bodies[0].to_string().contains("Late again"), "{data}");
+    assert!(bodies[1].to_string().contains("too late"), "{data}");
+}
+
+#[tokio::test]
+async fn metrics_whose_points_match_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let mut events = Events::open(&server, "metrics?service=web").await;
+    let url = format!("http://{}/v1/metrics", server.otlp_http);
+    for (service, metrics) in [
+        ("other", vec![gauge("hidden", &[1.0])]),
+        (
+            "web",
+            vec![gauge("loss", &[1.0, 2.0]), gauge("accuracy", &[0.5])],
+        ),
+    ] {
+        let body = request(service, metrics).encode_to_vec();
+        assert_eq!(post(&url, PROTOBUF, body).await.status, 200);
+    }
+    let (name, data) = events.next().await.unwrap();
+    assert_eq!(name, "metrics");
+    assert_eq!(data["names"], serde_json::json!(["accuracy", "loss"]));
+}
+
+#[tokio::test]
+async fn a_live_stream_refuses_what_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    for path in ["logs?limit=3", "logs?min_severity=loud", "metrics?kind=sum"] {
+        let url = format!("http://{}/api/lumitrace/v1/live/{path}", server.ui);
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 400, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn metric(name: &str, unit: &str, data: metric::Data) -> Metric {
     }
 }
 
-fn request(service: &str, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+pub(super) fn request(service: &str, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
     let scope_metrics = ScopeMetrics {
         scope: Some(InstrumentationScope {
             name: "tests".to_owned(),
@@ -67,7 +67,7 @@ fn number(time: u64, value: f64) -> NumberDataPoint {
     }
 }
 
-fn gauge(name: &str, values: &[f64]) -> Metric {
+pub(super) fn gauge(name: &str, values: &[f64]) -> Metric {
     let now = now_unix_nano();
     let times = (0..).map(|number| now + number * SECOND);
     let points = times.zip(values).map(|(time, value)| number(time, *value));

@@ -554,3 +554,25 @@ fn damaged_logs_are_reported_and_what_is_readable_of_them_is_rescued() {
     let found = scanned(&store, &LogScan::default());
     assert_eq!(found.len() as u64, done.rescued_records);
 }
+
+#[test]
+fn whoever_follows_logs_and_metrics_hears_of_them_also_before_there_were_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let (mut of_logs, mut of_metrics) = (store.subscribe_to_logs(), store.subscribe_to_metrics());
+    for round in 0..2 {
+        let record = log(1, round);
+        store
+            .append_logs(logs([record].into_iter()))
+            .wait()
+            .unwrap();
+        let points = super::metrics::gauge("loss", round..round + 3);
+        store.append_metrics(points).wait().unwrap();
+        let heard = of_logs.blocking_recv().unwrap();
+        assert_eq!(heard.entries[0].log.time_unix_nano, FIRST_LOG + round);
+        assert_eq!(of_metrics.blocking_recv().unwrap().points.len(), 3);
+    }
+    store.close();
+    of_logs.blocking_recv().unwrap_err();
+    of_metrics.blocking_recv().unwrap_err();
+}
