@@ -118,7 +118,7 @@ pub struct Query {
     pub max_time: Period,
     /// Most spans that a question may look at; a search then shows what it has found.
     pub max_spans: u64,
-    /// Most memory that a question may keep; a trace of a million spans needs about 220 MiB.
+    /// Most memory that a question may keep; a trace of a million spans needs about 330 MiB.
     pub max_memory_bytes: Size,
     /// Most memory that all questions together may keep.
     pub max_total_memory_bytes: Size,

@@ -7,6 +7,16 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// Says that a batch is durable and searchable.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// # let batch = example::batch()?;
+/// let receipt = store.append(batch).wait()?;
+/// let seqs = receipt.first_seq..receipt.first_seq + receipt.record_count as u64;
+/// assert_eq!(seqs, 1..3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendReceipt {
     /// How many records were stored.
@@ -16,6 +26,21 @@ pub struct AppendReceipt {
 }
 
 /// Why a batch was not stored. Nothing of it was.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// use lumitrace_store::AppendError;
+///
+/// store.close();
+/// # let batch = example::batch()?;
+/// match store.append(batch).wait() {
+///     Ok(_) => println!("stored"),
+///     Err(AppendError::Full { .. }) => println!("in a moment"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// Too much is waiting to be written; retry after a moment.
@@ -56,6 +81,12 @@ pub enum AppendError {
 
 impl AppendError {
     /// Whether the same batch may succeed later without anyone reopening the store.
+    ///
+    /// ```
+    /// use lumitrace_store::AppendError;
+    /// assert!(AppendError::Full { limit_bytes: 64 << 20 }.is_retryable());
+    /// assert!(!AppendError::Failed { reason: "it is closed".to_owned() }.is_retryable());
+    /// ```
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Full { .. } | Self::DiskFull { .. } | Self::ReadOnly { .. } => true,
@@ -65,6 +96,17 @@ impl AppendError {
 }
 
 /// The answer to an append, when it comes: await it, or [`wait`](Append::wait) for it on a thread.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// # let (batch, more) = (example::batch()?, example::batch()?);
+/// // Both are handed over before the first answer is waited for.
+/// let (first, second) = (store.append(batch), store.append(more));
+/// first.wait()?;
+/// second.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a batch is stored only once its answer says so"]
 pub struct Append {
@@ -87,6 +129,14 @@ impl Append {
     }
 
     /// Blocks this thread until the batch is durable and searchable, or refused.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// # let batch = example::batch()?;
+    /// assert_eq!(store.append(batch).wait()?.record_count, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The reason for which nothing was stored.

@@ -10,6 +10,17 @@ use lumitrace_wire::{DecodeError, DecodeLimits};
 use crate::retries::RetryKey;
 
 /// The spans of one request, as the bytes in which the log and the memtable keep them.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// use lumitrace_store::SpanBatch;
+///
+/// # let resource_spans = example::spans();
+/// let batch = SpanBatch::from_resource_spans(&resource_spans)?;
+/// assert_eq!((batch.span_count(), batch.rejected()), (2, (0, None)));
+/// assert!(batch.memory_bytes() > batch.payload_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SpanBatch {
     pub(crate) payload: Bytes,
@@ -46,6 +57,22 @@ impl SpanBatch {
 
     /// The batch of spans that came in another form; encodes them.
     ///
+    /// ```
+    /// use lumitrace_model::{ResourceSpans, ScopeSpans, Span, SpanId, TraceId};
+    /// use lumitrace_store::SpanBatch;
+    ///
+    /// let span = Span {
+    ///     trace_id: TraceId::from_bytes([1; 16]),
+    ///     span_id: SpanId::from_bytes([1; 8]),
+    ///     name: "batch_processing".into(),
+    ///     ..Span::default()
+    /// };
+    /// let scope_spans = vec![ScopeSpans { spans: vec![span], ..Default::default() }];
+    /// let batch = SpanBatch::from_resource_spans(&[ResourceSpans { scope_spans, ..Default::default() }])?;
+    /// assert_eq!(batch.span_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// They take 4 GiB or more, or nest deeper than anything that is read back.
     pub fn from_resource_spans(resource_spans: &[ResourceSpans]) -> Result<Self, DecodeError> {
@@ -69,6 +96,17 @@ impl SpanBatch {
     }
 
     /// How many spans it leaves out because their trace or span id is invalid, and why.
+    ///
+    /// ```
+    /// use lumitrace_model::{ResourceSpans, ScopeSpans, Span};
+    /// use lumitrace_store::SpanBatch;
+    ///
+    /// let without_ids = vec![ScopeSpans { spans: vec![Span::default()], ..Default::default() }];
+    /// let group = ResourceSpans { scope_spans: without_ids, ..Default::default() };
+    /// let batch = SpanBatch::from_resource_spans(&[group])?;
+    /// assert_eq!((batch.span_count(), batch.rejected().0), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rejected(&self) -> (u64, Option<&str>) {
         (self.index.rejected_spans, self.index.rejection.as_deref())
     }
@@ -85,6 +123,16 @@ impl SpanBatch {
 }
 
 /// A stored span with everything that it was sent with.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// # let trace_id = example::trace_id();
+/// let record = &store.trace(trace_id)?[0];
+/// assert_eq!(record.service_name(), "trainer");
+/// assert_eq!((record.span.name.as_ref(), record.seq), ("training_epoch", 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanRecord {
     /// The span.

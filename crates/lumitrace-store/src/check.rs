@@ -96,6 +96,22 @@ impl<'a> Watch<'a> {
 /// Verifies the folder `dir`, and goes on after damage. Tells `watch` how far it is, until that
 /// breaks. No store can be opened there meanwhile.
 ///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let dir = example::folder()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::check::check;
+///
+/// # let dir = dir.path();
+/// let found = check(dir, &mut |progress| {
+///     println!("{} of {} bytes", progress.bytes, progress.total_bytes);
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(found.damages.is_empty());
+/// assert_eq!((found.blocks, found.block_records), (3, 5)); // spans, log records and points
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// There is no store in `dir`, it is open, a newer release wrote it, or it cannot be read.
 pub fn check(

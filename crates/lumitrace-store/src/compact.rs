@@ -64,6 +64,19 @@ pub enum CompactError {
 /// Writes the log of the store that `options` open out as blocks, and merges neighbours into blocks of up to
 /// `block_bytes`. Tells `watch` how far it is, until that breaks.
 ///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let dir = example::folder()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::{StoreOptions, compact::compact};
+///
+/// # let dir = dir.path();
+/// let done = compact(StoreOptions::new(dir), 512 << 20, &mut |_| ControlFlow::Continue(()))?;
+/// assert_eq!((done.merges, done.blocks_after), (0, 3)); // no shelf has two blocks
+/// assert_eq!(done.records, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// See [`CompactError`].
 pub fn compact(

@@ -16,6 +16,16 @@ use crate::stats::count;
 const MAX_PLACES: usize = 64;
 
 /// Damaged places because of which something is missing in an answer: each once, the first 64.
+///
+/// ```
+/// use lumitrace_store::{Corruption, Damaged};
+///
+/// let mut damaged = Damaged::default();
+/// let place = Corruption { file: "a.parquet".into(), offset: 4096, reason: "flipped".to_owned() };
+/// damaged.add(place.clone());
+/// damaged.add(place);
+/// assert_eq!(damaged.len(), 1);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Damaged(Vec<Corruption>);
 

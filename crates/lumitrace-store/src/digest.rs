@@ -22,6 +22,57 @@ use crate::scan::SpanParts;
 use crate::spans::Spans;
 
 /// Makes the digests of blocks. See [the module](self).
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// use std::{io, sync::Arc};
+/// use lumitrace_store::{BlockDigester, DigestParts, SpanDigester, SpanRecord, Store, StoreOptions};
+///
+/// /// Counts the spans of services that train.
+/// #[derive(Debug)]
+/// struct Counter;
+///
+/// struct Count(u8);
+///
+/// impl SpanDigester for Counter {
+///     fn format(&self) -> u64 {
+///         1
+///     }
+///
+///     fn concerns(&self, span_name: &str) -> bool {
+///         span_name == "training_epoch"
+///     }
+///
+///     fn begin(&self) -> Box<dyn BlockDigester> {
+///         Box::new(Count(0))
+///     }
+/// }
+///
+/// impl BlockDigester for Count {
+///     fn add(&mut self, _: u64, _: &SpanRecord, _: &mut DigestParts<'_>) -> io::Result<()> {
+///         self.0 += 1;
+///         Ok(())
+///     }
+///
+///     fn finish(self: Box<Self>, parts: &mut DigestParts<'_>) -> io::Result<Vec<u8>> {
+///         // What is long becomes a part, which is known by its number.
+///         let number = parts.add(b"long")?;
+///         Ok(vec![self.0, number as u8])
+///     }
+/// }
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let (dir, batch) = (dir.path(), example::batch()?);
+/// let digester = Some(Arc::new(Counter) as Arc<dyn SpanDigester>);
+/// let store = Store::open(StoreOptions { digester, ..StoreOptions::new(dir) })?;
+/// store.append(batch).wait()?;
+/// store.flush()?;
+///
+/// let digest = &store.digests()?[0];
+/// assert_eq!((digest.services(), digest.bytes()), (&["trainer".to_owned()][..], &[2, 0][..]));
+/// assert_eq!(digest.parts()?.part(0)?, b"long");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait SpanDigester: fmt::Debug + Send + Sync {
     /// Tells its digests from those of others, of other versions, and of other settings: those are not
     /// handed out.

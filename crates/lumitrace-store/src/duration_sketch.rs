@@ -115,6 +115,15 @@ impl DurationSketch {
     }
 
     /// Adds the durations in another sketch.
+    ///
+    /// ```
+    /// use lumitrace_store::DurationSketch;
+    /// let (mut all, mut more) = (DurationSketch::default(), DurationSketch::default());
+    /// all.add(10);
+    /// more.add(30);
+    /// all.merge(&more);
+    /// assert_eq!((all.count(), all.sum_nano(), all.quantile_nano(0.5)), (2, 40, Some(10)));
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
         self.sum_nano = self.sum_nano.saturating_add(other.sum_nano);

@@ -28,6 +28,17 @@ impl Corruption {
 }
 
 /// Why [`Store::open`](crate::Store::open) failed.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// use lumitrace_store::{OpenError, Store, StoreOptions};
+///
+/// # let dir = _dir.path();
+/// let second = Store::open(StoreOptions::new(dir));
+/// assert!(matches!(second, Err(OpenError::Locked { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the folder open.

@@ -137,6 +137,11 @@ pub enum FileKind {
 
 impl FileKind {
     /// A word for it.
+    ///
+    /// ```
+    /// use lumitrace_store::inspect::FileKind;
+    /// assert_eq!(FileKind::BlockIndex.as_str(), "block indexes");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BlockData => "block data",
@@ -162,6 +167,19 @@ pub struct FileTotals {
 
 /// Says what the folder `dir` holds. Reads the manifest, the blocks' indexes and the log, but not
 /// the blocks themselves.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let dir = example::folder()?;
+/// use lumitrace_store::inspect::inspect;
+///
+/// # let dir = dir.path();
+/// let content = inspect(dir)?;
+/// assert_eq!((content.spans(), content.blocks.len()), (2, 1));
+/// assert_eq!(content.services[0].name, "trainer");
+/// assert!(content.in_use.is_none() && content.bytes() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// There is no store in `dir`, a newer release wrote it, or it cannot be read. Damage is no error,
@@ -208,6 +226,17 @@ pub fn inspect(dir: &Path) -> Result<FolderContent, OpenError> {
 }
 
 /// Whether there is a store in the folder `dir`, in whatever state.
+///
+/// ```
+/// use lumitrace_store::{Store, StoreOptions, inspect::holds_store};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// assert!(!holds_store(dir));
+/// Store::open(StoreOptions::new(dir))?;
+/// assert!(holds_store(dir));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn holds_store(dir: &Path) -> bool {
     Folder::existing(dir).is_ok()
 }

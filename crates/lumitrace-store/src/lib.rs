@@ -34,10 +34,12 @@
 //! Beneath them are [`error`], `damage` (what readers leave out for it), `folder`, `disk`, `parallel`,
 //! `failpoint` and `binary`. Every byte on disk is described in `docs/formats`.
 //!
-//! ```no_run
+//! ```
 //! use lumitrace_store::{SpanBatch, Store, StoreOptions};
 //!
-//! let store = Store::open(StoreOptions::new("lumitrace-data"))?;
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path().join("lumitrace-data");
+//! let store = Store::open(StoreOptions::new(dir))?;
 //! let batch = SpanBatch::from_resource_spans(&[/* spans, by resource and scope */])?;
 //! store.append(batch).wait()?; // durable and searchable from here on
 //! # Ok::<(), Box<dyn std::error::Error>>(())

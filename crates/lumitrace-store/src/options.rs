@@ -17,6 +17,17 @@ const LOGS_SHARE: usize = 2;
 const METRICS_SHARE: usize = 2;
 
 /// What has happened to a batch when it is acknowledged.
+///
+/// ```
+/// use std::time::Duration;
+/// use lumitrace_store::{Durability, StoreOptions};
+///
+/// let options = StoreOptions {
+///     durability: Durability::Interval(Duration::from_secs(1)),
+///     ..StoreOptions::new("lumitrace-data")
+/// };
+/// assert_eq!(Durability::default(), Durability::Fsync);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// It is on the disk: a power cut loses nothing.
@@ -30,6 +41,24 @@ pub enum Durability {
 }
 
 /// Where a store lives and how much it may hold. Start from [`StoreOptions::new`].
+///
+/// ```
+/// use std::time::Duration;
+/// use lumitrace_store::{Retention, Store, StoreOptions};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let store = Store::open(StoreOptions {
+///     memtable_bytes: 16 << 20,
+///     flush_after: Duration::from_secs(10),
+///     retention: Retention {
+///         max_age: Some(Duration::from_secs(30 * 86_400)),
+///         ..Retention::default()
+///     },
+///     ..StoreOptions::new(dir)
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// The folder; created if absent. One process at a time may have it open.
@@ -76,6 +105,12 @@ pub struct StoreOptions {
 
 impl StoreOptions {
     /// The defaults, for a store in the folder `dir`.
+    ///
+    /// ```
+    /// use lumitrace_store::{Durability, StoreOptions};
+    /// let options = StoreOptions::new("lumitrace-data");
+    /// assert_eq!((options.memtable_bytes, options.durability), (64 << 20, Durability::Fsync));
+    /// ```
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),

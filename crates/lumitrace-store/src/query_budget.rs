@@ -158,12 +158,31 @@ impl QueryBudget {
     }
 
     /// As much as it takes: for tools that run until they are done.
+    ///
+    /// ```
+    /// use lumitrace_store::QueryBudget;
+    /// assert!(QueryBudget::unlimited().look_at(u64::MAX).is_ok());
+    /// ```
     pub fn unlimited() -> Self {
         Self::new(QueryLimits::NONE, &Arc::new(QueryMemory::new(u64::MAX)))
     }
 
     /// For a part of the question that forgets what it has read once it is done: it shares
     /// everything but the memory it keeps, which is given back when it is dropped.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use lumitrace_store::{QueryBudget, QueryLimits, QueryMemory};
+    ///
+    /// let memory = Arc::new(QueryMemory::new(1_000));
+    /// let budget = QueryBudget::new(QueryLimits::NONE, &memory);
+    /// let part = budget.part();
+    /// part.hold(600)?;
+    /// assert_eq!(memory.used_bytes(), 600);
+    /// drop(part);
+    /// assert_eq!(memory.used_bytes(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn part(&self) -> Self {
         Self {
@@ -176,6 +195,16 @@ impl QueryBudget {
     }
 
     /// Ends the question when it is dropped, as it is when a client goes away.
+    ///
+    /// ```
+    /// use lumitrace_store::{Exhausted, QueryBudget};
+    ///
+    /// let budget = QueryBudget::unlimited();
+    /// let waiting = budget.cancel_on_drop();
+    /// assert_eq!(budget.check(), Ok(()));
+    /// drop(waiting); // the client went away
+    /// assert_eq!(budget.check(), Err(Exhausted::Cancelled));
+    /// ```
     pub fn cancel_on_drop(&self) -> CancelOnDrop {
         CancelOnDrop(Arc::clone(&self.effort))
     }
@@ -212,6 +241,17 @@ impl QueryBudget {
     }
 
     /// Counts bytes that are kept in memory until the budget, or this part of it, is dropped.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use lumitrace_store::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
+    ///
+    /// let limits = QueryLimits { max_memory_bytes: 100, ..QueryLimits::NONE };
+    /// let budget = QueryBudget::new(limits, &Arc::new(QueryMemory::new(1_000)));
+    /// budget.hold(60)?;
+    /// assert_eq!(budget.hold(60), Err(Exhausted::Memory { limit_bytes: 100 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// There are too many.

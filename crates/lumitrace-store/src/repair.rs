@@ -52,6 +52,13 @@ pub struct Repair {
 
 impl Repair {
     /// Whether there was anything to repair.
+    ///
+    /// ```
+    /// use lumitrace_store::repair::Repair;
+    /// assert!(!Repair::default().is_needed());
+    /// let rebuilt = Repair { manifests_rebuilt: vec!["it is missing".to_owned()], ..Default::default() };
+    /// assert!(rebuilt.is_needed());
+    /// ```
     pub fn is_needed(&self) -> bool {
         !self.set_aside.is_empty()
             || !self.manifests_rebuilt.is_empty()
@@ -94,6 +101,23 @@ pub struct Loss {
 /// What is readable of damaged blocks and log segments is stored anew; the damaged files are moved
 /// to a folder of their own in `damaged`. A missing or damaged manifest is made anew from the
 /// blocks.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let dir = example::folder()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::{Store, StoreOptions, repair::repair};
+///
+/// # let dir = dir.path();
+/// std::fs::write(dir.join("MANIFEST"), "damaged")?;
+/// assert!(Store::open(StoreOptions::new(dir)).is_err());
+///
+/// let plan = repair(dir, true, &mut |_| ControlFlow::Continue(()))?;
+/// assert!(plan.is_needed() && plan.losses.is_empty());
+/// repair(dir, false, &mut |_| ControlFlow::Continue(()))?;
+/// assert_eq!(Store::open(StoreOptions::new(dir))?.stats().records, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// There is no store in `dir`, it is open, a newer release wrote it, or it cannot be read or

@@ -25,6 +25,18 @@ use kept::{KeptBlock, KeptShelf};
 pub(crate) use kept::{KeptBlocks, Leaving, LeavingBytes};
 
 /// How long records are kept. The default is for ever.
+///
+/// ```
+/// use std::time::Duration;
+/// use lumitrace_store::Retention;
+///
+/// let a_month_or_200_gib = Retention {
+///     max_age: Some(Duration::from_secs(30 * 86_400)),
+///     max_bytes: Some(200 << 30),
+///     ..Retention::default()
+/// };
+/// assert_eq!(Retention::default().max_age, None); // for ever
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
     /// Records that were received longer ago than this may go.
@@ -43,6 +55,17 @@ impl Retention {
 }
 
 /// How long the records of one shelf are kept, where it is not as those of all.
+///
+/// ```
+/// use std::time::Duration;
+/// use lumitrace_store::{OwnRetention, StoreOptions};
+///
+/// let a_week = Duration::from_secs(7 * 86_400);
+/// let options = StoreOptions {
+///     log_retention: OwnRetention { max_age: Some(a_week), ..OwnRetention::default() },
+///     ..StoreOptions::new("lumitrace-data")
+/// };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnRetention {
     /// See [`Retention::max_age`]; [`Duration::MAX`] keeps them for ever.

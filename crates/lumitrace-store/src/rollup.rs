@@ -29,6 +29,21 @@ use crate::{Damaged, DurationSketch, Exhausted, QueryBudget};
 use collector::Collector;
 
 /// Which spans are counted, and in which steps. The default asks for all in one.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use std::num::NonZeroU64;
+/// use lumitrace_store::RollupRequest;
+///
+/// let by_minute = RollupRequest {
+///     service: Some("trainer".to_owned()),
+///     step_nano: NonZeroU64::new(60_000_000_000),
+///     ..RollupRequest::default()
+/// };
+/// assert_eq!(store.span_rollup(&by_minute)?.rows.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RollupRequest {
     /// Earliest start of a span, inclusive, in nanoseconds since the Unix epoch.
@@ -95,6 +110,17 @@ pub struct RollupRow {
 }
 
 /// What spans add up to.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use lumitrace_store::RollupRequest;
+///
+/// for row in store.span_rollup(&RollupRequest::default())?.rows {
+///     println!("{} {}: {}", row.service, row.name, row.durations.count());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SpanRollup {
     /// By step, service, name, kind and outcome; only where there are spans.

@@ -28,6 +28,11 @@ use crate::{
 
 /// The parts of a store. Each has its own log, blocks, manifest and sequence numbers, and may be
 /// kept for another time.
+///
+/// ```
+/// use lumitrace_store::ShelfName;
+/// assert_eq!(ShelfName::ALL.map(ShelfName::as_str), ["spans", "archive", "logs", "metrics"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ShelfName {
     /// Spans.

@@ -63,6 +63,17 @@ impl Store {
     /// A block that is damaged is left out if it cannot be opened; of one that can, what cannot be
     /// read is left out of answers, which say so. See [`ShelfStats::damages`].
     ///
+    /// ```
+    /// use lumitrace_store::{Store, StoreOptions};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// let store = Store::open(StoreOptions::new(dir))?;
+    /// assert_eq!(store.stats().records, 0);
+    /// let clone = store.clone(); // the same store
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(options: StoreOptions) -> Result<Self, OpenError> {
@@ -119,6 +130,17 @@ impl Store {
 
     /// Hands over a batch. The answer comes when it is durable and searchable, or refused. A batch of the
     /// same bytes as one that was acknowledged within the last ten minutes is answered as that was.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// use lumitrace_store::SpanBatch;
+    ///
+    /// # let resource_spans = example::spans();
+    /// let receipt = store.append(SpanBatch::from_resource_spans(&resource_spans)?).wait()?;
+    /// assert_eq!((receipt.record_count, receipt.first_seq), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append(&self, batch: SpanBatch) -> Append {
         self.handle.spans.append(batch.recognisable())
     }
@@ -129,6 +151,16 @@ impl Store {
     /// A final span replaces announcements of it; of two announcements the later counts, of two
     /// final spans the first.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// # let trace_id = example::trace_id();
+    /// let spans = store.trace(trace_id)?;
+    /// assert_eq!(spans[0].span.name, "training_epoch");
+    /// assert_eq!(spans[1].span.parent_span_id, Some(spans[0].span.span_id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read, or one is damaged that may have spans of it.
     pub fn trace(&self, trace_id: TraceId) -> Result<Vec<Arc<SpanRecord>>, LookupError> {
@@ -138,6 +170,18 @@ impl Store {
 
     /// Like [`trace`](Self::trace), but only these parts of each span, which are held by `budget`, and
     /// without what is damaged.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{QueryBudget, SpanParts};
+    ///
+    /// # let trace_id = example::trace_id();
+    /// let found = store.trace_parts(trace_id, SpanParts::NONE, &QueryBudget::unlimited())?;
+    /// assert_eq!(found.spans.len(), 2);
+    /// assert!(found.damaged.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file cannot be read, or the budget is exhausted.
@@ -156,6 +200,21 @@ impl Store {
     /// Like [`trace_parts`](Self::trace_parts), but of each span only what `keep` makes of it, which
     /// `keep` has the budget hold: a trace of a million spans is read in little memory so. A span
     /// of which a record comes that does not count is handed over more than once.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{QueryBudget, SpanParts};
+    ///
+    /// # let trace_id = example::trace_id();
+    /// let budget = QueryBudget::unlimited();
+    /// let durations = store.trace_with(trace_id, SpanParts::NONE, &budget, &mut |record| {
+    ///     budget.hold(size_of::<u64>())?;
+    ///     Ok(record.span.duration_nano())
+    /// })?;
+    /// assert_eq!(durations.spans, [2_000_000_000, 500_000_000]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file cannot be read, or the budget is exhausted.
@@ -183,6 +242,16 @@ impl Store {
     /// server share an id. See [`trace`](Self::trace) for which record of a span counts. What is
     /// damaged is left out.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// # let trace_id = example::trace_id();
+    /// # let span_id = store.trace(trace_id)?[1].span.span_id;
+    /// let found = store.span(trace_id, span_id)?;
+    /// assert_eq!(found.spans[0].span.name, "batch_processing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read.
     pub fn span(
@@ -202,6 +271,16 @@ impl Store {
     /// Copies the spans of a trace into the archive, where they are kept for ever, and returns once
     /// they are durable there. Says how many were copied: final spans that the archive has are not
     /// copied again. What comes later is archived when it is asked for again.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// # let trace_id = example::trace_id();
+    /// assert_eq!(store.archive_trace(trace_id)?, 2);
+    /// assert_eq!(store.archive_trace(trace_id)?, 0); // it has them already
+    /// assert_eq!(store.archived_spans(trace_id)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// See [`ArchiveError`]. What was copied by then stays.
@@ -225,6 +304,27 @@ impl Store {
     /// A scan whose budget is exhausted ends early and says so in its statistics, which also tell what
     /// is damaged and was left out.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use std::ops::ControlFlow;
+    /// use lumitrace_store::ScanRequest;
+    ///
+    /// let batches = ScanRequest {
+    ///     service: Some("trainer".to_owned()),
+    ///     attributes: vec![("loss".to_owned(), "0.25".to_owned())],
+    ///     ..ScanRequest::default()
+    /// };
+    /// let mut names = Vec::new();
+    /// let stats = store.scan(&batches, &mut |record| {
+    ///     names.push(record.span.name.clone());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(names, ["batch_processing"]);
+    /// assert!(stats.exhausted.is_none() && stats.damaged.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read.
     pub fn scan(
@@ -241,6 +341,14 @@ impl Store {
 
     /// What the store's [digester](StoreOptions::digester) left in blocks, by sequence numbers: of those
     /// whose spans need not be read because of it. See [`ScanRequest::except_seqs`].
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// // A digester is an option; without one there are none. See `SpanDigester`.
+    /// assert!(store.digests()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -264,6 +372,18 @@ impl Store {
     ///
     /// What is damaged is left out, as the statistics say.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::RollupRequest;
+    ///
+    /// let epochs = RollupRequest { name: Some("training_epoch".to_owned()), ..Default::default() };
+    /// let rollup = store.span_rollup(&epochs)?;
+    /// assert_eq!(rollup.rows[0].durations.count(), 1);
+    /// assert_eq!(rollup.rows[0].durations.max_nano(), 2_000_000_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read.
     pub fn span_rollup(&self, request: &RollupRequest) -> Result<SpanRollup, ReadError> {
@@ -272,6 +392,17 @@ impl Store {
 
     /// Hands over a batch of log records. The answer comes when it is durable and searchable, or
     /// refused.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// use lumitrace_store::LogBatch;
+    ///
+    /// # let resource_logs = example::logs();
+    /// let receipt = store.append_logs(LogBatch::from_resource_logs(&resource_logs)?).wait()?;
+    /// assert_eq!(receipt.record_count, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append_logs(&self, batch: LogBatch) -> Append {
         match self.handle.logs.get_or_begin() {
             Ok(logs) => logs.append(batch),
@@ -283,6 +414,24 @@ impl Store {
     ///
     /// A search whose budget is exhausted ends early and says so in its statistics, which also tell
     /// what is damaged and was left out.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use std::ops::ControlFlow;
+    /// use lumitrace_model::Severity;
+    /// use lumitrace_store::LogScan;
+    ///
+    /// let errors = LogScan { min_severity: Severity::ERROR, ..LogScan::default() };
+    /// let mut latest = None;
+    /// let stats = store.scan_logs(&errors, &mut |entry| {
+    ///     latest = Some(entry);
+    ///     ControlFlow::Break(())
+    /// })?;
+    /// assert_eq!(latest.unwrap().log.body.as_str(), Some("out of memory"));
+    /// assert!(stats.stopped);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -299,6 +448,17 @@ impl Store {
 
     /// Hands over a batch of metrics. The answer comes when its points are durable and searchable,
     /// or refused.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// use lumitrace_store::MetricBatch;
+    ///
+    /// # let resource_metrics = example::metrics();
+    /// let receipt = store.append_metrics(MetricBatch::from_resource_metrics(&resource_metrics)?).wait()?;
+    /// assert_eq!(receipt.record_count, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append_metrics(&self, batch: MetricBatch) -> Append {
         match self.handle.metrics.get_or_begin() {
             Ok(metrics) => metrics.append(batch),
@@ -309,6 +469,21 @@ impl Store {
     /// Hands every point that `selector` wants to `visit`, until it breaks: in memory that does not grow
     /// with their number, and so not in the order of anything but, part by part, that of blocks. The
     /// answer is what is damaged and was left out.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use std::ops::ControlFlow;
+    /// use lumitrace_store::MetricSelector;
+    ///
+    /// let mut points = 0;
+    /// store.scan_points(&MetricSelector::default(), &mut |_point| {
+    ///     points += 1;
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(points, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The store cannot be read.
@@ -329,6 +504,19 @@ impl Store {
     /// The series that have points which `selector` wants, with these points by time; by metric
     /// name. A point that was received twice is there twice. What is damaged is left out.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{MetricSelector, QueryBudget};
+    ///
+    /// let name = Some("gpu.utilization".to_owned());
+    /// let selector = MetricSelector { name, ..MetricSelector::default() };
+    /// let selection = store.metric_series(&selector, &QueryBudget::unlimited())?;
+    /// assert_eq!(selection.series.len(), 1);
+    /// assert_eq!(selection.series[0].points.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read, or it would cost more than `budget` allows.
     pub fn metric_series(
@@ -343,6 +531,15 @@ impl Store {
     }
 
     /// The metrics of which points are stored, by name and kind. Reads nothing from disk.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// let metrics = store.metrics();
+    /// assert_eq!((metrics[0].name.as_str(), metrics[0].point_count), ("gpu.utilization", 2));
+    /// assert_eq!(metrics[0].services, ["trainer"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics(&self) -> Vec<MetricSummary> {
         let metrics = self.handle.metrics.get().map(Shelf::snapshot);
         metrics.map_or_else(Vec::new, |sources| metrics::catalog::list(&sources))
@@ -350,6 +547,17 @@ impl Store {
 
     /// What the metric of this name and kind is, as one of its newest points says; none if no points
     /// of it are stored. What is damaged is noted in `damaged`.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{Damaged, MetricKind, QueryBudget};
+    ///
+    /// let (budget, mut damaged) = (QueryBudget::unlimited(), Damaged::default());
+    /// let info = store.metric_info("gpu.utilization", MetricKind::Gauge, &budget, &mut damaged)?;
+    /// assert_eq!(info.unwrap().unit, "1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file cannot be read, or it would cost more than `budget` allows.
@@ -392,16 +600,47 @@ impl Store {
     ///
     /// Together with [`ScanRequest::seqs`] it divides what a scan reads from what
     /// [`subscribe`](Self::subscribe) brings, so that each span is taken in once.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use std::ops::ControlFlow;
+    /// use lumitrace_store::ScanRequest;
+    ///
+    /// let end = store.end_seq();
+    /// let so_far = ScanRequest { seqs: 0..end, ..ScanRequest::default() };
+    /// let stats = store.scan(&so_far, &mut |record| {
+    ///     assert!(record.seq < end);
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(stats.matched_spans, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn end_seq(&self) -> u64 {
         self.handle.spans.end_seq()
     }
 
     /// The services of which spans are stored, by name.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// let services = store.services();
+    /// assert_eq!((services[0].name.as_str(), services[0].span_count), ("trainer", 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn services(&self) -> Vec<ServiceSummary> {
         self.summaries().services()
     }
 
     /// The names of the services of which log records are stored, in order.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// assert_eq!(store.log_services(), ["trainer"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn log_services(&self) -> Vec<String> {
         let mut total = Summaries::default();
         if let Some(sources) = self.handle.logs.get().map(Shelf::snapshot) {
@@ -416,6 +655,15 @@ impl Store {
     }
 
     /// The operations of a service, by name and kind.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// let operations = store.operations("trainer");
+    /// let names: Vec<&str> = operations.iter().map(|it| it.name.as_str()).collect();
+    /// assert_eq!(names, ["batch_processing", "training_epoch"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn operations(&self, service: &str) -> Vec<OperationSummary> {
         self.summaries().operations(service)
     }
@@ -436,6 +684,16 @@ impl Store {
 
     /// How many spans of a trace the archive has, without those that are damaged.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// # let trace_id = example::trace_id();
+    /// assert_eq!(store.archived_spans(trace_id)?, 0);
+    /// store.archive_trace(trace_id)?;
+    /// assert_eq!(store.archived_spans(trace_id)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a file cannot be read.
     pub fn archived_spans(&self, trace_id: TraceId) -> Result<usize, LookupError> {
@@ -454,6 +712,16 @@ impl Store {
 
     /// Every batch of spans from now on, as soon as it is durable and searchable. A subscriber that falls
     /// behind by more than [`StoreOptions::subscriber_bytes`] is told how many it missed.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// let mut subscription = store.subscribe();
+    /// # let batch = example::batch()?;
+    /// store.append(batch).wait()?;
+    /// assert_eq!(subscription.blocking_recv()?.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn subscribe(&self) -> Subscription {
         Subscription::new(&self.handle.spans.engine.subscribers)
     }
@@ -469,11 +737,30 @@ impl Store {
     }
 
     /// The spans' shelf in numbers.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// let stats = store.stats();
+    /// assert_eq!((stats.records, stats.appended_batches), (2, 1));
+    /// assert!(stats.failure.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> ShelfStats {
         self.handle.spans.stats()
     }
 
     /// A shelf in numbers; none if nothing was ever put on it.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::ShelfName;
+    ///
+    /// assert_eq!(store.stats_of(ShelfName::Logs).unwrap().records, 1);
+    /// assert!(store.stats_of(ShelfName::Archive).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats_of(&self, shelf: ShelfName) -> Option<ShelfStats> {
         match shelf {
             ShelfName::Spans => Some(self.stats()),
@@ -484,6 +771,15 @@ impl Store {
     }
 
     /// Writes everything in memory out as blocks, and returns when that is done.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// assert_eq!((store.stats().blocks, store.stats().memtable_records), (0, 2));
+    /// store.flush()?;
+    /// assert_eq!((store.stats().blocks, store.stats().memtable_records), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The reason for which it could not be written. Nothing is lost: the log still has it.
@@ -497,6 +793,16 @@ impl Store {
     /// Ends the store's threads after they have answered what was handed over. What is in memory
     /// stays in the log. Later appends are refused; reads still work. The folder stays locked
     /// until the last clone is dropped.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// # let (batch, trace_id) = (example::batch()?, example::trace_id());
+    /// store.close();
+    /// assert!(store.append(batch).wait().is_err());
+    /// assert_eq!(store.trace(trace_id)?.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.handle.spans.close();
         self.handle.archive.close();

@@ -50,6 +50,18 @@ impl Origin {
 
 /// The spans of one request that was stored. They are read in place: nothing is built of a span
 /// before somebody asks for it.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// let mut subscription = store.subscribe();
+/// # let batch = example::batch()?;
+/// store.append(batch).wait()?;
+/// let stored = subscription.blocking_recv()?;
+/// assert_eq!((stored.len(), stored.seqs()), (2, 1..3));
+/// assert_eq!(stored.span(0).name(), "training_epoch");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct StoredBatch {
     payload: Bytes,
@@ -99,6 +111,22 @@ impl StoredBatch {
 }
 
 /// A span of a [`StoredBatch`].
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// use lumitrace_store::SpanParts;
+///
+/// let mut subscription = store.subscribe();
+/// # let batch = example::batch()?;
+/// store.append(batch).wait()?;
+/// for span in subscription.blocking_recv()?.spans() {
+///     assert_eq!(span.origin().service_name(), "trainer");
+///     let record = span.record(SpanParts::ALL); // one of its own
+///     assert_eq!((record.seq, record.span.span_id), (span.seq(), span.span_id()));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SpanRef<'a> {
     batch: &'a StoredBatch,

@@ -12,6 +12,21 @@ use crate::stored::StoredBatch;
 
 /// Receives every batch that is stored after it was made by
 /// [`Store::subscribe`](crate::Store::subscribe), or the same of another signal.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::empty()?;
+/// use tokio::sync::broadcast::error::TryRecvError;
+///
+/// let mut subscription = store.subscribe();
+/// assert_eq!(subscription.try_recv().unwrap_err(), TryRecvError::Empty);
+/// # let batch = example::batch()?;
+/// store.append(batch).wait()?;
+/// let stored = subscription.try_recv()?;
+/// let names: Vec<&str> = stored.spans().map(|span| span.name()).collect();
+/// assert_eq!(names, ["training_epoch", "batch_processing"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Subscription<B = StoredBatch> {
     subscribers: Arc<Subscribers<B>>,
     /// Number of the batch that it receives next.
@@ -29,6 +44,24 @@ impl<B> Subscription<B> {
     }
 
     /// The next batch, once there is one. Loses nothing if it is dropped while it waits.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// use tokio::sync::broadcast::error::RecvError;
+    ///
+    /// let mut subscription = store.subscribe();
+    /// # let batch = example::batch()?;
+    /// # let future = async {
+    /// store.append(batch).await?;
+    /// assert_eq!(subscription.recv().await?.len(), 2);
+    /// store.close();
+    /// assert_eq!(subscription.recv().await.unwrap_err(), RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # };
+    /// # example::block_on(future)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// `Lagged` with the number of batches missed, after which it goes on with the oldest that is
@@ -48,6 +81,18 @@ impl<B> Subscription<B> {
 
     /// The next batch if there is one.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// let mut subscription = store.subscribe();
+    /// # let batch = example::batch()?;
+    /// store.append(batch).wait()?;
+    /// while let Ok(stored) = subscription.try_recv() {
+    ///     println!("{} spans", stored.len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// `Empty` when all was received; otherwise as for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Arc<B>, TryRecvError> {
@@ -55,6 +100,24 @@ impl<B> Subscription<B> {
     }
 
     /// Blocks this thread until there is a next batch.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::empty()?;
+    /// let mut subscription = store.subscribe();
+    /// let follower = std::thread::spawn(move || {
+    ///     let mut spans = 0;
+    ///     while let Ok(stored) = subscription.blocking_recv() {
+    ///         spans += stored.len();
+    ///     }
+    ///     spans
+    /// });
+    /// # let batch = example::batch()?;
+    /// store.append(batch).wait()?;
+    /// store.close();
+    /// assert_eq!(follower.join().unwrap(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`recv`](Self::recv).

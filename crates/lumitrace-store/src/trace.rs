@@ -38,6 +38,17 @@ pub struct TraceSpans<T> {
 impl<T> TraceSpans<T> {
     /// The spans, if none was left out.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{QueryBudget, SpanParts};
+    ///
+    /// # let trace_id = example::trace_id();
+    /// let found = store.trace_parts(trace_id, SpanParts::ALL, &QueryBudget::unlimited())?;
+    /// assert_eq!(found.whole()?.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The damage for which some may have been.
     pub fn whole(self) -> Result<Vec<T>, ReadError> {

@@ -12,6 +12,17 @@ use crate::signal;
 use crate::stored::{Origin, Origins};
 
 /// The log records of one request, and the bytes as which they are logged.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// use lumitrace_store::LogBatch;
+///
+/// # let resource_logs = example::logs();
+/// let batch = LogBatch::from_resource_logs(&resource_logs)?;
+/// assert_eq!(batch.record_count(), 1);
+/// assert!(batch.memory_bytes() > batch.payload_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct LogBatch {
     payload: Bytes,
@@ -51,6 +62,17 @@ impl LogBatch {
 
     /// The batch of log records that came in another form; encodes them.
     ///
+    /// ```
+    /// use lumitrace_model::{LogRecord, ResourceLogs, ScopeLogs, Value};
+    /// use lumitrace_store::LogBatch;
+    ///
+    /// let log = LogRecord { body: Value::from("out of memory"), ..Default::default() };
+    /// let scope_logs = vec![ScopeLogs { log_records: vec![log], ..Default::default() }];
+    /// let batch = LogBatch::from_resource_logs(&[ResourceLogs { scope_logs, ..Default::default() }])?;
+    /// assert_eq!(batch.record_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// They nest deeper than anything that is read back.
     pub fn from_resource_logs(resource_logs: &[ResourceLogs]) -> Result<Self, DecodeError> {
@@ -75,6 +97,19 @@ impl LogBatch {
 }
 
 /// A stored log record with everything that it was sent with.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::LogScan;
+///
+/// store.scan_logs(&LogScan::default(), &mut |entry| {
+///     assert_eq!((entry.service_name(), entry.seq), ("trainer", 1));
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {
     /// The log record.

@@ -16,6 +16,17 @@ use crate::signal;
 use crate::stored::{Origin, Origins};
 
 /// The metrics of one request, and the bytes as which they are logged.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// use lumitrace_store::MetricBatch;
+///
+/// # let resource_metrics = example::metrics();
+/// let batch = MetricBatch::from_resource_metrics(&resource_metrics)?;
+/// assert_eq!((batch.point_count(), batch.rejected()), (2, (0, None)));
+/// assert!(batch.memory_bytes() > batch.payload_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct MetricBatch {
     payload: Bytes,
@@ -47,6 +58,13 @@ impl MetricBatch {
     /// metric without points nothing is stored. Points without a time, and those of metrics without
     /// a name, are [`rejected`](Self::rejected).
     ///
+    /// ```
+    /// use lumitrace_store::MetricBatch;
+    /// let batch = MetricBatch::from_payload(Default::default(), &Default::default())?;
+    /// assert_eq!(batch.point_count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`protobuf::decode_metrics`].
     pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
@@ -72,6 +90,23 @@ impl MetricBatch {
     }
 
     /// The batch of metrics that came in another form; encodes them.
+    ///
+    /// ```
+    /// use lumitrace_model::{Metric, MetricData, Number, NumberPoint, ResourceMetrics, ScopeMetrics};
+    /// use lumitrace_store::MetricBatch;
+    ///
+    /// let point = NumberPoint {
+    ///     time_unix_nano: 1_700_000_000_000_000_000,
+    ///     value: Some(Number::Double(0.5)),
+    ///     ..Default::default()
+    /// };
+    /// let data = Some(MetricData::Gauge { points: vec![point] });
+    /// let metric = Metric { name: "gpu.utilization".into(), data, ..Default::default() };
+    /// let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
+    /// let group = ResourceMetrics { scope_metrics, ..Default::default() };
+    /// assert_eq!(MetricBatch::from_resource_metrics(&[group])?.point_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// They nest deeper than anything that is read back.
@@ -122,6 +157,12 @@ pub struct MetricInfo {
 }
 
 /// The kinds of metrics.
+///
+/// ```
+/// use lumitrace_store::MetricKind;
+/// let words = MetricKind::ALL.map(MetricKind::as_str);
+/// assert_eq!(words, ["gauge", "sum", "histogram", "exponential_histogram", "summary"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetricKind {
     /// The latest of something that goes up and down.
@@ -236,6 +277,21 @@ impl Point {
 }
 
 /// A stored point with everything that it was sent with.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::MetricSelector;
+///
+/// store.scan_points(&MetricSelector::default(), &mut |stored| {
+///     assert_eq!(stored.service_name(), "trainer");
+///     assert_eq!(stored.metric.name, "gpu.utilization");
+///     assert!(stored.point.time_unix_nano() >= 1_700_000_000_000_000_000);
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredPoint {
     /// What was measured of.

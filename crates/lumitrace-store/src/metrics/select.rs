@@ -21,6 +21,15 @@ use crate::stored::Origin;
 use crate::{Damaged, LookupError, QueryBudget};
 
 /// Which points are wanted. All conditions must hold; the default wants every one.
+///
+/// ```
+/// use lumitrace_store::MetricSelector;
+/// let of_the_first_gpu = MetricSelector {
+///     name: Some("gpu.utilization".to_owned()),
+///     attributes: vec![("gpu.index".to_owned(), "0".to_owned())],
+///     ..MetricSelector::default()
+/// };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricSelector {
     /// Earliest time, inclusive, in nanoseconds since the Unix epoch.
@@ -70,6 +79,19 @@ impl MetricSelector {
 }
 
 /// A series: the points of one resource, scope, metric name and attributes.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use lumitrace_store::{MetricSelector, QueryBudget};
+///
+/// let selector = MetricSelector::default();
+/// for series in store.metric_series(&selector, &QueryBudget::unlimited())?.series {
+///     assert_eq!((series.metric.name.as_ref(), series.points.len()), ("gpu.utilization", 2));
+///     assert_eq!(series.origin.service_name(), "trainer");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSeries {
     /// What is measured, as its last point says.

@@ -31,6 +31,18 @@ const BATCH_BYTES: i64 = 8 << 20;
 
 /// What an exported file, or a block, holds by its columns; none if it is neither.
 ///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// use lumitrace_store::record_file::signal_of;
+/// use lumitrace_wire::otlp::Signal;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = &dir.path().join("spans.parquet");
+/// # example::export(path)?;
+/// assert_eq!(signal_of(path)?, Some(Signal::Traces));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// It is no Parquet, or cannot be read.
 pub fn signal_of(path: &Path) -> Result<Option<Signal>, OpenError> {
@@ -49,13 +61,19 @@ pub fn signal_of(path: &Path) -> Result<Option<Signal>, OpenError> {
 
 /// Reads the records of an exported file, or of a block with its index beside it, some at a time.
 ///
-/// ```no_run
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
 /// use lumitrace_store::SpanRecord;
 /// use lumitrace_store::record_file::RecordFileReader;
-/// let mut reader = RecordFileReader::<SpanRecord>::open("spans.parquet".as_ref())?;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = &dir.path().join("spans.parquet");
+/// # example::export(path)?;
+/// let mut reader = RecordFileReader::<SpanRecord>::open(path)?;
 /// while let Some(spans) = reader.next()? {
 ///     println!("{} of {}", spans.len(), reader.rows());
 /// }
+/// # assert_eq!(reader.rows(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[expect(private_bounds, reason = "files hold the store's own records alone")]

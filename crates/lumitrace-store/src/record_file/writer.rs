@@ -17,13 +17,17 @@ const ROW_GROUP_ROWS: usize = 1 << 17;
 /// Writes a file of spans, of log records or of points. Dropped before it is finished, it leaves a file that nobody can read.
 ///
 /// ```
-/// # fn write(spans: &[lumitrace_store::SpanRecord]) -> std::io::Result<()> {
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (dir, store) = example::filled()?;
+/// # let path = dir.path().join("spans.parquet");
 /// use lumitrace_store::record_file::RecordFileWriter;
-/// let mut writer = RecordFileWriter::new(std::fs::File::create("spans.parquet")?)?;
-/// spans.iter().try_for_each(|span| writer.push(span))?;
+///
+/// let mut writer = RecordFileWriter::new(std::fs::File::create(path)?)?;
+/// for span in store.trace(example::trace_id())? {
+///     writer.push(&*span)?;
+/// }
 /// writer.finish()?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[expect(private_bounds, reason = "files hold the store's own records alone")]
 pub struct RecordFileWriter<R: FileRecord, W: Write + Send> {

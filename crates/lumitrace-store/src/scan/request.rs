@@ -9,10 +9,24 @@ use crate::{Damaged, Exhausted, QueryBudget};
 ///
 /// Spans come window by window, by their start divided by this length; within one window their
 /// order is not defined.
+///
+/// ```
+/// use lumitrace_store::SCAN_WINDOW_NANO;
+/// let window = |start_unix_nano: u64| start_unix_nano / SCAN_WINDOW_NANO;
+/// assert_eq!(window(1_700_000_009_999_999_999), window(1_700_000_000_000_000_000));
+/// ```
 pub const SCAN_WINDOW_NANO: u64 = 10_000_000_000;
 
 /// Which parts of a span the caller needs. Leaving parts out saves reading and decoding them; they
 /// are then empty in spans that come from blocks (and may be there in others).
+///
+/// ```
+/// use lumitrace_store::{ScanRequest, SpanParts};
+/// let request = ScanRequest {
+///     parts: SpanParts { attributes: true, ..SpanParts::NONE },
+///     ..ScanRequest::default()
+/// };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanParts {
     /// The span's own attributes.
@@ -142,6 +156,18 @@ impl ScanRequest {
 }
 
 /// What a scan cost, and what it could not read.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+/// # let (_dir, store) = example::filled()?;
+/// use std::ops::ControlFlow;
+/// use lumitrace_store::ScanRequest;
+///
+/// let stats = store.scan(&ScanRequest::default(), &mut |_| ControlFlow::Break(()))?;
+/// assert_eq!(stats.matched_spans, 1);
+/// assert!(stats.stopped);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanStats {
     /// Spans that were handed to the caller.

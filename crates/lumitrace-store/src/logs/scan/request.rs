@@ -90,6 +90,17 @@ impl LogScan {
 
     /// Whether `entry` is what is asked for: what a search decides of every log record, for one at
     /// hand.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
+    /// # let (_dir, store) = example::filled()?;
+    /// use lumitrace_store::{LogEntry, LogScan};
+    ///
+    /// # let entry = example::log_entry(&store)?;
+    /// let of_memory = LogScan { text: Some("Memory".to_owned()), ..LogScan::default() };
+    /// assert!(of_memory.matches(&entry));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn matches(&self, entry: &LogEntry) -> bool {
         Predicate::new(self).matches(entry)
     }
