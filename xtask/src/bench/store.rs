@@ -135,10 +135,23 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// CPU per span, in one process with prost.
+/// CPU per record of each signal, in one process with prost.
 fn ingest(options: &Options) -> anyhow::Result<Vec<Figure>> {
-    let (spans, rounds) = options.choose(("100000", "3"), ("200000", "7"));
-    let report = program("ingest", &["--spans", spans, "--rounds", rounds])?;
+    let mut figures = Vec::new();
+    for (signal, record) in [
+        ("spans", "span"),
+        ("logs", "log record"),
+        ("metrics", "metric point"),
+    ] {
+        figures.extend(ingest_of(options, signal, record)?);
+    }
+    Ok(figures)
+}
+
+fn ingest_of(options: &Options, signal: &str, record: &str) -> anyhow::Result<Vec<Figure>> {
+    let (records, rounds) = options.choose(("100000", "3"), ("200000", "7"));
+    let of_signal = ["--signal", signal, "--records", records, "--rounds", rounds];
+    let report = program("ingest", &of_signal)?;
     let rounds = report["rounds"].as_array().cloned().unwrap_or_default();
     let pairs = |key: &str| -> anyhow::Result<Vec<(f64, f64)>> {
         let pairs = rounds.iter();
@@ -151,14 +164,14 @@ fn ingest(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let bar = Some(Bar::TimesBetter(0.5));
     Ok(vec![
         Figure::paired(
-            "CPU per span from OTLP/protobuf bytes to durable and searchable",
+            &format!("CPU per {record} from OTLP/protobuf bytes to durable and searchable"),
             "ns",
             peer,
             &pairs("acknowledged")?,
             bar,
         )?,
         Figure::paired(
-            "CPU per span until in a block",
+            &format!("CPU per {record} until in a block"),
             "ns",
             peer,
             &pairs("settled")?,
