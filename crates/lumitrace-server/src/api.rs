@@ -199,10 +199,7 @@ mod tests {
 
     fn api(store: &Store) -> Arc<Api> {
         let engine = QueryEngine::new(store.clone());
-        let metrics = Arc::new(Metrics::new(
-            store.clone(),
-            crate::admit::Budget::new(u64::MAX),
-        ));
+        let metrics = Arc::new(Metrics::new());
         let (live, _task) = Live::start(
             engine.clone(),
             Arc::clone(&metrics),
