@@ -15,6 +15,7 @@ use futures::stream::unfold;
 use lumitrace_model::TraceId;
 use lumitrace_query::training::RunQuery;
 use lumitrace_query::{QueryEngine, RunId, TraceQuery};
+use lumitrace_store::QueryBudget;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -222,7 +223,7 @@ async fn changed_traces(
     query: TraceQuery,
     mut trace_ids: Vec<TraceId>,
 ) -> Option<Message> {
-    let traces = blocking(move || {
+    let traces = blocking(engine, move |engine, budget| {
         let mut seen = HashSet::new();
         trace_ids.retain(|trace_id| seen.insert(*trace_id));
         // The newest are at the end.
@@ -230,7 +231,7 @@ async fn changed_traces(
         if trace_ids.is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
-        let traces = engine.summaries(&trace_ids, &query, &engine.budget(), now_unix_nano())?;
+        let traces = engine.summaries(&trace_ids, &query, budget, now_unix_nano())?;
         Ok(traces.iter().map(trace_json::summary).collect())
     });
     let traces = traces.await.filter(|traces| *traces != json!([]))?;
@@ -246,10 +247,10 @@ async fn changed_runs(
     query: RunQuery,
     changed: Option<HashSet<RunId>>,
 ) -> Option<Message> {
-    let runs = blocking(move || {
-        let runs = engine.runs(&query, now_unix_nano())?;
+    let runs = blocking(engine, move |engine, budget| {
+        let runs = engine.runs(&query, budget, now_unix_nano())?;
         let is_changed = |id: &RunId| changed.as_ref().is_none_or(|changed| changed.contains(id));
-        let runs = runs.iter().filter(|run| is_changed(&run.run_id));
+        let runs = runs.answer.iter().filter(|run| is_changed(&run.run_id));
         Ok(runs.map(run_json::summary).collect::<Value>())
     });
     let runs = runs.await.filter(|runs| *runs != json!([]))?;
@@ -260,18 +261,24 @@ async fn changed_runs(
 }
 
 async fn revision(engine: QueryEngine, run_id: RunId) -> Option<Message> {
-    let revision = blocking(move || Ok(engine.run_revision(run_id)?)).await??;
+    let ask =
+        move |engine: &QueryEngine, budget: &QueryBudget| Ok(engine.run_revision(run_id, budget)?);
+    let revision = blocking(engine, ask).await??;
     Some(Message {
         name: "run",
         data: json!({"revision": revision}),
     })
 }
 
-/// Asks the engine on a thread that may block. A failed question is in the log; the stream goes on.
+/// Asks the engine on a thread that may block, until the stream ends. A failed question is in the log; the
+/// stream goes on.
 async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    engine: QueryEngine,
+    question: impl FnOnce(&QueryEngine, &QueryBudget) -> Result<T, ApiError> + Send + 'static,
 ) -> Option<T> {
-    match spawn_blocking(question).await {
+    let budget = engine.budget();
+    let _cancel = budget.cancel_on_drop();
+    match spawn_blocking(move || question(&engine, &budget)).await {
         Ok(answer) => answer.ok(),
         Err(error) => {
             tracing::error!(%error, "a live stream's question failed");
