@@ -175,7 +175,10 @@ fn draw(dir: &Path, steps: u64) -> anyhow::Result<()> {
     let now_unix_nano = START_UNIX_NANO + (steps + 1) * STEP_NANO;
     let engine = QueryEngine::with_options(store, EngineOptions::default());
     let started = Instant::now();
-    let runs = engine.runs(&RunQuery::default(), now_unix_nano)?;
+    let budget = engine.budget();
+    let runs = engine
+        .runs(&RunQuery::default(), &budget, now_unix_nano)?
+        .answer;
     let list_seconds = started.elapsed().as_secs_f64();
     let run = runs.first().context("the run is not in the list")?;
     ensure!(
@@ -186,8 +189,9 @@ fn draw(dir: &Path, steps: u64) -> anyhow::Result<()> {
     );
     let curve = || -> anyhow::Result<(usize, f64)> {
         let started = Instant::now();
-        let series = engine.run_series(run.run_id, &["loss".to_owned()], POINTS)?;
-        let series = series.context("the run is gone")?;
+        let series =
+            engine.run_series(run.run_id, &["loss".to_owned()], POINTS, &engine.budget())?;
+        let series = series.context("the run is gone")?.answer;
         let loss = series.first().context("it has no loss")?;
         let values: u64 = loss.points.iter().map(|point| point.count).sum();
         ensure!(values == steps, "the curve has {values} values");

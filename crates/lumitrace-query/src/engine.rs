@@ -3,6 +3,8 @@
 mod live;
 mod runs;
 
+pub use runs::Readable;
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
@@ -438,22 +440,34 @@ impl QueryEngine {
     }
 
     /// Copies the spans of a trace into the archive, where retention does not remove them, and says
-    /// how many were not there yet; `None` if no span of it is stored.
+    /// how many were not there yet; `None` if no span of it is stored. What is damaged is left out, as the
+    /// answer says.
     ///
     /// # Errors
-    /// When the store cannot be read, or the archive not be written.
-    pub fn archive_trace(&self, trace_id: TraceId) -> Result<Option<usize>, QueryError> {
-        let copied = self.store.archive_trace(trace_id)?;
-        let is_there = copied > 0 || self.store.archived_spans(trace_id)? > 0;
-        Ok(is_there.then_some(copied))
+    /// When the store cannot be read, or no span was found where it can and a block is damaged; when the
+    /// archive cannot be written; or the budget is exhausted. What was copied by then stays.
+    pub fn archive_trace(
+        &self,
+        trace_id: TraceId,
+        budget: &QueryBudget,
+    ) -> Result<Option<Readable<usize>>, QueryError> {
+        let archived = self.store.archive_trace(trace_id, budget)?;
+        let is_there =
+            archived.copied_spans > 0 || self.store.archived_spans(trace_id, budget)? > 0;
+        let copied = is_there.then_some(archived.copied_spans);
+        let copied = found_or_left_out(copied, &archived.damaged)?;
+        Ok(copied.map(|answer| Readable {
+            answer,
+            damaged: archived.damaged,
+        }))
     }
 
     /// Whether a trace has spans in the archive.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn is_archived(&self, trace_id: TraceId) -> Result<bool, QueryError> {
-        Ok(self.store.archived_spans(trace_id)? > 0)
+    /// When the store cannot be read, or the budget is exhausted.
+    pub fn is_archived(&self, trace_id: TraceId, budget: &QueryBudget) -> Result<bool, QueryError> {
+        Ok(self.store.archived_spans(trace_id, budget)? > 0)
     }
 
     /// Takes in a batch of new spans, as [`Store::subscribe`] gives them, and says what it changed.

@@ -28,7 +28,8 @@ pub mod training;
 
 pub use assembly::{TraceTree, TreeRow};
 pub use engine::{
-    EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, ServiceInfo, SpanDetail,
+    EngineOptions, LiveChanges, OperationInfo, QueryEngine, QueryError, Readable, ServiceInfo,
+    SpanDetail,
 };
 pub use facts::SpanState;
 pub use logs::{LogCursor, LogFilter, LogPage, LogQuery};

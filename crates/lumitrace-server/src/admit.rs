@@ -62,10 +62,13 @@ pub enum Refusal {
     /// The store cannot write: a person has to help.
     #[error("{0}")]
     StoreUnavailable(String),
+    /// The store is not open yet; it will be.
+    #[error("the server is starting: it is still reading what is stored; try again")]
+    Starting,
 }
 
 /// The names of all reasons, as [`Answer::reason`] gives them.
-pub const REASONS: [&str; 11] = [
+pub const REASONS: [&str; 12] = [
     "malformed",
     "media_type",
     "encoding",
@@ -77,6 +80,7 @@ pub const REASONS: [&str; 11] = [
     "overloaded",
     "store_busy",
     "store_unavailable",
+    "starting",
 ];
 
 /// How a refusal is said to the sender.
@@ -151,6 +155,12 @@ impl Refusal {
                 Grpc::Unavailable,
                 Some(RETRY_AFTER_REPAIR),
             ),
+            Refusal::Starting => (
+                "starting",
+                Http::SERVICE_UNAVAILABLE,
+                Grpc::Unavailable,
+                soon,
+            ),
         };
         Answer {
             reason,
@@ -178,6 +188,7 @@ mod tests {
             Refusal::StoreBusy,
             Refusal::StoreUnavailable(String::new()),
             Refusal::TooSlow(Duration::ZERO),
+            Refusal::Starting,
         ];
         for refusal in for_now {
             let answer = refusal.answer();

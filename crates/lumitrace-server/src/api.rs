@@ -2,9 +2,10 @@
 //!
 //! Modules in reading order: `params` reads what was asked, `traces`, `logs`, `metrics`, `operations`,
 //! `runs`, `live` and `status` answer for our own pages, `jaeger` answers tools that speak to Jaeger, `json`
-//! spells values, `error` says what went wrong.
+//! spells values, `chunks` sends long answers, `error` says what went wrong.
 
 mod archive;
+mod chunks;
 mod duration_text;
 mod error;
 mod jaeger;
@@ -168,16 +169,23 @@ where
 {
     let budget = api.engine.budget();
     let _cancel = budget.cancel_on_drop();
-    let work = tokio::task::spawn_blocking(move || {
-        let answer = question(&api, &budget);
-        if let Err(error) = &answer
-            && error.is_given_up
-        {
-            api.metrics.query_given_up(error.code);
-        }
-        answer
-    });
+    let work = tokio::task::spawn_blocking(move || ask(&api, &budget, question));
     work.await.map_err(|error| ApiError::internal(&error))?
+}
+
+/// Asks, and counts if that is given up.
+fn ask<T>(
+    api: &Api,
+    budget: &QueryBudget,
+    question: impl FnOnce(&Api, &QueryBudget) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let answer = question(api, budget);
+    if let Err(error) = &answer
+        && error.is_given_up
+    {
+        api.metrics.query_given_up(error.code);
+    }
+    answer
 }
 
 fn now_unix_nano() -> u64 {
@@ -201,10 +209,7 @@ mod tests {
 
     fn api(store: &Store) -> Arc<Api> {
         let engine = QueryEngine::new(store.clone());
-        let metrics = Arc::new(Metrics::new(
-            store.clone(),
-            crate::admit::Budget::new(u64::MAX),
-        ));
+        let metrics = Arc::new(Metrics::new());
         let (live, _task) = Live::start(
             engine.clone(),
             Arc::clone(&metrics),

@@ -7,8 +7,8 @@
 //! (`lumitrace-wire`), or of what spans mean (`lumitrace-query`).
 //!
 //! Modules in reading order, along the way of the data: [`config`] and [`cli`] say what is wanted,
-//! [`serve`] puts everything together, [`listen`] accepts connections, [`receive`] takes OTLP in,
-//! [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
+//! [`serve`] puts everything together, [`listen`] accepts connections, `gate` answers them until the
+//! store is open, [`receive`] takes OTLP in, [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
 //! how it goes, and [`doctor`] finds out why it does not. Apart from the server, [`generate`] makes
 //! traffic to measure with, and [`store_tools`] looks after a folder; they share [`send`], [`stop`],
@@ -19,6 +19,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+mod gate;
 pub mod generate;
 pub mod listen;
 pub mod live;

@@ -14,8 +14,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use store_collector::StoreCollector;
+use store_collector::{Sources, StoreCollector};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -104,11 +105,18 @@ pub struct Metrics {
     queries_given_up: Family<ReasonLabels, Counter>,
     live_streams: Gauge,
     live_lagged: Counter,
+    sources: Arc<OnceLock<Sources>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Metrics {
-    /// Counters at zero; `store` and `budget` are asked at each scrape.
-    pub fn new(store: Store, budget: Budget) -> Self {
+    /// Counters at zero.
+    pub fn new() -> Self {
         // 0.1 ms to 13 s: a memory-only append up to a slow disk or a cold search.
         let seconds = || Histogram::new(exponential_buckets(0.0001, 2.5, 14));
         let mut metrics = Self {
@@ -130,13 +138,21 @@ impl Metrics {
             queries_given_up: Family::default(),
             live_streams: Gauge::default(),
             live_lagged: Counter::default(),
+            sources: Arc::default(),
         };
         metrics.register_ingest();
         metrics.register_serving();
+        let sources = Arc::clone(&metrics.sources);
         metrics
             .registry
-            .register_collector(Box::new(StoreCollector { store, budget }));
+            .register_collector(Box::new(StoreCollector { sources }));
         metrics
+    }
+
+    /// Has `store` and `budget` asked at each scrape from now on.
+    pub fn watch(&self, store: Store, budget: Budget) {
+        // Those of a second call are not asked: a server has one store.
+        let _ = self.sources.set(Sources { store, budget });
     }
 
     fn register_ingest(&mut self) {

@@ -18,10 +18,13 @@ pub struct Ops {
     pub metrics: Arc<Metrics>,
 }
 
+/// Where to ask whether the process lives.
+pub(crate) const HEALTHZ: &str = "/healthz";
+
 /// `/healthz`, `/readyz` and `/metrics`.
 pub fn router(ops: Arc<Ops>) -> Router {
     Router::new()
-        .route("/healthz", get(healthz))
+        .route(HEALTHZ, get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(ops)
@@ -53,7 +56,7 @@ fn problem_of(shelf: ShelfName, stats: &ShelfStats) -> Option<String> {
 }
 
 /// The process lives and answers.
-async fn healthz() -> &'static str {
+pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 

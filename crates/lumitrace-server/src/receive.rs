@@ -14,6 +14,7 @@ mod route;
 
 pub use ingest::Receiver;
 
+use crate::admit::Refusal;
 use crate::ops;
 use ::http::{HeaderName, HeaderValue};
 use axum::Router;
@@ -42,4 +43,15 @@ async fn receive(State(receiver): State<Arc<Receiver>>, request: Request) -> Res
         HeaderValue::from_static("1"),
     );
     response
+}
+
+/// Says a refusal to the sender of `request`, whatever it speaks and wherever it was sent.
+pub(crate) async fn refuse(request: Request, refusal: &Refusal) -> Response {
+    let (parts, body) = request.into_parts();
+    body::discard(body).await;
+    if grpc::is_grpc(&parts.headers) {
+        grpc::refuse(refusal)
+    } else {
+        http::refused(refusal, http::format_of(&parts.headers).ok())
+    }
 }

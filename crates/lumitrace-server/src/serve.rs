@@ -3,6 +3,7 @@
 use crate::admit::Budget;
 use crate::api::{self, Api};
 use crate::config::{self, Config, DurabilityMode, OrSame, Period, Size};
+use crate::gate::Gate;
 use crate::listen::{self, Connections, OTLP_GRPC, OTLP_HTTP, UI};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -51,7 +52,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the ports, then the store, and begins to serve.
+    /// Opens the ports, then the store, and begins to serve. Until the store is open, which takes as
+    /// long as its log is long, requests are refused for now; but the process says that it lives.
     ///
     /// # Errors
     /// A port that cannot be had, or a store that cannot be opened. The message says what to do.
@@ -59,10 +61,23 @@ impl Server {
         let begun = Instant::now();
         let listeners = Listeners::bind(config).await?;
         let endpoints = listeners.endpoints()?;
+        let metrics = Arc::new(Metrics::new());
+        let closing = CancellationToken::new();
+        // Nobody is served any more if this ends early.
+        let close_early = closing.clone().drop_guard();
+        let connections = Connections::new(Arc::clone(&metrics), closing.clone());
+        let [otlp_gate, ui_gate] = [(); 2].map(|()| Gate::new(Arc::clone(&metrics)));
+        connections.serve(OTLP_GRPC, listeners.otlp_grpc, otlp_gate.router());
+        connections.serve(OTLP_HTTP, listeners.otlp_http, otlp_gate.router());
+        connections.serve(UI, listeners.ui, ui_gate.router());
+        tracing::info!(
+            "opening the store; http://{}/readyz tells once it is open",
+            endpoints.ui
+        );
+
         let store = open_store(config).await?;
         let budget = Budget::new(config.limits.max_in_flight_bytes.0);
-        let metrics = Arc::new(Metrics::new(store.clone(), budget.clone()));
-        let closing = CancellationToken::new();
+        metrics.watch(store.clone(), budget.clone());
         let engine = QueryEngine::with_options(store.clone(), engine_options(&config.query));
         let (live, live_task) = Live::start(engine.clone(), Arc::clone(&metrics), closing.clone());
 
@@ -78,14 +93,11 @@ impl Server {
             store: store.clone(),
             metrics: Arc::clone(&metrics),
         });
-        let otlp = receive::router(Arc::new(receiver), Arc::clone(&ops));
-        let api = Api::new(engine, live, Arc::clone(&metrics), config, &endpoints);
-        let ui = api::router(Arc::new(api), ops, &config.ui);
+        otlp_gate.open(receive::router(Arc::new(receiver), Arc::clone(&ops)));
+        let api = Api::new(engine, live, metrics, config, &endpoints);
+        ui_gate.open(api::router(Arc::new(api), ops, &config.ui));
 
-        let connections = Connections::new(metrics, closing.clone());
-        connections.serve(OTLP_GRPC, listeners.otlp_grpc, otlp.clone());
-        connections.serve(OTLP_HTTP, listeners.otlp_http, otlp);
-        connections.serve(UI, listeners.ui, ui);
+        close_early.disarm();
         let shutdown_timeout = config.shutdown_timeout.0;
         let server = Self {
             endpoints,

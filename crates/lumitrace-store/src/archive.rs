@@ -25,6 +25,16 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// An archive that takes no batch for so long does not catch up by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What was done to archive a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Archived {
+    /// Spans that were copied: those that the archive did not have yet.
+    pub copied_spans: usize,
+    /// Damage that was met: spans of the trace may not be in the archive for it, or only with the
+    /// beginnings of large values.
+    pub damaged: Damaged,
+}
+
 /// Why a trace was not archived, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -59,29 +69,24 @@ pub(crate) fn archive_trace(
     spans: &Shelf<Spans>,
     archive: &LateShelf<Spans>,
     trace_id: TraceId,
-) -> Result<usize, ArchiveError> {
-    let budget = QueryBudget::unlimited();
-    // What is kept for ever is not cut.
-    let lookup = |parts| TraceLookup {
-        trace_id,
-        parts,
-        leaves_cut: false,
-    };
+    budget: &QueryBudget,
+) -> Result<Archived, ArchiveError> {
+    let lookup = |parts| TraceLookup { trace_id, parts };
     let sources = spans.snapshot();
     let ids = lookup(SpanParts::NONE);
-    let mut missing = SpansThatCount::of_sources(&sources, ids, &budget, &mut |_| Ok(()))?;
+    let mut missing = SpansThatCount::of_sources(&sources, ids, budget, &mut |_| Ok(()))?;
     if let Some(archive) = archive.get() {
-        let known = SpansThatCount::of_trace(archive, ids, &budget, &mut |_| Ok(()))?;
+        let known = SpansThatCount::of_trace(archive, ids, budget, &mut |_| Ok(()))?;
         missing.retain_not_final_in(&known);
     }
-    // What is kept for ever is the whole trace, or the answer says why not.
-    missing.expect_whole()?;
-    let mut missing = missing.into_versions();
-    let count = missing.len();
-    if count == 0 {
-        return Ok(0);
+    let (mut missing, mut damaged) = missing.into_versions();
+    if missing.is_empty() {
+        return Ok(Archived {
+            copied_spans: 0,
+            damaged,
+        });
     }
-    let mut batch = CopiedBatch::new(archive.get_or_begin()?);
+    let mut batch = CopiedBatch::new(archive.get_or_begin()?, budget);
     let mut copy = |record: SpanRecord| {
         let (identity, version) = (Identity::of(&record.span), Version::of(&record));
         let counts = missing.get(&identity);
@@ -92,28 +97,32 @@ pub(crate) fn archive_trace(
         missing.remove(&identity);
         batch.add(record)
     };
-    let (whole, mut damaged) = (lookup(SpanParts::ALL), Damaged::default());
-    visit_records::<ArchiveError>(&sources, whole, &budget, &mut damaged, &mut copy)?;
-    if let Some(damage) = damaged.first() {
-        return Err(ReadError::from(damage.clone()).into());
-    }
+    let whole = lookup(SpanParts::ALL);
+    visit_records::<ArchiveError>(&sources, whole, budget, &mut damaged, &mut copy)?;
     batch.write()?;
-    Ok(count)
+    Ok(Archived {
+        copied_spans: batch.copied_spans,
+        damaged,
+    })
 }
 
 /// Spans on their way into the archive.
 struct CopiedBatch<'a> {
     archive: &'a Shelf<Spans>,
+    budget: &'a QueryBudget,
     records: Vec<SpanRecord>,
     bytes: usize,
+    copied_spans: usize,
 }
 
 impl<'a> CopiedBatch<'a> {
-    fn new(archive: &'a Shelf<Spans>) -> Self {
+    fn new(archive: &'a Shelf<Spans>, budget: &'a QueryBudget) -> Self {
         Self {
             archive,
+            budget,
             records: Vec::new(),
             bytes: 0,
+            copied_spans: 0,
         }
     }
 
@@ -138,8 +147,15 @@ impl<'a> CopiedBatch<'a> {
         let begun = Instant::now();
         loop {
             match self.archive.append(batch.clone()).wait() {
-                Err(AppendError::Full { .. }) if begun.elapsed() < PATIENCE => thread::sleep(PAUSE),
-                answer => return Ok(answer.map(|_| ())?),
+                Err(AppendError::Full { .. }) if begun.elapsed() < PATIENCE => {
+                    thread::sleep(PAUSE);
+                    self.budget.check()?;
+                }
+                answer => {
+                    answer?;
+                    self.copied_spans += records.len();
+                    return Ok(());
+                }
             }
         }
     }

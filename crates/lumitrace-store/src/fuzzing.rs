@@ -332,11 +332,7 @@ fn read_traces(block: &Block, traces: impl IntoIterator<Item = TraceId>) -> Resu
     for trace_id in traces {
         for parts in [SpanParts::ALL, SpanParts::NONE] {
             let mut records = Vec::new();
-            let lookup = TraceLookup {
-                trace_id,
-                parts,
-                leaves_cut: true,
-            };
+            let lookup = TraceLookup { trace_id, parts };
             block.visit_trace::<ReadError>(lookup, &mut |some| {
                 records.extend(some);
                 Ok(())

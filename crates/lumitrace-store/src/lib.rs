@@ -97,7 +97,7 @@ mod trace;
 mod wal;
 
 pub use append::{Append, AppendError, AppendReceipt};
-pub use archive::ArchiveError;
+pub use archive::{ArchiveError, Archived};
 pub use batch::{SpanBatch, SpanRecord};
 pub use block::digest::DigestParts;
 pub use damage::Damaged;

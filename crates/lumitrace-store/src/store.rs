@@ -23,7 +23,7 @@ use crate::subscription::Subscribers;
 use crate::summary::Summaries;
 use crate::trace::{self, SpansThatCount, TraceLookup};
 use crate::{
-    Append, ArchiveError, Damaged, Exhausted, FlushError, LogBatch, LogEntry, LogScan,
+    Append, ArchiveError, Archived, Damaged, Exhausted, FlushError, LogBatch, LogEntry, LogScan,
     LogScanStats, LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelection,
     MetricSelector, MetricSummary, OpenError, OperationSummary, QueryBudget, ReadError,
     RollupRequest, ScanRequest, ScanStats, ServiceSummary, ShelfStats, SpanBatch, SpanDigest,
@@ -225,11 +225,7 @@ impl Store {
         budget: &QueryBudget,
         keep: &mut dyn FnMut(SpanRecord) -> Result<T, Exhausted>,
     ) -> Result<TraceSpans<T>, LookupError> {
-        let lookup = TraceLookup {
-            trace_id,
-            parts,
-            leaves_cut: true,
-        };
+        let lookup = TraceLookup { trace_id, parts };
         let mut spans = SpansThatCount::of_trace(&self.handle.spans, lookup, budget, keep)?;
         if let Some(archive) = self.handle.archive.get() {
             let keep = &mut |record| keep(trace::archived(record));
@@ -269,8 +265,8 @@ impl Store {
     }
 
     /// Copies the spans of a trace into the archive, where they are kept for ever, and returns once
-    /// they are durable there. Says how many were copied: final spans that the archive has are not
-    /// copied again. What comes later is archived when it is asked for again.
+    /// they are durable there. Final spans that the archive has are not copied again. What comes later is
+    /// archived when it is asked for again. What is damaged is left out, as the answer says.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
@@ -287,8 +283,22 @@ impl Store {
     ///
     /// # Panics
     /// On a thread of an async runtime: it blocks.
-    pub fn archive_trace(&self, trace_id: TraceId) -> Result<usize, ArchiveError> {
-        archive::archive_trace(&self.handle.spans, &self.handle.archive, trace_id)
+    pub fn archive_trace(
+        &self,
+        trace_id: TraceId,
+        budget: &QueryBudget,
+    ) -> Result<Archived, ArchiveError> {
+        let Handle { spans, archive, .. } = &*self.handle;
+        archive::archive_trace(spans, archive, trace_id, budget)
+    }
+
+    /// The damage of blocks that cannot be opened. Any of them may have spans of whatever is asked for.
+    pub fn left_out_blocks(&self) -> Damaged {
+        let mut damaged = trace::left_out_blocks(&self.handle.spans.snapshot());
+        if let Some(archive) = self.handle.archive.get() {
+            damaged.extend(trace::left_out_blocks(&archive.snapshot()));
+        }
+        damaged
     }
 
     /// Hands every span that `request` asks for to `visit`, window by window, until it breaks.
@@ -695,18 +705,20 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// When a file cannot be read.
-    pub fn archived_spans(&self, trace_id: TraceId) -> Result<usize, LookupError> {
+    /// When a file cannot be read, or the budget is exhausted.
+    pub fn archived_spans(
+        &self,
+        trace_id: TraceId,
+        budget: &QueryBudget,
+    ) -> Result<usize, LookupError> {
         let Some(archive) = self.handle.archive.get() else {
             return Ok(0);
         };
-        let (parts, budget) = (SpanParts::NONE, QueryBudget::unlimited());
         let lookup = TraceLookup {
             trace_id,
-            parts,
-            leaves_cut: true,
+            parts: SpanParts::NONE,
         };
-        let spans = SpansThatCount::of_trace(archive, lookup, &budget, &mut |_| Ok(()))?;
+        let spans = SpansThatCount::of_trace(archive, lookup, budget, &mut |_| Ok(()))?;
         Ok(spans.by_start().spans.len())
     }
 

@@ -17,10 +17,8 @@ use crate::{Damaged, Exhausted, LookupError, QueryBudget, SpanParts, SpanRecord}
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TraceLookup {
     pub(crate) trace_id: TraceId,
+    /// Of a large value that is damaged, a span comes with what the columns have of it.
     pub(crate) parts: SpanParts,
-    /// Whether a span of which a large value is damaged comes with what the columns have of that,
-    /// rather than be left out.
-    pub(crate) leaves_cut: bool,
 }
 
 /// Makes of a record what is kept of it, which it has a budget hold.
@@ -173,19 +171,11 @@ impl<T> SpansThatCount<T> {
             .extend(places.map(|(place, kept)| (kept.identity, place)));
     }
 
-    /// # Errors
-    /// The damage for which spans may have been left out.
-    pub(crate) fn expect_whole(&self) -> Result<(), ReadError> {
-        match self.damaged.first() {
-            None => Ok(()),
-            Some(damage) => Err(damage.clone().into()),
-        }
-    }
-
-    /// Which record of each span counts.
-    pub(crate) fn into_versions(self) -> HashMap<Identity, Version> {
+    /// Which record of each span counts, and damage for which spans may be missing.
+    pub(crate) fn into_versions(self) -> (HashMap<Identity, Version>, Damaged) {
         let kept = self.kept.into_iter();
-        kept.map(|kept| (kept.identity, kept.version)).collect()
+        let versions = kept.map(|kept| (kept.identity, kept.version));
+        (versions.collect(), self.damaged)
     }
 
     /// All of them, by start.
@@ -278,7 +268,7 @@ impl SpansThatCount<Arc<SpanRecord>> {
 }
 
 /// Any block that cannot be opened may have spans of a trace.
-fn left_out_blocks(sources: &Sources<Spans>) -> Damaged {
+pub(crate) fn left_out_blocks(sources: &Sources<Spans>) -> Damaged {
     let mut damaged = Damaged::default();
     let blocks = sources.damaged.iter();
     blocks.for_each(|block| sources.damage_log.leave_out_block(block, &mut damaged));

@@ -313,7 +313,18 @@ export interface SeriesInfo {
   max: WireNumber | null;
 }
 
-export interface RunView {
+export interface RunList extends Answer {
+  runs: RunSummary[];
+}
+
+/** What came of keeping a trace or a run. */
+export interface Kept extends Answer {
+  /** Whether all of it is kept; otherwise what can be read is. */
+  archived: boolean;
+  copied_spans: number;
+}
+
+export interface RunView extends Answer {
   summary: RunSummary;
   revision: number | string;
   attributes: Attribute[];

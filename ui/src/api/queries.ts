@@ -3,12 +3,13 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 import { ApiError, getJson, postJson } from './client';
 import type {
   Batch,
+  Kept,
   LogPage,
   LogRecord,
   MetricAnswer,
   MetricList,
   Operation,
-  RunSummary,
+  RunList,
   RunView,
   Series,
   ServerStatus,
@@ -103,12 +104,12 @@ export function archived(traceId: string) {
 }
 
 /** Keeps a trace whatever the retention. */
-export function archiveTrace(traceId: string): Promise<unknown> {
+export function archiveTrace(traceId: string): Promise<Kept> {
   return postJson(`/traces/${part(traceId)}/archive`);
 }
 
 /** Keeps all traces of a run whatever the retention. */
-export function archiveRun(runId: string): Promise<unknown> {
+export function archiveRun(runId: string): Promise<Kept> {
   return postJson(`/runs/${part(runId)}/archive`);
 }
 
@@ -207,7 +208,7 @@ export function metricSeries(key: string, query: () => URLSearchParams, follow: 
 
 export const runs = queryOptions({
   queryKey: ['runs'],
-  queryFn: async ({ signal }) => (await getJson<{ runs: RunSummary[] }>('/runs', signal)).runs,
+  queryFn: ({ signal }) => getJson<RunList>('/runs', signal),
   // The stream tells what happens; that nothing happens any more only shows when asked.
   refetchInterval: 15_000,
 });

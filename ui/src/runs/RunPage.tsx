@@ -14,7 +14,7 @@ import { useNow, useTitle } from '../widgets/hooks';
 import { KeepButton } from '../widgets/KeepButton';
 import { LiveMark } from '../widgets/LiveMark';
 import { StateBadge } from '../widgets/marks';
-import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { EpochTable } from './EpochTable';
 import { PhaseList } from './PhaseList';
 import { epochShare, epochText, runDuration } from './progress';
@@ -29,7 +29,7 @@ export function RunPage() {
   const live = useRunLive(runId, data !== undefined);
   useTitle(data ? `${data.summary.service_name} run` : 'Run');
   if (data === undefined) {
-    if (error instanceof ApiError && error.status === 404) {
+    if (error instanceof ApiError && error.code === 'run_not_found') {
       return (
         <EmptyState title="This run is not here">
           <p>
@@ -50,6 +50,7 @@ export function RunPage() {
   return (
     <div className="run-page">
       <RunHeader view={data} live={live} />
+      <DamageNote damaged={data.damaged} />
       <ErrorStrip errors={data.errors} />
       <RunCharts view={data} />
       <div className="run-columns">

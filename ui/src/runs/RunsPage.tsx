@@ -12,7 +12,7 @@ import { formatAgo, formatExact, formatTimestamp } from '../format/time';
 import { useNow, useTitle, useVisible } from '../widgets/hooks';
 import { LiveMark } from '../widgets/LiveMark';
 import { StateBadge } from '../widgets/marks';
-import { CodeBlock, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { CodeBlock, DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Sparkline } from '../widgets/Sparkline';
 import { ProgressBar } from './ProgressBar';
 import { mergeRuns } from './merge_runs';
@@ -28,7 +28,10 @@ export function RunsPage() {
     ['runs'],
     (_, event) => {
       const changed = (event as { runs?: RunSummary[] } | null)?.runs ?? [];
-      client.setQueryData(runsQuery.queryKey, (old) => old && mergeRuns(old, changed));
+      client.setQueryData(
+        runsQuery.queryKey,
+        (old) => old && { ...old, runs: mergeRuns(old.runs, changed) },
+      );
     },
     () => void refetch(),
   );
@@ -39,17 +42,18 @@ export function RunsPage() {
     <div className="runs-page">
       <div className="page-head">
         <h1>Training runs</h1>
-        {data && data.length > 0 && (
-          <span className="muted number">{formatPlural(data.length, 'run')}</span>
+        {data && data.runs.length > 0 && (
+          <span className="muted number">{formatPlural(data.runs.length, 'run')}</span>
         )}
         <LiveMark live={live} />
       </div>
+      <DamageNote damaged={data?.damaged} />
       {data === undefined ? (
         <RunsSkeleton />
-      ) : data.length === 0 ? (
+      ) : data.runs.length === 0 ? (
         <FirstRun />
       ) : (
-        <RunsTable runs={data} />
+        <RunsTable runs={data.runs} />
       )}
     </div>
   );

@@ -1,6 +1,7 @@
 /** What a page shows instead of data: nothing yet, not found, broken, or still loading. */
 import type { ReactNode } from 'react';
 import { ApiError } from '../api/client';
+import { formatPlural } from '../format/number';
 import { CopyButton } from './CopyButton';
 
 /** A picture of spans that are not there yet. */
@@ -39,6 +40,26 @@ export function ErrorState({ error, onRetry }: { error: Error; onRetry?: () => v
         </button>
       )}
     </div>
+  );
+}
+
+/** What an answer lacks because it is damaged, if it does. */
+export function DamageNote({ damaged }: { damaged?: readonly string[] | undefined }) {
+  if (damaged === undefined || damaged.length === 0) return null;
+  return (
+    <details className="damage-note" role="alert">
+      <summary>
+        Something may be missing here: {formatPlural(damaged.length, 'place')} of the store cannot
+        be read.
+      </summary>
+      <ul>
+        {damaged.map((place) => (
+          <li key={place} className="code">
+            {place}
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

@@ -4,9 +4,16 @@ mod clickhouse;
 mod filled;
 mod memory;
 
-use super::end_to_end::{bench_program, field, program};
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+
+use super::end_to_end::{bench_program, field, program, start};
 use super::report::{Bar, Figure};
 use super::{empty_folder, process};
+use crate::workspace;
 use filled::Filled;
 
 /// How much is measured.
@@ -225,6 +232,7 @@ fn long_trace(spans: u64) -> anyhow::Result<Vec<Figure>> {
     let what = format!("one trace of {spans} spans over 5 days");
     let mib = field(&report, "peak_bytes")? / f64::from(1 << 20);
     let seconds = |key| field(&report, key);
+    let fetched = fetch_long_trace(&folder, &spans)?;
     Ok(vec![
         Figure::alone(
             &format!("{what}: most memory while ingested, compacted and read whole"),
@@ -238,7 +246,49 @@ fn long_trace(spans: u64) -> anyhow::Result<Vec<Figure>> {
             seconds("read_seconds")?,
             None,
         ),
+        Figure::alone(
+            &format!("{what}: fetched whole from a server over HTTP"),
+            "s",
+            fetched.seconds,
+            None,
+        ),
+        Figure::alone(
+            &format!("{what}: most memory of the server that was asked for it"),
+            "MiB",
+            fetched.peak_mib,
+            Some(Bar::Below(MEMORY_BAR_MIB)),
+        ),
     ])
+}
+
+/// What it took to fetch a trace, as a page does.
+struct Fetched {
+    seconds: f64,
+    /// Of the server.
+    peak_mib: f64,
+}
+
+/// Fetches the trace that `long-trace` has stored in this folder.
+fn fetch_long_trace(folder: &Path, spans: &str) -> anyhow::Result<Fetched> {
+    let (server, _) = start(&workspace::binary("release", "lumitrace"), folder)?;
+    let trace_id = "07".repeat(16);
+    let url = format!("{}/api/lumitrace/v1/traces/{trace_id}", server.ui);
+    let started = Instant::now();
+    let mut response = ureq::get(&url)
+        .call()
+        .with_context(|| format!("GET {url}"))?;
+    let mut text = String::new();
+    response.body_mut().as_reader().read_to_string(&mut text)?;
+    let seconds = started.elapsed().as_secs_f64();
+    ensure!(
+        text.contains(&format!("\"span_count\":{spans},")) && text.ends_with('}'),
+        "not the whole trace: {}",
+        text.chars().take(200).collect::<String>()
+    );
+    Ok(Fetched {
+        seconds,
+        peak_mib: memory::peak_mib(server.pid())?,
+    })
 }
 
 /// A run whose curve nobody has asked for since the start.

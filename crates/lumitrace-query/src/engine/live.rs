@@ -5,6 +5,7 @@
 //! stored before a certain number is read, what comes from there on is absorbed. After a lag only
 //! the numbers that were missed are read.
 
+mod catalog_reading;
 mod kept;
 mod open_run;
 
@@ -13,18 +14,22 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lumitrace_model::{TraceId, names};
-use lumitrace_store::{ReadError, ScanRequest, SpanParts, SpanRecord, SpanRef, Store, StoredBatch};
+use lumitrace_store::{
+    Damaged, Exhausted, LookupError, QueryBudget, ScanRequest, SpanParts, SpanRecord, SpanRef,
+    Store, StoredBatch,
+};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::training::catalog::{AssignedTraces, RunCatalog};
 use crate::training::digest::RunDigest;
-use crate::training::fold::RunFold;
+use crate::training::fold::{ROW_BYTES, RunFold};
 use crate::training::identity::names_run;
 use crate::training::recognition::{Role, TrainingNames};
 use crate::training::{RunId, RunQuery, RunSummary};
-use kept::{ReadBlocks, SHOWN_PARTS, close_ended, kept_blocks, kept_run, merge_blocks};
+use kept::{ReadBlocks, SHOWN_PARTS, kept_blocks, kept_run};
 pub(super) use open_run::OpenRun;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -32,6 +37,8 @@ const DEFAULT_LIMIT: usize = 100;
 const ARRIVING_SPANS: usize = 65_536;
 /// How often the catalog is made anew because an assignment came late, before it is taken as it is.
 const ATTEMPTS: u32 = 3;
+/// How often a question that waits for the reading of others looks whether it is to go on.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// See [the module](self).
 pub(super) struct LiveRuns {
@@ -57,6 +64,8 @@ struct State {
     arriving: Option<Arriving>,
     /// Counts how often everything was forgotten.
     generation: u64,
+    /// Damage that was met when the catalog was read: it may lack spans, or runs.
+    damaged: Damaged,
     assigned: AssignedTraces,
 }
 
@@ -140,22 +149,23 @@ impl LiveRuns {
     }
 
     /// Reads the catalog, if that was not done yet.
-    pub(super) fn warm_up(&self) -> Result<(), ReadError> {
-        self.with_catalog().map(|_| ())
+    pub(super) fn warm_up(&self) -> Result<(), LookupError> {
+        self.with_catalog(&QueryBudget::unlimited()).map(|_| ())
     }
 
-    /// Runs, newest first.
+    /// Runs, newest first, and damage for which some may be missing.
     pub(super) fn list(
         &self,
         query: &RunQuery,
+        budget: &QueryBudget,
         now_unix_nano: u64,
-    ) -> Result<Vec<RunSummary>, ReadError> {
+    ) -> Result<(Vec<RunSummary>, Damaged), LookupError> {
         let limit = if query.limit == 0 {
             DEFAULT_LIMIT
         } else {
             query.limit
         };
-        let state = self.with_catalog()?;
+        let state = self.with_catalog(budget)?;
         let runs = state.catalog.iter().flat_map(RunCatalog::runs);
         let mut runs: Vec<_> = runs
             .filter(|(_, digest)| {
@@ -167,9 +177,13 @@ impl LiveRuns {
             .collect();
         runs.sort_by_key(|(run_id, digest)| (Reverse(digest.start_unix_nano()), *run_id));
         let newest = runs.into_iter().take(limit);
-        Ok(newest
-            .map(|(run_id, digest)| digest.summary(run_id, now_unix_nano))
-            .collect())
+        let summaries = newest.map(|(run_id, digest)| digest.summary(run_id, now_unix_nano));
+        Ok((summaries.collect(), state.damaged.clone()))
+    }
+
+    /// Damage for which a run may not be known.
+    pub(super) fn damaged(&self) -> Damaged {
+        self.state.lock().damaged.clone()
     }
 
     /// The run that the spans of one trace belong to, as far as the catalog was read.
@@ -233,17 +247,22 @@ impl LiveRuns {
     }
 
     /// The run with this id, read from the store unless it is open already.
-    pub(super) fn open(&self, run_id: RunId) -> Result<Option<OpenRun>, ReadError> {
-        let Some(run_id) = self.current_id(run_id)? else {
+    pub(super) fn open(
+        &self,
+        run_id: RunId,
+        budget: &QueryBudget,
+    ) -> Result<Option<OpenRun>, LookupError> {
+        let Some(run_id) = self.current_id(run_id, budget)? else {
             return Ok(None);
         };
         if let Some(run) = self.already_open(run_id) {
             return Ok(Some(run));
         }
-        let _reading = self.reading.lock();
+        let _reading = self.wait_to_read(budget)?;
         if let Some(run) = self.already_open(run_id) {
             return Ok(Some(run));
         }
+        let mut damaged = self.store.left_out_blocks();
         let mut fold = RunFold::new(self.names.clone());
         let mut blocks = kept_blocks(&self.store)?;
         let mut from_seq = 0;
@@ -257,13 +276,17 @@ impl LiveRuns {
             };
             let seqs = from_seq..until_seq;
             let (kept, except) = kept_run(&blocks, &seqs, catalog, run_id)?;
-            let requests = requests(digest, seqs, &except);
+            let requests = requests(digest, seqs, &except, budget);
             fold.set_digest(digest.clone());
             state.arriving = Some(Arriving::default());
             drop(state);
-            let mut observe = |record: &Arc<SpanRecord>| fold.observe_counted(record);
-            let read = self.visit_run(run_id, &requests, &mut observe);
-            let read = read.and_then(|()| kept.fold_into(&mut fold));
+            let mut observe = |record: &Arc<SpanRecord>| {
+                let before = fold.row_count();
+                fold.observe_counted(record);
+                budget.hold(fold.row_count().saturating_sub(before) * ROW_BYTES)
+            };
+            let read = self.visit_run(run_id, &requests, &mut damaged, &mut observe);
+            let read = read.and_then(|()| kept.fold_into(&mut fold, budget, &mut damaged));
             let mut state = self.state.lock();
             let arriving = state.arriving.take().unwrap_or_default();
             read?;
@@ -280,7 +303,7 @@ impl LiveRuns {
                     }
                 }
             }
-            let run = OpenRun::new(run_id, fold, self.tick());
+            let run = OpenRun::new(run_id, fold, damaged, self.tick());
             if state.generation == generation {
                 state.open.insert(run_id, run.clone());
                 self.close_unused(&mut state, run_id);
@@ -289,55 +312,86 @@ impl LiveRuns {
         }
     }
 
+    /// Keeps everybody else from reading, as somebody does who takes long.
+    #[cfg(test)]
+    pub(super) fn hold_reading(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock()
+    }
+
+    /// Waits until nobody else reads, as long as the budget lasts.
+    fn wait_to_read(&self, budget: &QueryBudget) -> Result<MutexGuard<'_, ()>, Exhausted> {
+        loop {
+            if let Some(turn) = self.reading.try_lock_for(PAUSE) {
+                return Ok(turn);
+            }
+            budget.check()?;
+        }
+    }
+
     fn visit_run(
         &self,
         run_id: RunId,
         requests: &[ScanRequest],
-        visit: &mut dyn FnMut(&Arc<SpanRecord>),
-    ) -> Result<(), ReadError> {
+        damaged: &mut Damaged,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), LookupError> {
         for request in requests {
-            self.store.scan(request, &mut |record| {
+            scan(&self.store, request, damaged, &mut |record| {
                 let mut state = self.state.lock();
                 let catalog = state.catalog.as_mut();
-                let run = catalog.and_then(|catalog| catalog.run_of(&record));
+                let run = catalog.and_then(|catalog| catalog.run_of(record));
                 drop(state);
-                if run == Some(run_id) {
-                    visit(&record);
+                match run == Some(run_id) {
+                    true => visit(record),
+                    false => Ok(()),
                 }
-                ControlFlow::Continue(())
             })?;
         }
         Ok(())
     }
 
-    /// The traces of a run, in no order; `None` if there is no such run.
-    pub(super) fn trace_ids(&self, run_id: RunId) -> Result<Option<Vec<TraceId>>, ReadError> {
-        let Some(run_id) = self.current_id(run_id)? else {
+    /// The traces of a run, in no order, and damage for which some may be missing; `None` if there is no
+    /// such run.
+    pub(super) fn trace_ids(
+        &self,
+        run_id: RunId,
+        budget: &QueryBudget,
+    ) -> Result<Option<(Vec<TraceId>, Damaged)>, LookupError> {
+        let Some(run_id) = self.current_id(run_id, budget)? else {
             return Ok(None);
         };
         let state = self.state.lock();
         let seqs = 0..state.seen_until_seq;
         let catalog = state.catalog.as_ref();
         let run = catalog.and_then(|catalog| catalog.run(run_id));
-        let requests = run.map(|(_, digest)| requests(digest, seqs, &ReadBlocks::default()));
+        let requests =
+            run.map(|(_, digest)| requests(digest, seqs, &ReadBlocks::default(), budget));
         drop(state);
         let Some(requests) = requests else {
             return Ok(None);
         };
-        let mut trace_ids = HashSet::new();
-        self.visit_run(run_id, &requests, &mut |record| {
-            trace_ids.insert(record.span.trace_id);
-        })?;
-        Ok(Some(trace_ids.into_iter().collect()))
+        let (mut trace_ids, mut damaged) = (HashSet::new(), self.store.left_out_blocks());
+        self.visit_run(
+            run_id,
+            &requests,
+            &mut damaged,
+            &mut |record| match trace_ids.insert(record.span.trace_id) {
+                true => budget.hold(2 * size_of::<TraceId>()),
+                false => Ok(()),
+            },
+        )?;
+        Ok(Some((trace_ids.into_iter().collect(), damaged)))
     }
 
     /// The id that the run has by now; `None` if there is no such run.
-    fn current_id(&self, run_id: RunId) -> Result<Option<RunId>, ReadError> {
-        let state = self.with_catalog()?;
-        let run = state
-            .catalog
-            .as_ref()
-            .and_then(|catalog| catalog.run(run_id));
+    fn current_id(
+        &self,
+        run_id: RunId,
+        budget: &QueryBudget,
+    ) -> Result<Option<RunId>, LookupError> {
+        let state = self.with_catalog(budget)?;
+        let catalog = state.catalog.as_ref();
+        let run = catalog.and_then(|catalog| catalog.run(run_id));
         Ok(run.map(|(run_id, _)| run_id))
     }
 
@@ -366,141 +420,34 @@ impl LiveRuns {
         }
     }
 
-    /// The state, with a catalog in it that has missed nothing: read from the store if need be.
-    fn with_catalog(&self) -> Result<MutexGuard<'_, State>, ReadError> {
-        let state = self.state.lock();
-        if state.is_current() {
-            return Ok(state);
-        }
-        drop(state);
-        let _reading = self.reading.lock();
-        let mut attempt = 1;
-        loop {
-            let mut state = self.state.lock();
-            if state.is_current() {
-                return Ok(state);
-            }
-            let (mut catalog, from_seq) = match state.catalog.take() {
-                Some(catalog) => (catalog, state.seen_until_seq),
-                None => {
-                    let assigned = std::mem::take(&mut state.assigned);
-                    (RunCatalog::new(self.names.clone(), assigned), 0)
-                }
-            };
-            state.is_behind = false;
-            let read = self.catch_up(state, &mut catalog, from_seq);
-            let mut state = match read {
-                Ok(state) => state,
-                Err(error) => {
-                    self.state.lock().forget(catalog);
-                    return Err(error);
-                }
-            };
-            if catalog.is_stale() && attempt < ATTEMPTS {
-                // What was learned about assignments makes the next attempt succeed.
-                attempt += 1;
-                state.forget(catalog);
-                continue;
-            }
-            catalog.accept();
-            state.catalog = Some(catalog);
-            return Ok(state);
-        }
-    }
-
-    /// Shows `catalog`, which was taken out of `state`, and the runs that are open everything from
-    /// this sequence number on, until nothing is missing.
-    fn catch_up<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        catalog: &mut RunCatalog,
-        mut from_seq: u64,
-    ) -> Result<MutexGuard<'a, State>, ReadError> {
-        let open = state.open.clone();
-        let mut except = ReadBlocks::default();
-        if from_seq == 0 && open.is_empty() {
-            drop(state);
-            // What blocks keep is no more than the store has by then.
-            let seqs = 0..self.store.end_seq();
-            except = merge_blocks(&kept_blocks(&self.store)?, &seqs, catalog)?;
-            state = self.state.lock();
-        }
-        let observe = |catalog: &mut RunCatalog, record: &Arc<SpanRecord>| {
-            let run = catalog.observe(record).and_then(|id| open.get(&id));
-            if let Some(run) = run {
-                run.observe(record, self.tick());
-            }
-        };
-        loop {
-            state.arriving = Some(Arriving::default());
-            drop(state);
-            let until_seq = self.store.end_seq();
-            let mut visit = |record: &Arc<SpanRecord>| observe(catalog, record);
-            let read = self.read_catalog(from_seq..until_seq, &except, &mut visit);
-            let read = read.and_then(|()| match except.is_empty() {
-                true => Ok(()),
-                false => {
-                    catalog.end_merging();
-                    close_ended(&self.store, catalog)
-                }
-            });
-            state = self.state.lock();
-            let arriving = state.arriving.take().unwrap_or_default();
-            read?;
-            if !arriving.is_incomplete {
-                let arrived = arriving.records.iter();
-                arrived
-                    .filter(|record| record.seq >= until_seq)
-                    .for_each(|record| observe(catalog, record));
-                state.seen_until_seq = until_seq.max(end_seq(&arriving.records));
-                return Ok(state);
-            }
-            from_seq = until_seq;
-        }
-    }
-
-    /// Hands out the spans of the services that train with these sequence numbers, oldest first.
-    fn read_catalog(
-        &self,
-        seqs: Range<u64>,
-        except: &ReadBlocks,
-        observe: &mut dyn FnMut(&Arc<SpanRecord>),
-    ) -> Result<(), ReadError> {
-        let trains = |service: &str| {
-            let mut operations = self.store.operations(service).into_iter();
-            operations.any(|operation| self.names.role(&operation.name).is_stage())
-        };
-        // Runs that are open show errors, which need events.
-        let parts = SpanParts {
-            attributes: true,
-            events: seqs.start > 0,
-            links: false,
-            large_values: false,
-        };
-        let services = self
-            .store
-            .services()
-            .into_iter()
-            .map(|service| service.name);
-        for service in services.filter(|service| trains(service)) {
-            let request = ScanRequest {
-                seqs: seqs.clone(),
-                except_seqs: except.seqs(&service),
-                service: Some(service),
-                newest_first: false,
-                parts,
-                ..ScanRequest::default()
-            };
-            self.store.scan(&request, &mut |record| {
-                observe(&record);
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(())
-    }
-
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Takes a span, and says if the budget does not suffice for it.
+type Visit<'a> = dyn FnMut(&Arc<SpanRecord>) -> Result<(), Exhausted> + 'a;
+
+/// Hands out what `request` asks for, all of it: a question that would have only a part of a run is given
+/// up. What is damaged is left out, and noted in `damaged`.
+fn scan(
+    store: &Store,
+    request: &ScanRequest,
+    damaged: &mut Damaged,
+    visit: &mut Visit<'_>,
+) -> Result<(), LookupError> {
+    let mut refused = None;
+    let stats = store.scan(request, &mut |record| match visit(&record) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(exhausted) => {
+            refused = Some(exhausted);
+            ControlFlow::Break(())
+        }
+    })?;
+    damaged.extend(stats.damaged);
+    match refused.or(stats.exhausted) {
+        None => Ok(()),
+        Some(exhausted) => Err(exhausted.into()),
     }
 }
 
@@ -511,7 +458,12 @@ fn end_seq(batch: &[Arc<SpanRecord>]) -> u64 {
 
 /// What to ask the store for so as to read the whole of a run, as far as it was stored with these
 /// sequence numbers and not in these blocks: a scan for each of its services.
-fn requests(digest: &RunDigest, seqs: Range<u64>, except: &ReadBlocks) -> Vec<ScanRequest> {
+fn requests(
+    digest: &RunDigest,
+    seqs: Range<u64>,
+    except: &ReadBlocks,
+    budget: &QueryBudget,
+) -> Vec<ScanRequest> {
     let request = |service: &String| ScanRequest {
         start_unix_nano: digest.start_unix_nano(),
         end_unix_nano: digest.last_seen_unix_nano(),
@@ -520,6 +472,7 @@ fn requests(digest: &RunDigest, seqs: Range<u64>, except: &ReadBlocks) -> Vec<Sc
         except_seqs: except.seqs(service),
         newest_first: false,
         parts: SHOWN_PARTS,
+        budget: budget.clone(),
         ..ScanRequest::default()
     };
     digest.resource_services().iter().map(request).collect()

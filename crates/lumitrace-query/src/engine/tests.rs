@@ -1,10 +1,12 @@
 //! The engine over a real store: what was stored before it, and what arrives while it answers.
 
-use super::{LiveChanges, QueryEngine};
+use super::{LiveChanges, QueryEngine, QueryError};
 use crate::facts::SpanState;
 use crate::fixture::{SECOND, SpanBuilder, T0, append, span, span_id, store, trace_id};
 use crate::search::TraceQuery;
 use crate::training::{RunQuery, RunState};
+use lumitrace_store::{Exhausted, QueryBudget, QueryLimits, QueryMemory};
+use std::sync::Arc;
 
 const NOW: u64 = T0 + 1000 * SECOND;
 
@@ -37,7 +39,10 @@ fn arrive(engine: &QueryEngine, spans: Vec<SpanBuilder>) -> LiveChanges {
 
 /// The runs as pid and number of batches, newest first.
 fn runs(engine: &QueryEngine) -> Vec<(Option<i64>, u64)> {
-    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    let runs = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer;
     runs.iter().map(|run| (run.pid, run.batch_count)).collect()
 }
 
@@ -54,12 +59,25 @@ fn runs_are_found_in_memory_and_in_blocks_and_listed_newest_first() {
         service: Some("web".to_owned()),
         limit: 0,
     };
-    assert!(engine.runs(&query, NOW).unwrap().is_empty());
+    assert!(
+        engine
+            .runs(&query, &engine.budget(), NOW)
+            .unwrap()
+            .answer
+            .is_empty()
+    );
     let query = RunQuery {
         service: None,
         limit: 1,
     };
-    assert_eq!(engine.runs(&query, NOW).unwrap().len(), 1);
+    assert_eq!(
+        engine
+            .runs(&query, &engine.budget(), NOW)
+            .unwrap()
+            .answer
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -67,16 +85,31 @@ fn an_opened_run_follows_what_arrives() {
     let (_dir, store) = store();
     append(&store, run(1, 3));
     let engine = QueryEngine::new(store);
-    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
-    let before = engine.run(run_id, NOW).unwrap().unwrap();
+    let run_id = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer[0]
+        .run_id;
+    let before = engine
+        .run(run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert_eq!(before.epochs[0].batch_count, 3);
 
     let changes = arrive(&engine, run(1, 4));
     assert_eq!(changes.run_ids, [run_id]);
     assert_eq!(changes.trace_ids.len(), 5);
-    let after = engine.run(run_id, NOW).unwrap().unwrap();
+    let after = engine
+        .run(run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert!(after.revision > before.revision);
-    assert_eq!(engine.run_revision(run_id).unwrap(), Some(after.revision));
+    assert_eq!(
+        engine.run_revision(run_id, &engine.budget()).unwrap(),
+        Some(after.revision)
+    );
     assert_eq!(
         (after.epochs[0].batch_count, after.summary.batch_count),
         (4, 4)
@@ -84,15 +117,23 @@ fn an_opened_run_follows_what_arrives() {
     assert_eq!(runs(&engine), [(Some(1), 4)]);
 
     let page = engine
-        .run_batches(run_id, after.epochs[0].span_id, 2, 10, NOW)
+        .run_batches(
+            run_id,
+            after.epochs[0].span_id,
+            (2, 10),
+            &engine.budget(),
+            NOW,
+        )
         .unwrap()
-        .unwrap();
+        .unwrap()
+        .answer;
     let steps: Vec<_> = page.batches.iter().map(|batch| batch.step).collect();
     assert_eq!((page.total, steps), (4, vec![Some(3), Some(4)]));
     let series = engine
-        .run_series(run_id, &["loss".to_owned()], 100)
+        .run_series(run_id, &["loss".to_owned()], 100, &engine.budget())
         .unwrap()
-        .unwrap();
+        .unwrap()
+        .answer;
     assert_eq!(series[0].points.len(), 4);
 }
 
@@ -101,15 +142,26 @@ fn what_was_missed_is_read_anew_after_a_lag() {
     let (_dir, store) = store();
     append(&store, run(1, 1));
     let engine = QueryEngine::new(store.clone());
-    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
-    let before = engine.run_revision(run_id).unwrap().unwrap();
+    let run_id = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer[0]
+        .run_id;
+    let before = engine
+        .run_revision(run_id, &engine.budget())
+        .unwrap()
+        .unwrap();
     append(&store, run(1, 7));
     assert_eq!(runs(&engine), [(Some(1), 1)], "nothing was absorbed");
     engine.lagged();
     let changes = arrive(&engine, run(1, 9));
     assert_eq!(changes.run_ids, [run_id], "those who look are told");
     assert_eq!(runs(&engine), [(Some(1), 9)]);
-    let view = engine.run(run_id, NOW).unwrap().unwrap();
+    let view = engine
+        .run(run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert!(view.revision > before);
     assert_eq!(
         (view.summary.batch_count, view.epochs[0].batch_count),
@@ -146,12 +198,20 @@ fn nothing_that_arrives_while_missed_spans_are_read_is_lost_or_counts_twice() {
     let (_dir, store) = store();
     let engine = QueryEngine::new(store);
     arrive(&engine, run(2, 1));
-    let run_id = engine.runs(&RunQuery::default(), NOW).unwrap()[0].run_id;
+    let run_id = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer[0]
+        .run_id;
     while_spans_arrive(&engine, || {
         engine.lagged();
-        engine.run(run_id, NOW).unwrap().unwrap();
+        engine.run(run_id, &engine.budget(), NOW).unwrap().unwrap();
     });
-    let view = engine.run(run_id, NOW).unwrap().unwrap();
+    let view = engine
+        .run(run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert_eq!(runs(&engine), [(Some(2), 200)]);
     assert_eq!(
         (view.summary.batch_count, view.epochs[0].batch_count),
@@ -232,7 +292,13 @@ fn the_most_extreme_times_and_numbers_break_no_page() {
             store.flush().unwrap();
         }
         let engine = QueryEngine::new(store);
-        assert!(!engine.runs(&RunQuery::default(), NOW).unwrap().is_empty());
+        assert!(
+            !engine
+                .runs(&RunQuery::default(), &engine.budget(), NOW)
+                .unwrap()
+                .answer
+                .is_empty()
+        );
         arrive(&engine, spans);
         for now in [0, NOW, u64::MAX] {
             ask_everything(&engine, now);
@@ -241,15 +307,24 @@ fn the_most_extreme_times_and_numbers_break_no_page() {
 }
 
 fn ask_everything(engine: &QueryEngine, now: u64) {
-    for summary in engine.runs(&RunQuery::default(), now).unwrap() {
-        let view = engine.run(summary.run_id, now).unwrap().unwrap();
+    for summary in engine
+        .runs(&RunQuery::default(), &engine.budget(), now)
+        .unwrap()
+        .answer
+    {
+        let view = engine
+            .run(summary.run_id, &engine.budget(), now)
+            .unwrap()
+            .unwrap()
+            .answer;
         assert!(!view.series.is_empty());
-        let series = engine.run_series(summary.run_id, &[], 4).unwrap().unwrap();
-        assert!(!series.is_empty());
+        let series = engine.run_series(summary.run_id, &[], 4, &engine.budget());
+        assert!(!series.unwrap().unwrap().answer.is_empty());
         for epoch in view.epochs {
             for (offset, limit) in [(0, usize::MAX), (usize::MAX, 1)] {
+                let (id, place) = (epoch.span_id, (offset, limit));
                 engine
-                    .run_batches(summary.run_id, epoch.span_id, offset, limit, now)
+                    .run_batches(summary.run_id, id, place, &engine.budget(), now)
                     .unwrap();
             }
         }
@@ -304,14 +379,21 @@ fn a_run_named_only_by_its_root_is_whole_however_late_the_root_comes() {
         process(span("train", 1).at(0.0, 9.0).with("run.id", "night")),
     ];
     arrive(&engine, late);
-    let listed = engine.runs(&RunQuery::default(), NOW).unwrap();
+    let listed = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer;
     assert_eq!(listed.len(), 1);
     assert_eq!(
         (listed[0].instance.as_deref(), listed[0].batch_count),
         (Some("night"), 2)
     );
     assert_eq!(listed[0].state, RunState::Finished);
-    let view = engine.run(listed[0].run_id, NOW).unwrap().unwrap();
+    let view = engine
+        .run(listed[0].run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert_eq!(view.summary.batch_count, 2);
     assert_eq!(view.parameters[0].key, "run.id");
 }
@@ -328,13 +410,20 @@ fn a_program_without_any_resource_has_a_run_too() {
     };
     append(&store, [batch(1), batch(2)]);
     let engine = QueryEngine::new(store);
-    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    let runs = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer;
     assert_eq!(
         (runs[0].service_name.as_str(), runs[0].batch_count),
         ("hidden", 2)
     );
     assert!(runs[0].last_loss.unwrap().is_nan());
-    let view = engine.run(runs[0].run_id, NOW).unwrap().unwrap();
+    let view = engine
+        .run(runs[0].run_id, &engine.budget(), NOW)
+        .unwrap()
+        .unwrap()
+        .answer;
     assert_eq!(view.series[0].point_count, 2);
     assert_eq!(view.epochs[0].batch_count, 2);
     let trace = engine
@@ -395,4 +484,83 @@ fn a_live_view_is_told_of_the_traces_that_match() {
         .summaries(&[trace_id(1), trace_id(2)], &query, &engine.budget(), NOW)
         .unwrap();
     assert_eq!((summaries.len(), summaries[0].matched_span_count), (1, 2));
+}
+
+/// The budget of a question whose client has gone.
+fn gone() -> QueryBudget {
+    let budget = QueryBudget::unlimited();
+    drop(budget.cancel_on_drop());
+    budget
+}
+
+/// A budget with these limits.
+fn budget_of(limits: QueryLimits) -> QueryBudget {
+    QueryBudget::new(limits, &Arc::new(QueryMemory::new(u64::MAX)))
+}
+
+#[test]
+fn a_run_is_opened_within_its_budget_and_again_with_a_larger_one() {
+    let (_dir, store) = store();
+    append(&store, run(1, 50));
+    store.flush().unwrap();
+    append(&store, run(1, 60));
+    let engine = QueryEngine::new(store);
+    let run_id = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer[0]
+        .run_id;
+    let none = QueryLimits::NONE;
+    let budgets = [
+        (gone(), Exhausted::Cancelled),
+        (
+            budget_of(QueryLimits {
+                max_spans: 10,
+                ..none
+            }),
+            Exhausted::Spans { limit: 10 },
+        ),
+        (
+            budget_of(QueryLimits {
+                max_memory_bytes: 1000,
+                ..none
+            }),
+            Exhausted::Memory { limit_bytes: 1000 },
+        ),
+    ];
+    for (budget, expected) in budgets {
+        let view = engine.run(run_id, &budget, NOW).unwrap_err();
+        assert!(
+            matches!(view, QueryError::Exhausted(it) if it == expected),
+            "{view}"
+        );
+        let series = engine.run_series(run_id, &[], 10, &budget).unwrap_err();
+        assert!(matches!(series, QueryError::Exhausted(_)), "{series}");
+        let archived = engine.archive_run(run_id, &budget);
+        assert!(
+            matches!(archived, Err(QueryError::Exhausted(_))),
+            "{archived:?}"
+        );
+    }
+    let archived = engine.archive_trace(trace_id(1001), &gone());
+    assert!(
+        matches!(archived, Err(QueryError::Exhausted(Exhausted::Cancelled))),
+        "{archived:?}"
+    );
+    let view = engine.run(run_id, &engine.budget(), NOW).unwrap().unwrap();
+    assert_eq!(view.answer.epochs[0].batch_count, 60);
+    assert!(view.damaged.is_empty());
+}
+
+#[test]
+fn a_question_that_waits_for_the_reading_of_runs_ends_when_nobody_waits_for_it() {
+    let (_dir, store) = store();
+    append(&store, run(1, 3));
+    let engine = QueryEngine::new(store);
+    let _reading = engine.runs.hold_reading();
+    let refused = engine.runs(&RunQuery::default(), &gone(), NOW).unwrap_err();
+    assert!(
+        matches!(refused, QueryError::Exhausted(Exhausted::Cancelled)),
+        "{refused}"
+    );
 }

@@ -43,6 +43,9 @@ pub(super) struct Row {
     pub(super) is_evaluation: bool,
 }
 
+/// About what a row takes in memory, with its place in the index and a metric or two.
+pub(crate) const ROW_BYTES: usize = size_of::<Row>() + 48;
+
 impl Row {
     pub(super) fn of(observed: &Observed<'_>, process: u16) -> Self {
         let span = &observed.record.span;

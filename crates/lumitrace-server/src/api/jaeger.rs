@@ -118,10 +118,14 @@ pub(super) async fn archive(
     Path(trace_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    answer(api, query, move |api, _, _| {
+    answer(api, query, move |api, _, budget| {
         let trace_id = params::trace_id(&trace_id)?;
-        match api.engine.archive_trace(trace_id)? {
-            Some(_) => Ok(Vec::new().into()),
+        match api.engine.archive_trace(trace_id, budget)? {
+            Some(copied) => {
+                let mut found = Found::from(Vec::new());
+                found.errors.extend(copied.damaged.iter().map(left_out));
+                Ok(found)
+            }
             None => Err(ApiError::not_found("trace_not_found", "trace not found")),
         }
     })

@@ -1,7 +1,7 @@
 //! Training runs for our own pages.
 
 use super::error::ApiError;
-use super::json::{attributes, nano, number, optional_number};
+use super::json::{attributes, nano, number, optional_number, with_damage};
 use super::params::{Params, parse};
 use super::traces::status_word;
 use super::{Api, answer, now_unix_nano};
@@ -30,9 +30,10 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let query = run_query(query.as_deref())?;
-    answer(api, move |api, _| {
-        let runs = api.engine.runs(&query, now_unix_nano())?;
-        Ok(json!({"runs": runs.iter().map(summary).collect::<Value>()}))
+    answer(api, move |api, budget| {
+        let runs = api.engine.runs(&query, budget, now_unix_nano())?;
+        let answer = json!({"runs": runs.answer.iter().map(summary).collect::<Value>()});
+        Ok(with_damage(answer, &runs.damaged))
     })
     .await
 }
@@ -52,9 +53,10 @@ pub(super) async fn run(
     Path(run_id): Path<String>,
 ) -> Result<Response, ApiError> {
     let run_id: RunId = parse("run_id", &run_id)?;
-    answer(api, move |api, _| {
-        let run = api.engine.run(run_id, now_unix_nano())?;
-        run.as_ref().map(view).ok_or_else(|| run_not_found(run_id))
+    answer(api, move |api, budget| {
+        let run = api.engine.run(run_id, budget, now_unix_nano())?;
+        let run = run.ok_or_else(|| run_not_found(run_id))?;
+        Ok(with_damage(view(&run.answer), &run.damaged))
     })
     .await
 }
@@ -69,10 +71,12 @@ pub(super) async fn series(
     let params = Params::only(query.as_deref(), &["name", "max_points"])?;
     let names: Vec<String> = params.all("name").map(str::to_owned).collect();
     let max_points = params.limit("max_points", DEFAULT_POINTS, MAX_POINTS)?;
-    answer(api, move |api, _| {
-        let series = api.engine.run_series(run_id, &names, max_points)?;
+    answer(api, move |api, budget| {
+        let engine = &api.engine;
+        let series = engine.run_series(run_id, &names, max_points, budget)?;
         let series = series.ok_or_else(|| run_not_found(run_id))?;
-        Ok(json!({"series": series.iter().map(curve).collect::<Value>()}))
+        let answer = json!({"series": series.answer.iter().map(curve).collect::<Value>()});
+        Ok(with_damage(answer, &series.damaged))
     })
     .await
 }
@@ -88,16 +92,16 @@ pub(super) async fn batches(
     let params = Params::only(query.as_deref(), &["offset", "limit"])?;
     let offset = params.parsed("offset")?.unwrap_or(0);
     let limit = params.limit("limit", DEFAULT_BATCHES, MAX_BATCHES)?;
-    answer(api, move |api, _| {
-        let page = api
-            .engine
-            .run_batches(run_id, span_id, offset, limit, now_unix_nano())?;
+    answer(api, move |api, budget| {
+        let (engine, now) = (&api.engine, now_unix_nano());
+        let page = engine.run_batches(run_id, span_id, (offset, limit), budget, now)?;
         let page = page.ok_or_else(|| {
             let message = format!("run {run_id} is not stored, or has no epoch {span_id}");
             ApiError::not_found("epoch_not_found", message)
         })?;
-        let batches = page.batches.iter().map(batch).collect::<Value>();
-        Ok(json!({"total": page.total, "batches": batches}))
+        let batches = page.answer.batches.iter().map(batch).collect::<Value>();
+        let answer = json!({"total": page.answer.total, "batches": batches});
+        Ok(with_damage(answer, &page.damaged))
     })
     .await
 }

@@ -1,5 +1,6 @@
 //! Services, searches, traces and spans for our own pages.
 
+use super::chunks::answer_in_chunks;
 use super::error::ApiError;
 use super::json::{attributes, nano, texts, with_damage};
 use super::params::{Params, parse};
@@ -7,9 +8,12 @@ use super::{Api, answer, now_unix_nano};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use lumitrace_model::{Event, Link, Span, SpanId, StatusCode, TraceId, names, value};
-use lumitrace_query::{SpanDetail, SpanState, TagFilter, TraceQuery, TraceSummary, TraceTree};
-use serde::Serialize;
+use lumitrace_query::{
+    RunId, SpanDetail, SpanState, TagFilter, TraceQuery, TraceSummary, TraceTree, TreeRow,
+};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::Arc;
 
 const SEARCH_PARAMS: [&str; 11] = [
@@ -166,11 +170,10 @@ pub(super) async fn trace(
     Path(trace_id): Path<String>,
 ) -> Result<Response, ApiError> {
     let trace_id: TraceId = parse("trace_id", &trace_id)?;
-    answer(api, move |api, budget| {
+    answer_in_chunks(api, move |api, budget| {
         let tree = api.engine.trace(trace_id, budget, now_unix_nano())?;
-        Ok(TraceColumns::new(
-            tree.ok_or_else(|| trace_not_found(trace_id))?,
-        ))
+        let tree = tree.ok_or_else(|| trace_not_found(trace_id))?;
+        Ok(Waterfall(tree))
     })
     .await
 }
@@ -183,76 +186,96 @@ pub(super) fn trace_not_found(trace_id: TraceId) -> ApiError {
     )
 }
 
-/// A waterfall by columns: a fraction of the size of one object a span.
-#[derive(Serialize)]
-struct TraceColumns {
-    trace_id: String,
-    start_unix_nano: String,
-    duration_nano: String,
+/// A waterfall by columns: a fraction of the size of one object a span. They are written from the rows,
+/// so that nothing is in memory twice.
+struct Waterfall(TraceTree);
+
+#[derive(serde::Serialize)]
+struct TraceColumns<'a> {
+    trace_id: Text<TraceId>,
+    start_unix_nano: Text<u64>,
+    duration_nano: Text<u64>,
     span_count: usize,
     error_count: u64,
     state: &'static str,
     root_missing: bool,
-    services: Vec<String>,
-    names: Vec<String>,
-    run_id: Option<String>,
-    spans: SpanColumns,
+    services: &'a [String],
+    names: &'a [String],
+    run_id: Option<Text<RunId>>,
+    spans: SpanColumns<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<String>,
 }
 
-#[derive(Serialize, Default)]
-struct SpanColumns {
-    id: Vec<String>,
-    parent: Vec<i64>,
-    depth: Vec<u32>,
-    name: Vec<u32>,
-    service: Vec<u32>,
-    kind: Vec<&'static str>,
-    start_offset_nano: Vec<u64>,
-    duration_nano: Vec<u64>,
-    status: Vec<u8>,
-    state: Vec<u8>,
-    event_count: Vec<u32>,
-    label: Vec<Option<String>>,
-}
-
-impl TraceColumns {
-    fn new(tree: TraceTree) -> Self {
-        let mut spans = SpanColumns::default();
-        let span_count = tree.rows.len();
-        for row in tree.rows {
-            spans.id.push(row.span_id.to_string());
-            spans.parent.push(row.parent.map_or(-1, i64::from));
-            spans.depth.push(row.depth);
-            spans.name.push(row.name);
-            spans.service.push(row.service);
-            spans.kind.push(row.kind.as_str());
-            spans.start_offset_nano.push(row.start_offset_nano);
-            spans.duration_nano.push(row.duration_nano);
-            spans.status.push(row.status.code());
-            spans.state.push(match row.state {
-                SpanState::Complete => 0,
-                SpanState::Running => 1,
-                SpanState::Interrupted => 2,
-            });
-            spans.event_count.push(row.event_count);
-            spans.label.push(row.label);
-        }
-        Self {
-            trace_id: tree.trace_id.to_string(),
-            start_unix_nano: tree.start_unix_nano.to_string(),
-            duration_nano: tree.duration_nano.to_string(),
-            span_count,
+impl Serialize for Waterfall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tree = &self.0;
+        let columns = TraceColumns {
+            trace_id: Text(tree.trace_id),
+            start_unix_nano: Text(tree.start_unix_nano),
+            duration_nano: Text(tree.duration_nano),
+            span_count: tree.rows.len(),
             error_count: tree.error_count,
             state: tree.state.as_str(),
             root_missing: tree.root_missing,
-            services: tree.services,
-            names: tree.names,
-            run_id: tree.run_id.map(|run_id| run_id.to_string()),
-            spans,
+            services: &tree.services,
+            names: &tree.names,
+            run_id: tree.run_id.map(Text),
+            spans: SpanColumns(&tree.rows),
             damaged: texts(&tree.damaged),
-        }
+        };
+        columns.serialize(serializer)
+    }
+}
+
+struct SpanColumns<'a>(&'a [TreeRow]);
+
+impl Serialize for SpanColumns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = self.0;
+        let mut map = serializer.serialize_map(Some(12))?;
+        map.serialize_entry("id", &column(rows, |row| Text(row.span_id)))?;
+        let parent = |row: &TreeRow| row.parent.map_or(-1, i64::from);
+        map.serialize_entry("parent", &column(rows, parent))?;
+        map.serialize_entry("depth", &column(rows, |row| row.depth))?;
+        map.serialize_entry("name", &column(rows, |row| row.name))?;
+        map.serialize_entry("service", &column(rows, |row| row.service))?;
+        map.serialize_entry("kind", &column(rows, |row| row.kind.as_str()))?;
+        let start = |row: &TreeRow| row.start_offset_nano;
+        map.serialize_entry("start_offset_nano", &column(rows, start))?;
+        map.serialize_entry("duration_nano", &column(rows, |row| row.duration_nano))?;
+        map.serialize_entry("status", &column(rows, |row| row.status.code()))?;
+        let state = |row: &TreeRow| match row.state {
+            SpanState::Complete => 0_u8,
+            SpanState::Running => 1,
+            SpanState::Interrupted => 2,
+        };
+        map.serialize_entry("state", &column(rows, state))?;
+        map.serialize_entry("event_count", &column(rows, |row| row.event_count))?;
+        map.serialize_entry("label", &column(rows, |row| row.label.as_deref()))?;
+        map.end()
+    }
+}
+
+/// What a function makes of each row.
+struct Column<'a, F>(&'a [TreeRow], F);
+
+fn column<'a, T: Serialize, F: Fn(&'a TreeRow) -> T>(rows: &'a [TreeRow], of: F) -> Column<'a, F> {
+    Column(rows, of)
+}
+
+impl<'a, T: Serialize, F: Fn(&'a TreeRow) -> T> Serialize for Column<'a, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(&self.1))
+    }
+}
+
+/// A value as the text that it is displayed as.
+struct Text<T>(T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 

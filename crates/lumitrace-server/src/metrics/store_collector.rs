@@ -9,15 +9,21 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A metric's name, its help and its value.
 type Sample = (&'static str, &'static str, u64);
 
-/// Asks the store and the budget when someone scrapes.
-pub(super) struct StoreCollector {
+/// What is asked.
+pub(super) struct Sources {
     pub(super) store: Store,
     pub(super) budget: Budget,
+}
+
+/// Asks the store and the budget when someone scrapes, once there are any.
+pub(super) struct StoreCollector {
+    pub(super) sources: Arc<OnceLock<Sources>>,
 }
 
 impl fmt::Debug for StoreCollector {
@@ -28,8 +34,11 @@ impl fmt::Debug for StoreCollector {
 
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let stats = Figures::of(&self.store);
-        let in_flight = self.budget.used_bytes();
+        let Some(Sources { store, budget }) = self.sources.get() else {
+            return Ok(());
+        };
+        let stats = Figures::of(store);
+        let in_flight = budget.used_bytes();
         let in_flight = (
             "ingest_in_flight_bytes",
             "Bytes of requests in work",

@@ -144,7 +144,8 @@ fn succeed(message: &[u8]) -> Response {
     ([(CONTENT_TYPE, GRPC)], Body::new(body)).into_response()
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+/// The answer of a call that was refused.
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     let answer = refusal.answer();
     let status = match answer.retry_after {
         Some(wait) => Status::with_error_details(

@@ -106,7 +106,7 @@ async fn receive(
 }
 
 /// The format that the `Content-Type` names.
-fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
+pub(super) fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
     let value = headers
         .get(CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
@@ -138,7 +138,8 @@ fn accepted(format: Format, outcome: &Outcome) -> Response {
     }
 }
 
-fn refused(refusal: &Refusal, format: Option<Format>) -> Response {
+/// The answer of a request that was refused, in the format in which it came.
+pub(super) fn refused(refusal: &Refusal, format: Option<Format>) -> Response {
     let answer = refusal.answer();
     let message = refusal.to_string();
     let code = answer.grpc as i32;

@@ -32,6 +32,18 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     lumitrace(arguments).output().unwrap()
 }
 
+/// A server on free ports and the folder `data`, which writes its log to the file `log`.
+pub(crate) fn serve(data: &Path, log: &Path) -> Command {
+    let mut command = lumitrace(&["serve"]);
+    for port in ["--listen-otlp-grpc", "--listen-otlp-http", "--listen-ui"] {
+        command.args([port, "127.0.0.1:0"]);
+    }
+    let stderr = std::fs::File::create(log).unwrap();
+    command.arg("--data-dir").arg(data);
+    command.stdout(Stdio::null()).stderr(stderr);
+    command
+}
+
 impl Server {
     /// Starts a server on the data folder `data` below `dir`, and waits until it is ready.
     pub(crate) async fn start(dir: &Path) -> Self {
@@ -62,22 +74,9 @@ impl Server {
         arguments: &[&str],
     ) -> Result<Self, String> {
         let (ready, log) = (files.join("ready.json"), files.join("log.txt"));
-        let mut command = lumitrace(&["serve"]);
-        for port in ["--listen-otlp-grpc", "--listen-otlp-http", "--listen-ui"] {
-            command.args([port, "127.0.0.1:0"]);
-        }
-        command
-            .arg("--data-dir")
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .args(arguments);
-        let stderr = std::fs::File::create(&log).unwrap();
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut command = serve(data, &log);
+        command.arg("--ready-file").arg(&ready).args(arguments);
+        let mut child = command.spawn().unwrap();
         let text = || std::fs::read_to_string(&log).unwrap();
         let addresses = until("the server to be ready", async || {
             match std::fs::read(&ready) {

@@ -19,4 +19,5 @@ mod ops;
 mod round_trip;
 mod settings;
 mod spans;
+mod starting;
 mod store_tools;

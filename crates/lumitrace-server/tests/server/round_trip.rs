@@ -454,3 +454,31 @@ async fn a_training_run_is_recognised_and_followed() {
     assert_eq!(batches["total"], 10);
     assert_eq!(batches["batches"].as_array().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn a_long_trace_arrives_whole_though_it_is_sent_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    let leaves: Vec<u64> = (2..=20_000).collect();
+    for ids in leaves.chunks(5_000) {
+        let spans = ids.iter().map(|id| span(1, *id, Some(1), "leaf"));
+        let answer = post(&url, PROTOBUF, protobuf("web", spans.collect())).await;
+        assert_eq!(answer.status, 200);
+    }
+    let root = protobuf("web", vec![span(1, 1, None, "root")]);
+    assert_eq!(post(&url, PROTOBUF, root).await.status, 200);
+    let path = format!("/api/lumitrace/v1/traces/{}", trace_id(1));
+    let response = reqwest::get(format!("http://{}{path}", server.ui))
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert!(response.headers().get("content-length").is_none());
+    let trace: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(trace["span_count"], 20_000);
+    let ids = trace["spans"]["id"].as_array().unwrap();
+    let distinct: std::collections::HashSet<_> =
+        ids.iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(distinct.len(), 20_000);
+    assert_eq!(trace["spans"]["label"].as_array().unwrap().len(), 20_000);
+}

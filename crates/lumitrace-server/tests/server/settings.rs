@@ -171,6 +171,51 @@ async fn t13_a_question_costs_no_more_than_the_settings_say() {
 }
 
 #[tokio::test]
+async fn t13_a_question_about_a_training_run_costs_no_more_either() {
+    for (flag, value, status, code) in [
+        ("--query-max-time", "0s", 503, "took_too_long"),
+        ("--query-max-spans", "1", 422, "too_many_spans"),
+        ("--query-max-memory-bytes", "100", 422, "too_much_memory"),
+        ("--query-max-total-memory-bytes", "100", 503, "busy"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start_with(dir.path(), &[flag, value]).await;
+        let epoch = span(1, 1, None, "training_epoch");
+        let batch = span(1, 2, Some(1), "batch_processing");
+        let url = format!("http://{}/v1/traces", server.otlp_http);
+        let answer = post(&url, PROTOBUF, protobuf("trainer", vec![epoch, batch])).await;
+        assert_eq!(answer.status, 200);
+        let run = until("the run to be listed", async || {
+            let (_, list) = server.get("/api/lumitrace/v1/runs").await;
+            let run_id = list["runs"][0]["run_id"].as_str()?.to_owned();
+            Some(format!("/api/lumitrace/v1/runs/{run_id}"))
+        })
+        .await;
+        let archived = post(
+            &format!("http://{}{run}/archive", server.ui),
+            "text/plain",
+            "",
+        )
+        .await;
+        let archived = (
+            archived.status,
+            serde_json::from_slice(&archived.body).unwrap(),
+        );
+        let series = server.get(&format!("{run}/series")).await;
+        for (found, body) in [server.get(&run).await, series, archived] {
+            let body: serde_json::Value = body;
+            assert_eq!(
+                (found, &body["error"]["code"]),
+                (status, &code.into()),
+                "{flag}: {body}"
+            );
+        }
+        let metric = format!("lumitrace_queries_given_up_total{{reason=\"{code}\"}}");
+        assert!(server.metric(&metric).await >= 3.0);
+    }
+}
+
+#[tokio::test]
 async fn t13_the_log_has_the_form_and_the_level_that_were_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let json = Server::start_with(dir.path(), &["--log-format", "json"]).await;

@@ -137,7 +137,7 @@ impl Block {
             return Ok(());
         }
         let mut records = self.open_data()?.records(&rows, lookup.parts)?;
-        records.set_leaves_cut(lookup.leaves_cut);
+        records.set_leaves_cut(true);
         while let Some(mut spans) = records.next()? {
             // Its rows may be those of another trace whose id has the same checksum.
             spans.retain(|record| record.span.trace_id == lookup.trace_id);

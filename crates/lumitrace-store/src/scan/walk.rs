@@ -162,10 +162,7 @@ fn merge(
     let (mut current, mut spent) = (None, 0);
     while let Some((rank_of_window, Reverse(source))) = heap.pop() {
         // Here also searches come by that find nothing, and before they open a block.
-        let examined = stats.examined_spans - spent;
-        spent = stats.examined_spans;
-        if let Err(exhausted) = request.budget.look_at(examined) {
-            stats.exhausted = Some(exhausted);
+        if spend(stats, &mut spent, &request.budget).is_break() {
             return Ok(ControlFlow::Break(()));
         }
         if current != Some(rank_of_window) {
@@ -186,7 +183,23 @@ fn merge(
                 .map(|window| (rank(window), Reverse(source))),
         );
     }
-    Ok(window.end(stats, visit))
+    if window.end(stats, visit).is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+    Ok(spend(stats, &mut spent, &request.budget))
+}
+
+/// Counts what was looked at since `spent` was.
+fn spend(stats: &mut ScanStats, spent: &mut u64, budget: &QueryBudget) -> ControlFlow<()> {
+    let examined = stats.examined_spans - *spent;
+    *spent = stats.examined_spans;
+    match budget.look_at(examined) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(exhausted) => {
+            stats.exhausted = Some(exhausted);
+            ControlFlow::Break(())
+        }
+    }
 }
 
 /// The spans of one window, each of which is visited once.

@@ -66,9 +66,18 @@ pub(super) fn measure(minutes: u64) -> anyhow::Result<Vec<Figure>> {
 
 /// Resident memory of a process (proc(5), `VmRSS` of `status`).
 pub(super) fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most memory that a process ever had resident (proc(5), `VmHWM` of `status`).
+pub(super) fn peak_mib(pid: u32) -> anyhow::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: u32, key: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("process {pid} is gone"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kib.context("no VmRSS")? / 1_024.0)
+    Ok(kib.with_context(|| format!("no {key}"))? / 1_024.0)
 }

@@ -3,16 +3,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::ops::Range;
 
 use lumitrace_model::TraceId;
-use lumitrace_store::{ReadError, ScanRequest, SpanDigest, SpanParts, SpanRecord, Store};
+use lumitrace_store::{
+    Damaged, LookupError, QueryBudget, ReadError, ScanRequest, SpanDigest, SpanParts, Store,
+};
 
+use super::scan;
 use crate::training::RunId;
 use crate::training::block_runs::{BlockRun, BlockRuns};
 use crate::training::catalog::RunCatalog;
-use crate::training::fold::RunFold;
+use crate::training::fold::{ROW_BYTES, RunFold};
 use crate::training::step_columns::StepColumns;
 
 /// What a run shows of a span that it shows whole.
@@ -37,7 +39,11 @@ impl KeptBlock {
     }
 
     fn may_have_trace(&self, trace_id: TraceId) -> Result<bool, ReadError> {
-        self.digest.may_have_trace(trace_id)
+        match self.digest.may_have_trace(trace_id) {
+            // Then the block is read, and whoever reads it says what is damaged.
+            Err(ReadError::Corrupt(_)) => Ok(true),
+            answer => answer,
+        }
     }
 }
 
@@ -95,7 +101,11 @@ pub(super) fn merge_blocks(
 
 /// Looks up the ends of spans that are open as far as digests tell: an end may be in another block than
 /// the announcement. Ends start when announcements do, so little is read.
-pub(super) fn close_ended(store: &Store, catalog: &mut RunCatalog) -> Result<(), ReadError> {
+pub(super) fn close_ended(
+    store: &Store,
+    catalog: &mut RunCatalog,
+    damaged: &mut Damaged,
+) -> Result<(), LookupError> {
     for start_unix_nano in catalog.open_starts() {
         let request = ScanRequest {
             start_unix_nano,
@@ -103,11 +113,11 @@ pub(super) fn close_ended(store: &Store, catalog: &mut RunCatalog) -> Result<(),
             parts: SpanParts::NONE,
             ..ScanRequest::default()
         };
-        store.scan(&request, &mut |record: Arc<SpanRecord>| {
+        scan(store, &request, damaged, &mut |record| {
             if !record.span.pending {
-                catalog.close(&record);
+                catalog.close(record);
             }
-            ControlFlow::Continue(())
+            Ok(())
         })?;
     }
     Ok(())
@@ -137,29 +147,46 @@ pub(super) fn kept_run<'a>(
 }
 
 impl KeptRun<'_> {
-    /// Takes it into the fold of the run, whose digest has counted it.
-    pub(super) fn fold_into(&self, fold: &mut RunFold) -> Result<(), ReadError> {
+    /// Takes it into the fold of the run, whose digest has counted it. What is damaged is left out.
+    pub(super) fn fold_into(
+        &self,
+        fold: &mut RunFold,
+        budget: &QueryBudget,
+        damaged: &mut Damaged,
+    ) -> Result<(), LookupError> {
         for (block, runs) in self.parts.iter().filter(|(_, runs)| !runs.is_empty()) {
-            for record in block.digest.records(&rows_of(runs), SHOWN_PARTS)? {
-                fold.observe_counted(&record);
+            budget.check()?;
+            let before = fold.row_count();
+            match fold_block(block, runs, fold) {
+                Ok(()) => {}
+                Err(ReadError::Corrupt(damage)) => damaged.add(damage),
+                Err(error) => return Err(error.into()),
             }
-            let numbers: Vec<u32> = runs
-                .iter()
-                .flat_map(|run| &run.step_parts)
-                .copied()
-                .collect();
-            if numbers.is_empty() {
-                continue;
-            }
-            let mut parts = block.digest.parts()?;
-            for number in numbers {
-                let columns = StepColumns::decode(&parts.part(number)?);
-                let added = columns.and_then(|columns| fold.add_steps(&columns));
-                added.ok_or_else(|| block.digest.malformed())?;
-            }
+            let rows = fold.row_count().saturating_sub(before);
+            budget.look_at(rows as u64)?;
+            budget.hold(rows * ROW_BYTES)?;
         }
         Ok(())
     }
+}
+
+/// Takes what a block keeps of a run into its fold.
+fn fold_block(block: &KeptBlock, runs: &[&BlockRun], fold: &mut RunFold) -> Result<(), ReadError> {
+    for record in block.digest.records(&rows_of(runs), SHOWN_PARTS)? {
+        fold.observe_counted(&record);
+    }
+    let numbers = runs.iter().flat_map(|run| &run.step_parts);
+    let numbers: Vec<u32> = numbers.copied().collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let mut parts = block.digest.parts()?;
+    for number in numbers {
+        let columns = StepColumns::decode(&parts.part(number)?);
+        let added = columns.and_then(|columns| fold.add_steps(&columns));
+        added.ok_or_else(|| block.digest.malformed())?;
+    }
+    Ok(())
 }
 
 /// The rows of spans that are to be read, ascending.

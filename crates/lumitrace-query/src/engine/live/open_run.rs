@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lumitrace_store::SpanRecord;
+use lumitrace_store::{Damaged, SpanRecord};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::training::RunId;
@@ -16,6 +16,8 @@ const WAITING_SPANS: usize = 4096;
 #[derive(Clone)]
 pub(in crate::engine) struct OpenRun {
     pub(in crate::engine) run_id: RunId,
+    /// Damage that was met when it was read: it may lack spans.
+    pub(in crate::engine) damaged: Arc<Damaged>,
     shared: Arc<Shared>,
 }
 
@@ -30,7 +32,7 @@ struct Shared {
 
 impl OpenRun {
     /// A run of which `fold` knows all so far. `now` is the count of changes and questions.
-    pub(super) fn new(run_id: RunId, fold: RunFold, now: u64) -> Self {
+    pub(super) fn new(run_id: RunId, fold: RunFold, damaged: Damaged, now: u64) -> Self {
         let shared = Shared {
             fold: Mutex::new(fold),
             waiting: Mutex::default(),
@@ -39,6 +41,7 @@ impl OpenRun {
         };
         Self {
             run_id,
+            damaged: Arc::new(damaged),
             shared: Arc::new(shared),
         }
     }

@@ -10,6 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use lumitrace_model::TraceId;
 use lumitrace_query::training::RunQuery;
 use lumitrace_query::{QueryEngine, RunId, TraceQuery};
+use lumitrace_store::QueryBudget;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -136,7 +137,7 @@ async fn changed_traces(
     query: TraceQuery,
     mut trace_ids: Vec<TraceId>,
 ) -> Option<Message> {
-    let traces = blocking(move || {
+    let traces = ask(engine, move |engine, budget| {
         let mut seen = HashSet::new();
         trace_ids.retain(|trace_id| seen.insert(*trace_id));
         // The newest are at the end.
@@ -144,7 +145,7 @@ async fn changed_traces(
         if trace_ids.is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
-        let traces = engine.summaries(&trace_ids, &query, &engine.budget(), now_unix_nano())?;
+        let traces = engine.summaries(&trace_ids, &query, budget, now_unix_nano())?;
         Ok(traces.iter().map(trace_json::summary).collect())
     });
     let traces = traces.await.filter(|traces| *traces != json!([]))?;
@@ -160,10 +161,10 @@ async fn changed_runs(
     query: RunQuery,
     changed: Option<HashSet<RunId>>,
 ) -> Option<Message> {
-    let runs = blocking(move || {
-        let runs = engine.runs(&query, now_unix_nano())?;
+    let runs = ask(engine, move |engine, budget| {
+        let runs = engine.runs(&query, budget, now_unix_nano())?;
         let is_changed = |id: &RunId| changed.as_ref().is_none_or(|changed| changed.contains(id));
-        let runs = runs.iter().filter(|run| is_changed(&run.run_id));
+        let runs = runs.answer.iter().filter(|run| is_changed(&run.run_id));
         Ok(runs.map(run_json::summary).collect::<Value>())
     });
     let runs = runs.await.filter(|runs| *runs != json!([]))?;
@@ -174,9 +175,21 @@ async fn changed_runs(
 }
 
 async fn revision(engine: QueryEngine, run_id: RunId) -> Option<Message> {
-    let revision = blocking(move || Ok(engine.run_revision(run_id)?)).await??;
+    let question =
+        move |engine: &QueryEngine, budget: &QueryBudget| Ok(engine.run_revision(run_id, budget)?);
+    let revision = ask(engine, question).await??;
     Some(Message {
         name: "run",
         data: json!({"revision": revision}),
     })
+}
+
+/// Asks the engine within a budget of its own, until the stream ends.
+async fn ask<T: Send + 'static>(
+    engine: QueryEngine,
+    question: impl FnOnce(&QueryEngine, &QueryBudget) -> Result<T, ApiError> + Send + 'static,
+) -> Option<T> {
+    let budget = engine.budget();
+    let _cancel = budget.cancel_on_drop();
+    blocking(move || question(&engine, &budget)).await
 }

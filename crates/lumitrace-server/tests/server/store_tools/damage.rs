@@ -1,7 +1,8 @@
 //! Check, repair and compact.
 
 use super::{fill, report, spans_in, store};
-use crate::harness::Server;
+use crate::harness::{Server, until};
+use crate::spans::{PROTOBUF, post, protobuf, span};
 use std::path::{Path, PathBuf};
 
 /// The largest data file of a block.
@@ -80,16 +81,44 @@ async fn what_is_not_damaged_is_served_and_everyone_says_what_is_left_out() {
     assert_eq!(status, 200);
     let trace = page["traces"][0]["trace_id"].as_str().unwrap().to_owned();
     let trace = own(&format!("/traces/{trace}"));
+    let epoch = protobuf("trainer", vec![span(900, 1, None, "training_epoch")]);
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    assert_eq!(post(&url, PROTOBUF, epoch).await.status, 200);
+    let run = until("the run to be listed", async || {
+        let (_, list) = server.get(&own("/runs")).await;
+        let run_id = list["runs"][0]["run_id"].as_str()?.to_owned();
+        Some(own(&format!("/runs/{run_id}")))
+    })
+    .await;
     for path in [
         own("/traces"),
         own("/operations/statistics"),
         own("/status"),
-        trace,
+        own("/runs"),
+        format!("{run}/series"),
+        run.clone(),
+        trace.clone(),
     ] {
         let (_, answer) = server.get(&path).await;
         let said = answer["damaged"][0].as_str().unwrap_or_default();
         assert!(said.contains(name), "{path}: {answer}");
     }
+    for kept in [run, trace] {
+        let url = format!("http://{}{kept}/archive", server.ui);
+        let answer = post(&url, "text/plain", "").await;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["archived"], false, "{answer}");
+        assert!(answer["copied_spans"].as_u64() > Some(0), "{answer}");
+        let said = answer["damaged"][0].as_str().unwrap_or_default();
+        assert!(said.contains(name), "{answer}");
+    }
+    let unknown = own(&format!("/runs/{:016x}", 77));
+    let (status, missing) = server.get(&unknown).await;
+    assert_eq!(
+        (status, &missing["error"]["code"]),
+        (404, &"left_out".into()),
+        "{missing}"
+    );
     let (_, logs) = server.get(&own("/logs")).await;
     assert!(logs.get("damaged").is_none(), "{logs}");
     let (status, missing) = server.get(&own(&format!("/traces/{:032x}", 77))).await;

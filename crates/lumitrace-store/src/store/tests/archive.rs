@@ -13,7 +13,7 @@ use crate::compact::compact;
 use crate::compaction::{CompactionSignal, merge};
 use crate::inspect::inspect;
 use crate::repair::repair;
-use crate::{ScanRequest, ShelfName, Store, StoreOptions, retention};
+use crate::{QueryBudget, ScanRequest, ShelfName, Store, StoreOptions, retention};
 use std::ops::ControlFlow;
 
 /// The ids of a trace's spans, and whether each is announced only.
@@ -43,7 +43,13 @@ fn an_archived_trace_outlives_its_spans_also_when_opened_again() {
     first.attributes.push(KeyValue::new("epoch", 3));
     append(&store, vec![first.clone(), span(2, 7)]);
     append(&store, vec![span(1, 2)]);
-    assert_eq!(store.archive_trace(first.trace_id).unwrap(), 2);
+    assert_eq!(
+        store
+            .archive_trace(first.trace_id, &QueryBudget::unlimited())
+            .unwrap()
+            .copied_spans,
+        2
+    );
     assert_eq!(spans_of(&store, 1), [(1, false), (2, false)]);
     remove_all_spans(&store);
     let check = |store: &Store| {
@@ -57,7 +63,9 @@ fn an_archived_trace_outlives_its_spans_also_when_opened_again() {
     check(&store);
     let crashed = copy_of(dir.path());
     check(&Store::open(options(crashed.path())).unwrap());
-    store.archive_trace(first.trace_id).unwrap();
+    store
+        .archive_trace(first.trace_id, &QueryBudget::unlimited())
+        .unwrap();
     check(&store);
 }
 
@@ -66,9 +74,21 @@ fn a_search_finds_what_is_archived_once_whether_or_not_it_has_expired() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, vec![span(1, 1), span(2, 7)]);
-    assert_eq!(store.archived_spans(span(1, 1).trace_id).unwrap(), 0);
-    store.archive_trace(span(1, 1).trace_id).unwrap();
-    assert_eq!(store.archived_spans(span(1, 1).trace_id).unwrap(), 1);
+    assert_eq!(
+        store
+            .archived_spans(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap(),
+        0
+    );
+    store
+        .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+        .unwrap();
+    assert_eq!(
+        store
+            .archived_spans(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap(),
+        1
+    );
     let found = |from_seq| {
         let request = ScanRequest {
             seqs: from_seq..store.end_seq(),
@@ -101,7 +121,10 @@ fn archiving_again_copies_what_came_since() {
     let mut announced = span(1, 1);
     announced.pending = true;
     append(&store, vec![announced.clone(), span(1, 2)]);
-    let archive = || store.archive_trace(announced.trace_id).unwrap();
+    let archive = || {
+        let archived = store.archive_trace(announced.trace_id, &QueryBudget::unlimited());
+        archived.unwrap().copied_spans
+    };
     assert_eq!(archive(), 2);
     append(&store, vec![span(1, 1), span(1, 3)]);
     assert_eq!(archive(), 2, "the end of the first, and the third");
@@ -117,7 +140,9 @@ fn the_end_of_a_span_counts_whichever_shelf_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, vec![span(1, 1)]);
-    store.archive_trace(span(1, 1).trace_id).unwrap();
+    store
+        .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+        .unwrap();
     remove_all_spans(&store);
     let mut late = span(1, 1);
     late.pending = true;
@@ -130,7 +155,13 @@ fn a_large_trace_is_copied_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, (1..=10_000).map(|id| span(1, id)).collect());
-    assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 10_000);
+    assert_eq!(
+        store
+            .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap()
+            .copied_spans,
+        10_000
+    );
     let stats = store.stats_of(ShelfName::Archive).unwrap();
     assert_eq!((stats.records, stats.appended_batches), (10_000, 3));
 }
@@ -158,8 +189,20 @@ fn a_trace_larger_than_the_memory_of_the_archive_is_copied_whole() {
     append(vec![announced]);
     append(vec![span(1, 30_001)]);
     assert!(30_000 * size_of::<SpanHead>() > 5 * archive_limit);
-    assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 30_001);
-    assert_eq!(store.archive_trace(span(1, 1).trace_id).unwrap(), 0);
+    assert_eq!(
+        store
+            .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap()
+            .copied_spans,
+        30_001
+    );
+    assert_eq!(
+        store
+            .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap()
+            .copied_spans,
+        0
+    );
     remove_all_spans(&store);
     let archived: Vec<_> = (1..=30_001).map(|id| (id, false)).collect();
     assert_eq!(spans_of(&store, 1), archived);
@@ -170,10 +213,18 @@ fn nothing_is_begun_before_it_is_needed_nor_after_closing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, vec![span(1, 1)]);
-    assert_eq!(store.archive_trace(span(2, 1).trace_id).unwrap(), 0);
+    assert_eq!(
+        store
+            .archive_trace(span(2, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap()
+            .copied_spans,
+        0
+    );
     store.flush().unwrap();
     store.close();
-    let error = store.archive_trace(span(1, 1).trace_id).unwrap_err();
+    let error = store
+        .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+        .unwrap_err();
     assert!(error.to_string().contains("closed"), "{error}");
     assert!(store.stats_of(ShelfName::Archive).is_none());
     assert!(!dir.path().join("archive").exists());
@@ -185,7 +236,9 @@ fn the_tools_look_after_the_archive_too() {
     let store = Store::open(options(dir.path())).unwrap();
     for id in 1..4 {
         store.append(batch(vec![span(1, id)])).wait().unwrap();
-        store.archive_trace(span(1, 1).trace_id).unwrap();
+        store
+            .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+            .unwrap();
         store.flush().unwrap();
     }
     let engine = store.archive_engine().unwrap();

@@ -19,8 +19,8 @@ use crate::repair::repair;
 use crate::retention::{self, Retention};
 use crate::shelf::unix_nano_now;
 use crate::{
-    ArchiveError, Damaged, LogScan, LookupError, MetricSelector, QueryBudget, RollupRequest,
-    ScanRequest, ShelfName, SpanParts, Store, StoreOptions,
+    Damaged, LogScan, MetricSelector, QueryBudget, RollupRequest, ScanRequest, SpanParts, Store,
+    StoreOptions,
 };
 
 /// How many spans the first block has; the second has as many of the next trace.
@@ -343,18 +343,32 @@ fn a_damaged_block_is_never_merged_away() {
 }
 
 #[test]
-fn a_trace_is_not_archived_without_what_is_damaged_of_it() {
+fn what_is_readable_of_a_trace_is_archived_and_the_rest_named() {
     let dir = two_blocks();
     let index = unopenable(dir.path());
     let store = Store::open(options(dir.path())).unwrap();
-    let refused = store.archive_trace(span(2, 1).trace_id).unwrap_err();
-    assert!(
-        matches!(refused, ArchiveError::Read(LookupError::Read(_))),
-        "{refused}"
-    );
+    append(&store, vec![span(1, 1), span(2, 1)]);
     let named = index.display().to_string();
-    assert!(refused.to_string().contains(&named), "{refused}");
-    assert_eq!(store.stats_of(ShelfName::Archive), None);
+    let mut copied = Vec::new();
+    for trace in [1, 2] {
+        let budget = QueryBudget::unlimited();
+        let archived = store
+            .archive_trace(span(trace, 1).trace_id, &budget)
+            .unwrap();
+        assert_eq!(archived.damaged.len(), 1, "{archived:?}");
+        assert_eq!(archived.damaged[0].file, index);
+        let kept = store
+            .archived_spans(span(trace, 1).trace_id, &budget)
+            .unwrap();
+        assert_eq!(archived.copied_spans, kept);
+        copied.push(kept as u64);
+    }
+    copied.sort_unstable();
+    assert_eq!(
+        copied,
+        [1, SPANS + 1],
+        "what is in memory, and in the other block"
+    );
     let whole = store.trace(span(2, 1).trace_id).unwrap_err();
     assert!(whole.to_string().contains(&named), "{whole}");
 }

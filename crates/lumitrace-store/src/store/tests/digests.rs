@@ -10,8 +10,8 @@ use super::{append, only_file, options};
 use crate::batch::testing::span;
 use crate::compact::compact;
 use crate::{
-    BlockDigester, DigestParts, ScanRequest, SpanDigest, SpanDigester, SpanParts, SpanRecord,
-    Store, StoreOptions,
+    BlockDigester, DigestParts, QueryBudget, ScanRequest, SpanDigest, SpanDigester, SpanParts,
+    SpanRecord, Store, StoreOptions,
 };
 
 /// Lists the numbers of a block's spans, and keeps each as a part. Its format is the number.
@@ -157,7 +157,9 @@ fn a_damaged_digest_is_left_out_and_told_of() {
 fn blocks_that_may_share_spans_with_the_archive_have_no_digest() {
     let dir = tempfile::tempdir().unwrap();
     let store = two_blocks(dir.path());
-    store.archive_trace(span(1, 1).trace_id).unwrap();
+    store
+        .archive_trace(span(1, 1).trace_id, &QueryBudget::unlimited())
+        .unwrap();
     assert!(listed(&store).is_empty());
 }
 

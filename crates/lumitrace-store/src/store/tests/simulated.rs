@@ -37,8 +37,8 @@ use crate::retention;
 use crate::signal::{BlockRows, Signal};
 use crate::spans::Spans;
 use crate::{
-    Append, Durability, LogEntry, LogScan, MetricSelector, ScanRequest, ShelfName, SpanParts,
-    SpanRecord, Store, StoreOptions,
+    Append, Durability, LogEntry, LogScan, MetricSelector, QueryBudget, ScanRequest, ShelfName,
+    SpanParts, SpanRecord, Store, StoreOptions,
 };
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
@@ -148,7 +148,7 @@ impl Subject for Spans {
     fn archive(store: &Store, rng: &mut Rng) -> Vec<u64> {
         let trace_id = span(1 + rng.u8(..TRACES), 1).trace_id;
         let numbers = numbers_of(store, trace_id);
-        match store.archive_trace(trace_id) {
+        match store.archive_trace(trace_id, &QueryBudget::unlimited()) {
             Ok(_) => numbers,
             Err(_) => Vec::new(),
         }

@@ -97,10 +97,18 @@ fn span_of(drawn: Drawn, id: u64) -> SpanBuilder {
 /// Everything that is shown of every run, in lines that do not depend on the order of processes.
 fn shown(engine: &QueryEngine) -> Vec<String> {
     let mut lines = Vec::new();
-    for summary in engine.runs(&RunQuery::default(), NOW).unwrap() {
+    for summary in engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer
+    {
         let run_id = summary.run_id;
         lines.push(format!("{summary:?}"));
-        let mut view = engine.run(run_id, NOW).unwrap().unwrap();
+        let mut view = engine
+            .run(run_id, &engine.budget(), NOW)
+            .unwrap()
+            .unwrap()
+            .answer;
         view.revision = 0;
         lines.push(format!("{:?} {:?}", view.summary, view.attributes));
         lines.push(format!("{:?} {:?}", view.parameters, view.phases));
@@ -113,13 +121,14 @@ fn shown(engine: &QueryEngine) -> Vec<String> {
         lines.extend(epochs);
         let mut batches = Vec::new();
         for epoch in &view.epochs {
-            let page = engine.run_batches(run_id, epoch.span_id, 0, 1_000, NOW);
-            let page = page.unwrap().unwrap();
+            let page = engine.run_batches(run_id, epoch.span_id, (0, 1_000), &engine.budget(), NOW);
+            let page = page.unwrap().unwrap().answer;
             batches.extend(page.batches.iter().map(|it| format!("{it:?}")));
         }
         batches.sort();
         lines.extend(batches);
-        for curve in engine.run_series(run_id, &[], 1_000).unwrap().unwrap() {
+        let series = engine.run_series(run_id, &[], 1_000, &engine.budget());
+        for curve in series.unwrap().unwrap().answer {
             let mut points: Vec<_> = curve.points.iter().map(|it| format!("{it:?}")).collect();
             points.sort();
             lines.push(format!("{} {points:?}", curve.name));
@@ -197,7 +206,10 @@ fn engine_of_blocks(blocks: Vec<Vec<SpanBuilder>>) -> (TempDir, QueryEngine) {
 
 /// Process, name of the run, batches, errors and state of each run.
 fn listed(engine: &QueryEngine) -> Vec<String> {
-    let runs = engine.runs(&RunQuery::default(), NOW).unwrap();
+    let runs = engine
+        .runs(&RunQuery::default(), &engine.budget(), NOW)
+        .unwrap()
+        .answer;
     let line = |run: RunSummary| {
         let (pid, name) = (run.pid.unwrap_or(0), run.instance.unwrap_or_default());
         let (batches, errors, state) = (run.batch_count, run.error_count, run.state.as_str());
@@ -255,4 +267,53 @@ fn what_a_block_has_of_a_process_counts_once_a_later_block_says_that_it_trains()
             "2 \"\": 1 batches, 1 errors, finished",
         ]
     );
+}
+
+#[test]
+fn a_run_is_shown_without_what_is_damaged_of_it_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = StoreOptions {
+            durability: Durability::None,
+            digester: Some(Arc::new(RunDigester::default())),
+            compact_below_bytes: 0,
+            ..StoreOptions::new(dir.path())
+        };
+        Store::open(options).unwrap()
+    };
+    let store = open();
+    for ids in [1..=20, 21..=50] {
+        append(&store, ids.map(|id| batch(id, 1)));
+        store.flush().unwrap();
+    }
+    drop(store);
+    let entries = std::fs::read_dir(dir.path().join("blocks")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let payloads = paths.filter(|path| path.extension().is_some_and(|it| it == "payload"));
+    let first = payloads.min().unwrap();
+    let mut bytes = std::fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&first, bytes).unwrap();
+
+    let engine = QueryEngine::new(open());
+    let budget = engine.budget();
+    let runs = engine.runs(&RunQuery::default(), &budget, NOW).unwrap();
+    let [run] = &runs.answer[..] else {
+        panic!("{runs:?}");
+    };
+    assert_eq!(run.batch_count, 50, "the list needs no steps");
+    let loss = ["loss".to_owned()];
+    let curves = engine
+        .run_series(run.run_id, &loss, 100, &budget)
+        .unwrap()
+        .unwrap();
+    // Those of the other block, and what the first one shows whole.
+    let points = curves.answer[0].points.len();
+    assert!((30..50).contains(&points), "{points}");
+    let view = engine.run(run.run_id, &budget, NOW).unwrap().unwrap();
+    for damaged in [curves.damaged, view.damaged] {
+        assert_eq!(damaged.len(), 1, "{damaged:?}");
+        assert_eq!(damaged[0].file, first);
+    }
 }
