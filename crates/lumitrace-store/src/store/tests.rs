@@ -16,6 +16,7 @@ mod model;
 mod power;
 mod retention;
 mod simulated;
+mod subject;
 mod wrong_clocks;
 
 use std::fs;
