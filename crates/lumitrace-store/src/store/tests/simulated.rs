@@ -33,7 +33,7 @@ use crate::{Durability, ShelfName, Store, StoreOptions};
 /// Seeds of a test run. `cargo xtask soak` tries many more.
 const SEEDS: u64 = 1_000;
 /// Of these one is tried in each of the modes that put syncs off.
-const SEEDS_FOR_A_LAZY_ONE: u64 = 3;
+const SEEDS_FOR_A_LAZY_ONE: u64 = 4;
 /// Power cuts at any moment that are tried of each seed's work, besides one at its end: few, so that there
 /// is time for much different work.
 const CUTS: usize = 3;
@@ -319,5 +319,6 @@ fn where_syncs_are_put_off_no_power_cut_loses_what_was_synced_or_repeats_a_recor
     for durability in LAZY {
         run_all::<Spans>(durability);
         run_all::<Logs>(durability);
+        run_all::<Metrics>(durability);
     }
 }
