@@ -6,6 +6,7 @@ mod damage;
 mod damaged_blocks;
 mod digests;
 mod faults;
+mod flipped_bits;
 mod fuzzed;
 mod killed;
 mod large_logs;
@@ -26,6 +27,9 @@ use lumitrace_model::Span;
 use tempfile::TempDir;
 
 use crate::batch::testing::batch;
+use crate::engine::Engine;
+use crate::manifest::BlockId;
+use crate::signal::Signal;
 use crate::{AppendReceipt, Store, StoreOptions};
 
 fn options(dir: &Path) -> StoreOptions {
@@ -70,4 +74,11 @@ fn only_file(dir: &Path, extension: &str) -> std::path::PathBuf {
         .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
+}
+
+/// Has the oldest block removed, as retention has it. Says which, if there is one.
+fn expire_oldest<S: Signal>(engine: Option<&Engine<S>>) -> Option<BlockId> {
+    let oldest = engine?.snapshot().blocks.first()?.id();
+    crate::retention::remove(engine?, vec![oldest]);
+    Some(oldest)
 }
