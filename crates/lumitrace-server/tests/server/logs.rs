@@ -18,7 +18,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Endpoint;
 
 /// A log record that was said just now in a span of a trace.
-fn log(trace: u64, span: u64, severity: i32, body: &str) -> LogRecord {
+pub(super) fn log(trace: u64, span: u64, severity: i32, body: &str) -> LogRecord {
     let now = now_unix_nano();
     LogRecord {
         time_unix_nano: now,
@@ -54,7 +54,7 @@ fn log_request(service: &str, log_records: Vec<LogRecord>) -> ExportLogsServiceR
     }
 }
 
-fn log_protobuf(service: &str, log_records: Vec<LogRecord>) -> Vec<u8> {
+pub(super) fn log_protobuf(service: &str, log_records: Vec<LogRecord>) -> Vec<u8> {
     log_request(service, log_records).encode_to_vec()
 }
 
