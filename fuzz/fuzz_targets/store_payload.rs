@@ -3,32 +3,17 @@
 
 #![no_main]
 
-use std::sync::LazyLock;
+mod golden;
 
 use libfuzzer_sys::fuzz_target;
-use lumitrace_store::fuzzing::{BlockBytes, checksums, read_block};
-use tempfile::TempDir;
-
-static SCRATCH: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
-const INDEX: &[u8] = include_bytes!(
-    "../../crates/lumitrace-store/tests/golden/v3/blocks/0000000000000001-0000000000000004.idx"
-);
-const DATA: &[u8] = include_bytes!(
-    "../../crates/lumitrace-store/tests/golden/v3/blocks/0000000000000001-0000000000000004.parquet"
-);
+use lumitrace_store::fuzzing::BlockBytes;
 
 fuzz_target!(|bytes: &[u8]| {
-    let files = BlockBytes {
-        index: INDEX,
-        data: DATA,
-        payload: bytes,
-    };
-    let _ = read_block(SCRATCH.path(), &files, 3);
-    let mut fitted = INDEX.to_vec();
-    checksums::fit_sidecar(&mut fitted, DATA, bytes);
-    let files = BlockBytes {
-        index: &fitted,
-        ..files
-    };
-    let _ = read_block(SCRATCH.path(), &files, 3);
+    let blocks = golden::SPANS.iter().chain(&golden::LOGS);
+    for block in blocks.filter(|block| !block.files.payload.is_empty()) {
+        block.read(BlockBytes {
+            payload: bytes,
+            ..block.files
+        });
+    }
 });

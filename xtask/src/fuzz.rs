@@ -1,7 +1,6 @@
 //! `cargo xtask fuzz`: libFuzzer over every decoder.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Context;
 
@@ -16,35 +15,21 @@ const CARGO_FUZZ: CargoTool = CargoTool {
 /// More than any input of libFuzzer's length may make a decoder take.
 const MEMORY_LIMIT: &str = "-rss_limit_mb=2048";
 
-/// Files of the store's golden folders with which targets begin.
-const SEEDS: [(&str, &str); 8] = [
-    ("store_manifest", "MANIFEST"),
-    ("store_log", "log/0000000001.log"),
-    (
-        "store_sidecar",
-        "blocks/0000000000000001-0000000000000004.idx",
-    ),
-    (
-        "store_block",
-        "blocks/0000000000000001-0000000000000004.parquet",
-    ),
-    (
-        "store_payload",
-        "blocks/0000000000000001-0000000000000004.payload",
-    ),
-    (
-        "store_log_block",
-        "logs/blocks/0000000000000001-0000000000000005.parquet",
-    ),
-    (
-        "store_log_block",
-        "logs/blocks/0000000000000001-0000000000000007.parquet",
-    ),
-    (
-        "store_metric_block",
-        "metrics/blocks/0000000000000001-0000000000000007.parquet",
-    ),
+/// Files of the store's golden folders with which targets begin: where they are in a folder, and how their
+/// names end.
+const SEEDS: [(&str, &[&str], &str); 8] = [
+    ("store_manifest", &ALL_SHELVES, "MANIFEST"),
+    ("store_log", &LOGS, ".log"),
+    ("store_sidecar", &BLOCKS, ".idx"),
+    ("store_payload", &BLOCKS, ".payload"),
+    ("store_block", &["blocks"], ".parquet"),
+    ("store_log_block", &["logs/blocks"], ".parquet"),
+    ("store_metric_block", &["metrics/blocks"], ".parquet"),
+    ("record_file", &["."], ".parquet"),
 ];
+const ALL_SHELVES: [&str; 3] = [".", "logs", "metrics"];
+const LOGS: [&str; 3] = ["log", "logs/log", "metrics/log"];
+const BLOCKS: [&str; 3] = ["blocks", "logs/blocks", "metrics/blocks"];
 
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
@@ -83,21 +68,45 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Copies what a target begins with into its corpus: without it, a fuzzer would have to guess whole
-/// files.
+/// files. What is short, such as what is kept of training runs, it finds by itself.
 fn seed(target: &str) -> anyhow::Result<()> {
     let corpus = workspace::root().join("fuzz/corpus").join(target);
     fs::create_dir_all(&corpus)?;
-    let golden = Path::new("crates/lumitrace-store/tests/golden");
-    for (_, file) in SEEDS.iter().filter(|(seeded, _)| *seeded == target) {
-        for version in fs::read_dir(workspace::root().join(golden))? {
+    let golden = workspace::root().join("crates/lumitrace-store/tests/golden");
+    for (_, dirs, ending) in SEEDS.iter().filter(|(seeded, ..)| *seeded == target) {
+        for version in fs::read_dir(&golden)? {
             let version = version?;
-            let golden = version.path().join(file);
-            // Not every version has every file.
-            if golden.exists() {
-                let seed = corpus.join(format!("golden-{}", version.file_name().display()));
-                fs::copy(golden, seed)?;
+            for dir in *dirs {
+                // Not every version has every folder.
+                let Ok(files) = fs::read_dir(version.path().join(dir)) else {
+                    continue;
+                };
+                for file in files {
+                    let file = file?;
+                    let name = file.file_name();
+                    if name.to_string_lossy().ends_with(ending) {
+                        let (version, name) = (version.file_name(), name.display());
+                        let dir = dir.replace('/', "-");
+                        let seed = format!("golden-{}-{dir}-{name}", version.display());
+                        fs::copy(file.path(), corpus.join(seed))?;
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_that_begins_with_files_is_there() {
+        let manifest = fs::read_to_string(workspace::root().join("fuzz/Cargo.toml")).unwrap();
+        for (target, ..) in SEEDS {
+            let name = format!("name = \"{target}\"\n");
+            assert!(manifest.contains(&name), "{target}");
+        }
+    }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Options {
     /// Seeds of simulated work, with four power cuts each.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// Times that a server is killed while it is fed; and as often a process that stores spans, at
-    /// one step after the other of all that it does.
+    /// Times that a server is killed while it is fed; and as often a process that stores spans, log
+    /// records or points, at one step after the other of all that it does.
     #[arg(long, default_value_t = 500)]
     kills: u32,
     /// Write the outcome to docs/reliability.md; of some parts only, their rows.
@@ -50,21 +50,23 @@ impl Part {
         match self {
             Self::Simulation => row(
                 &format!(
-                    "{seeds} seeds of simulated work for spans, log records and points, and a third of \
-                     them for each mode that puts syncs off; 4 power cuts each"
+                    "{seeds} seeds of simulated work for each of spans, log records and points, and a \
+                     quarter of them for each of these in each mode that puts syncs off; 4 power cuts each"
                 ),
                 "lumitrace-store",
                 "simulated",
                 ("SIMULATION_SEEDS", &seeds),
             ),
             Self::Kills => row(
-                &format!("{kills} kills of a server that is fed"),
+                &format!("{kills} kills of a server that is fed spans, log records and points"),
                 "lumitrace-server",
                 "kill::",
                 ("SOAK_KILLS", &kills),
             ),
             Self::Steps => row(
-                &format!("{kills} kills of a process, each at a chosen step"),
+                &format!(
+                    "{kills} kills of processes that store spans, log records or points, each at a chosen step"
+                ),
                 "lumitrace-store",
                 "killed::",
                 ("FAILPOINT_KILLS", &kills),

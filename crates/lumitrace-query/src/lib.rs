@@ -17,6 +17,9 @@ pub mod engine;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod logs;
 pub mod metrics;
 mod recent;

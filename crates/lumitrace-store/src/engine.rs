@@ -143,6 +143,16 @@ impl<S: Signal> Engine<S> {
         Arc::clone(&self.sources.read())
     }
 
+    /// Whether the record with this number has neither expired nor been lost to damage.
+    pub(crate) fn holds(&self, seq: u64) -> bool {
+        let sources = self.snapshot();
+        let memtables = sources.memtables();
+        let in_memory = memtables.iter().filter_map(|memtable| memtable.block_id());
+        let in_blocks = sources.blocks.iter().map(|block| block.record().id);
+        let mut ids = in_memory.chain(in_blocks);
+        ids.any(|id| (id.first_seq..id.end_seq).contains(&seq))
+    }
+
     /// Where block `id` is written, compressed as `level` of zstd says.
     pub(crate) fn block_target(&self, id: BlockId, level: i32) -> BlockTarget {
         BlockTarget {

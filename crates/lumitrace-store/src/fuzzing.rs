@@ -40,18 +40,19 @@ use crate::engine::Sources;
 use crate::error::{OpenError, ReadError};
 use crate::manifest::{BlockId, BlockRecord, check_header, read_records};
 use crate::scan::walk;
-use crate::signal::{Batch, BlockRows};
+use crate::signal::{BlockRows, BlockTarget};
 use crate::summary::Summaries;
 use crate::trace::TraceLookup;
-use crate::wal::frame::{FoundFrame, Frame, FrameFormat, FrameShape, frame_at};
-use crate::wal::recovery::recover;
-use crate::wal::segment::{self, SegmentHeader};
-use crate::{Damaged, RollupRequest, ScanRequest, SpanBatch, SpanParts, rollup};
+use crate::{Damaged, RollupRequest, ScanRequest, SpanParts, rollup};
 
 pub mod checksums;
+mod log;
 mod logs_and_metrics;
+mod record_file;
 
+pub use log::{read_log, read_log_of_logs, read_log_of_metrics};
 pub use logs_and_metrics::{read_log_block, read_metric_block};
+pub use record_file::read_record_file;
 
 /// Where a reader needs files, they are written here; nobody asks whether they reach the disk.
 #[derive(Debug)]
@@ -83,62 +84,6 @@ pub fn read_manifest(bytes: &[u8]) -> Result<(), OpenError> {
     assert_eq!(again.durable_seq, content.durable_seq);
     assert_eq!(again.blocks, content.blocks);
     Ok(())
-}
-
-/// Reads and replays a log of one segment, which is written to `dir`. Returns the number of spans.
-///
-/// # Errors
-/// It is damaged.
-pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
-    let header = SegmentHeader::decode(bytes);
-    if let Ok(header) = header {
-        let encoded = header.encode();
-        assert_eq!(Some(encoded.as_slice()), bytes.get(..encoded.len()));
-        let frames = bytes.get(encoded.len()..).unwrap_or_default();
-        read_frame(frames, header.format);
-    }
-    write(&dir.join(segment::file_name(1)), bytes);
-    let durable_seq = header.map_or(1, |header| header.first_seq);
-    let mut spans = 0;
-    let dirs = (dir, &*dir.join("damaged"));
-    recover::<SpanBatch>(&UnsyncedDisk, dirs, durable_seq, &mut |batch| {
-        for span in batch.spans() {
-            let record = span.record(SpanParts::ALL);
-            assert_eq!(record.service_name(), span.origin().service_name());
-            spans += 1;
-        }
-        Ok(())
-    })
-    .inspect_err(expect_damage)?;
-    Ok(spans)
-}
-
-/// A frame that can be read is the same bytes once it is written again.
-fn read_frame(bytes: &[u8], format: FrameFormat) {
-    let shape = FrameShape {
-        frame_type: SpanBatch::FRAME_TYPE,
-        format,
-    };
-    let FrameFormat::V2 { salt } = format else {
-        return;
-    };
-    let Ok(FoundFrame {
-        header, payload, ..
-    }) = frame_at(bytes, 0, shape)
-    else {
-        return;
-    };
-    let mut again = Vec::new();
-    let frame = Frame {
-        frame_type: SpanBatch::FRAME_TYPE,
-        synced_before: header.synced_before,
-        first_seq: header.first_seq,
-        record_count: header.record_count,
-        received_unix_nano: header.received_unix_nano,
-        payload,
-    };
-    frame.encode(salt, &mut again);
-    assert_eq!(Some(again.as_slice()), bytes.get(..again.len()));
 }
 
 /// Reads `bytes` as each of the sections of a sidecar, as its header, and as a frame of a payload.
@@ -239,6 +184,19 @@ pub struct BlockBytes<'a> {
 /// It is damaged. Not everything is read then.
 pub fn read_block(dir: &Path, files: &BlockBytes<'_>, rows: u64) -> Result<u64, OpenError> {
     read_block_of(dir, files, rows).inspect_err(expect_damage)
+}
+
+/// Where a block is written again, of which the files are in `dir`.
+fn target_in(dir: &Path, id: BlockId) -> BlockTarget {
+    fs::create_dir_all(dir).expect("the scratch folder can be written to");
+    BlockTarget {
+        disk: Arc::new(UnsyncedDisk),
+        dir: dir.to_owned(),
+        id,
+        row_group_rows: 2,
+        compression_level: 1,
+        digester: None,
+    }
 }
 
 /// Opens a block of `rows` rows, whose files are written to `dir`.

@@ -52,7 +52,7 @@ fn fail_if_fatal<S: Signal>(engine: &Engine<S>, result: Result<(), LogFailure>) 
     }
 }
 
-/// Acknowledges the batches that were stored before. Returns the others.
+/// Acknowledges the batches that were stored before and still are. Returns the others.
 fn answer_repeated<S: Signal>(
     engine: &Engine<S>,
     requests: &mut RecentRequests,
@@ -64,13 +64,14 @@ fn answer_repeated<S: Signal>(
     let mut others = Vec::with_capacity(group.len());
     for waiting in group {
         let key = waiting.batch.retry_key();
-        match key.and_then(|key| requests.answer_of(key, waiting.received_unix_nano)) {
-            Some(answer) => {
+        let known = key.and_then(|key| requests.answer_of(key, waiting.received_unix_nano));
+        match known {
+            Some(answer) if engine.holds(answer.first_seq) => {
                 count(&engine.counters.repeated_batches, 1);
                 // The sender may have stopped waiting.
                 let _ = waiting.answer.send(Ok(answer));
             }
-            None => others.push(waiting),
+            _ => others.push(waiting),
         }
     }
     others

@@ -162,7 +162,10 @@ impl Manifest {
         tracing::warn!(%path, offset, "cut off an unfinished record at the end of the manifest");
         let cut = || {
             self.disk.set_len(&self.path, &self.file, self.len)?;
-            self.disk.sync_data(&self.path, &self.file)
+            reached(Failpoint::RecordCut);
+            self.disk.sync_data(&self.path, &self.file)?;
+            reached(Failpoint::RecordCutSynced);
+            Ok(())
         };
         cut().map_err(io_error("truncate", &self.path))
     }
@@ -176,7 +179,9 @@ impl Manifest {
         {
             return Ok(());
         }
-        remove_if_present(&*self.disk, &temporary).map_err(io_error("remove", &temporary))
+        remove_if_present(&*self.disk, &temporary).map_err(io_error("remove", &temporary))?;
+        reached(Failpoint::UnfinishedManifestRemoved);
+        Ok(())
     }
 
     /// The damage of which `reason` is the evidence: records that should be at the end are not.

@@ -9,7 +9,6 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use lumitrace_model::TraceId;
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use crate::SpanRecord;
 use crate::identity::{Identity, Version};
 use crate::manifest::BlockId;
 use crate::scan::SCAN_WINDOW_NANO;
@@ -107,15 +106,11 @@ impl Memtable {
         content.detached(places)
     }
 
-    /// Whether it holds a record of the same span that counts rather than `record`.
-    pub(crate) fn supersedes(&self, record: &SpanRecord) -> bool {
+    /// Which record of this span it holds, if any.
+    pub(crate) fn version_of(&self, identity: Identity) -> Option<Version> {
         let content = self.content.read();
-        let identity = Identity::of(&record.span);
-        let row = content.find(content.hasher.hash_one(identity), &identity);
-        row.is_some_and(|row| {
-            let own = content.span(row).version();
-            own.supersedes(Version::of(record))
-        })
+        let row = content.find(content.hasher.hash_one(identity), &identity)?;
+        Some(content.span(row).version())
     }
 
     /// The newest window within `windows` with its spans, or the oldest.
@@ -353,8 +348,8 @@ mod tests {
         let (_, oldest) = memtable.window(0..=u64::MAX, false).unwrap();
         assert_eq!((newest.len(), oldest.len()), (1, 1));
         assert_eq!(record(&oldest), finished);
-        let announcement = stored(vec![announced], 3).span(0).record(SpanParts::ALL);
-        assert!(memtable.supersedes(&announcement));
+        let version = memtable.version_of(Identity::of(&announced)).unwrap();
+        assert_eq!((version.pending, version.seq), (false, 2));
         assert_eq!(
             memtable.block_id(),
             Some(BlockId {

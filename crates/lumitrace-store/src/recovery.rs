@@ -12,6 +12,7 @@ use crate::damage::DamagedBlock;
 use crate::disk::remove_if_present;
 use crate::engine::{Engine, Sources, SubscribersOf};
 use crate::error::{Corruption, OpenError, io_error};
+use crate::failpoint::{Failpoint, reached};
 use crate::manifest::{BlockRecord, Manifest};
 use crate::parallel;
 use crate::replay::replay;
@@ -124,6 +125,7 @@ fn settle_blocks_dir<S: Signal>(engine: &Engine<S>, next_seq: u64) -> Result<(),
         let extension = path.extension().unwrap_or_default();
         if extension == "tmp" {
             remove_if_present(&*engine.disk, &path).map_err(io_error("remove", &path))?;
+            reached(Failpoint::UnfinishedFileRemoved);
         } else if !known && let Some(id) = id {
             // A block is written from records in the synced log, so the log or other blocks reach as
             // far. If they do not, this block counted, and the record that said so is lost.
@@ -141,6 +143,7 @@ fn settle_blocks_dir<S: Signal>(engine: &Engine<S>, next_seq: u64) -> Result<(),
     manifest.remove_unfinished_rewrite()?;
     for id in strays {
         remove_files(&*engine.disk, dir, id).map_err(io_error("remove files from", dir))?;
+        reached(Failpoint::StrayBlockRemoved);
     }
     Ok(())
 }

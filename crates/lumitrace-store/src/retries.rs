@@ -59,7 +59,7 @@ impl RecentRequests {
         answer: AppendReceipt,
     ) {
         if self.answers.insert(key, answer).is_some() {
-            // It came twice at once. The time of the first counts.
+            // It came twice at once, or was held no more. The time of the first counts.
             return;
         }
         self.received.push_back((received_unix_nano, key));

@@ -272,9 +272,12 @@ impl Store {
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
     /// # let (_dir, store) = example::filled()?;
     /// # let trace_id = example::trace_id();
-    /// assert_eq!(store.archive_trace(trace_id)?, 2);
-    /// assert_eq!(store.archive_trace(trace_id)?, 0); // it has them already
-    /// assert_eq!(store.archived_spans(trace_id)?, 2);
+    /// use lumitrace_store::QueryBudget;
+    ///
+    /// let budget = QueryBudget::unlimited();
+    /// assert_eq!(store.archive_trace(trace_id, &budget)?.copied_spans, 2);
+    /// assert_eq!(store.archive_trace(trace_id, &budget)?.copied_spans, 0); // it has them already
+    /// assert_eq!(store.archived_spans(trace_id, &budget)?, 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -698,9 +701,12 @@ impl Store {
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
     /// # let (_dir, store) = example::filled()?;
     /// # let trace_id = example::trace_id();
-    /// assert_eq!(store.archived_spans(trace_id)?, 0);
-    /// store.archive_trace(trace_id)?;
-    /// assert_eq!(store.archived_spans(trace_id)?, 2);
+    /// use lumitrace_store::QueryBudget;
+    ///
+    /// let budget = QueryBudget::unlimited();
+    /// assert_eq!(store.archived_spans(trace_id, &budget)?, 0);
+    /// store.archive_trace(trace_id, &budget)?;
+    /// assert_eq!(store.archived_spans(trace_id, &budget)?, 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -265,8 +265,9 @@ impl RunDigest {
         self.start_unix_nano = lowest(self.start_unix_nano, other.start_unix_nano);
         self.last_seen_unix_nano = self.last_seen_unix_nano.max(other.last_seen_unix_nano);
         self.is_training |= other.is_training;
-        self.batch_count += other.batch_count;
-        self.error_count += other.error_count;
+        // What was read back may say any number.
+        self.batch_count = self.batch_count.saturating_add(other.batch_count);
+        self.error_count = self.error_count.saturating_add(other.error_count);
         self.last_loss.merge(other.last_loss);
         self.last_train_loss.merge(other.last_train_loss);
         self.last_val_loss.merge(other.last_val_loss);
@@ -477,5 +478,22 @@ fn lowest<T: PartialOrd + Copy>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other < one { other } else { one }),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_no_run_can_have_are_added_up_without_an_overflow() {
+        let read_back = RunDigest {
+            batch_count: u64::MAX,
+            error_count: u64::MAX,
+            ..RunDigest::default()
+        };
+        let mut all = read_back.clone();
+        all.merge(read_back);
+        assert_eq!(all.summary(RunId(1), 0).batch_count, u64::MAX);
     }
 }

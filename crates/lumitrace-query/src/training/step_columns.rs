@@ -48,7 +48,7 @@ struct MetricColumn {
 }
 
 /// One step that was read back, without its metrics.
-pub(super) struct Step {
+pub(crate) struct Step {
     pub(super) row: Row,
     pub(super) process: u64,
 }
@@ -208,7 +208,7 @@ impl StepColumns {
     }
 
     /// The steps; `None` if the columns do not fit together.
-    pub(super) fn steps(&self) -> Option<Vec<Step>> {
+    pub(crate) fn steps(&self) -> Option<Vec<Step>> {
         let len = self.span_ids.len();
         let lengths = [
             self.trace.len(),

@@ -2,6 +2,8 @@
 //! often and whenever the server is killed, until retention may remove it.
 
 use super::harness::{Server, until};
+use super::logs::{log, log_protobuf};
+use super::metrics::{gauge, metrics_protobuf};
 use super::spans::{PROTOBUF, protobuf, span, trace_id};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,7 +16,15 @@ use tokio::sync::watch;
 
 /// Kills of a test run; `SOAK_KILLS` says how many instead.
 const KILLS: u32 = 50;
-const FEEDERS: u64 = 4;
+/// What each feeder sends.
+const FEEDERS: [Kind; 6] = [
+    Kind::Spans,
+    Kind::Spans,
+    Kind::Spans,
+    Kind::Spans,
+    Kind::Logs,
+    Kind::Points,
+];
 const SEED: u64 = 50_317;
 /// Small, so that blocks are written and merged all the time, the log rotates, and kills fall into
 /// that; and blocks are removed while the test runs.
@@ -29,51 +39,142 @@ const SETTINGS: [&str; 6] = [
 /// The same as in the settings.
 const MAX_AGE: Duration = Duration::from_secs(4);
 
-/// A batch: one trace, with spans 1 to `span_count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Spans,
+    Logs,
+    Points,
+}
+
+/// Records 1 to `count`: spans or log records of one trace, or points of one metric.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
-    trace: u64,
-    span_count: u64,
+    kind: Kind,
+    id: u64,
+    count: u64,
     /// Before it was sent for the first time.
     sent_at: Instant,
+}
+
+impl Batch {
+    fn path(self) -> &'static str {
+        match self.kind {
+            Kind::Spans => "/v1/traces",
+            Kind::Logs => "/v1/logs",
+            Kind::Points => "/v1/metrics",
+        }
+    }
+
+    fn body(self) -> Vec<u8> {
+        let numbers = 1..=self.count;
+        match self.kind {
+            Kind::Spans => {
+                let parent = |id| (id > 1).then_some(1);
+                let spans = numbers.map(|id| span(self.id, id, parent(id), "work"));
+                protobuf("feeder", spans.collect())
+            }
+            Kind::Logs => {
+                let logs = numbers.map(|number| log(self.id, 1, 9, &number.to_string()));
+                log_protobuf("feeder", logs.collect())
+            }
+            Kind::Points => {
+                let values: Vec<f64> = numbers.map(|number| number as f64).collect();
+                metrics_protobuf("feeder", vec![gauge(&self.metric(), &values)])
+            }
+        }
+    }
+
+    fn metric(self) -> String {
+        format!("batch.{:x}", self.id)
+    }
+
+    /// Whether it is sent again if its answer got lost. Log records and points would be there twice:
+    /// they have nothing to be told apart by.
+    fn is_repeated(self) -> bool {
+        self.kind == Kind::Spans
+    }
+
+    /// The numbers of its records that a server has, in order.
+    async fn found(self, server: &Server) -> Vec<u64> {
+        let mut found: Vec<u64> = match self.kind {
+            Kind::Spans => {
+                let path = format!("/api/traces/{}", trace_id(self.id));
+                let (status, body) = server.get(&path).await;
+                assert!(status == 200 || status == 404, "{body}");
+                let spans = body["data"][0]["spans"].as_array();
+                let ids = spans.into_iter().flatten().map(|span| {
+                    let id = span["spanID"].as_str().unwrap();
+                    u64::from_str_radix(id, 16).unwrap()
+                });
+                ids.collect()
+            }
+            Kind::Logs => {
+                let path = format!("/api/lumitrace/v1/traces/{}/logs", trace_id(self.id));
+                let (status, body) = server.get(&path).await;
+                assert_eq!(status, 200, "{body}");
+                let logs = body["logs"].as_array().unwrap().iter();
+                let texts = logs.map(|log| log["body"]["value"].as_str().unwrap());
+                texts.map(|text| text.parse().unwrap()).collect()
+            }
+            Kind::Points => {
+                let path = format!("/api/lumitrace/v1/metrics/series?name={}", self.metric());
+                let (status, body) = server.get(&path).await;
+                assert_eq!(status, 200, "{body}");
+                let points = body["series"][0]["curves"][0]["points"].as_array();
+                let values = points.into_iter().flatten();
+                let values = values.map(|point| point["last"].as_f64().unwrap() as u64);
+                values.collect()
+            }
+        };
+        found.sort_unstable();
+        found
+    }
 }
 
 /// What was acknowledged.
 type Ledger = Arc<Mutex<Vec<Batch>>>;
 
-/// Sends batches until it is told to stop, each until it is acknowledged.
-async fn feed(feeder: u64, address: watch::Receiver<Option<String>>, ledger: Ledger) {
+/// Sends batches until it is told to stop, each until it is acknowledged or must not be sent again.
+async fn feed(
+    (feeder, kind): (u64, Kind),
+    address: watch::Receiver<Option<String>>,
+    ledger: Ledger,
+) {
     let mut random = StdRng::seed_from_u64(SEED + feeder);
     let client = reqwest::Client::new();
     for number in 1.. {
         let batch = Batch {
-            trace: feeder << 32 | number,
-            span_count: random.random_range(1..=30),
+            kind,
+            id: feeder << 32 | number,
+            count: random.random_range(1..=30),
             sent_at: Instant::now(),
         };
-        let spans = (1..=batch.span_count).map(|id| {
-            let parent = (id > 1).then_some(1);
-            span(batch.trace, id, parent, "work")
-        });
-        let body = protobuf("feeder", spans.collect());
-        loop {
+        let body = batch.body();
+        let is_acknowledged = loop {
             let mut address = address.clone();
             let Ok(current) = address.wait_for(Option::is_some).await.map(|a| a.clone()) else {
                 return;
             };
-            let url = format!("http://{}/v1/traces", current.unwrap());
+            let url = format!("http://{}{}", current.unwrap(), batch.path());
             let request = client
                 .post(url)
                 .header("content-type", PROTOBUF)
                 .body(body.clone());
             match request.send().await {
-                Ok(response) if response.status() == 200 => break,
+                Ok(response) if response.status() == 200 => break true,
                 Ok(response) => assert_eq!(response.status(), 503, "only a retryable refusal"),
                 // It was killed: another server will come, at another address.
-                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    if !batch.is_repeated() {
+                        break false;
+                    }
+                }
             }
+        };
+        if is_acknowledged {
+            ledger.lock().unwrap().push(batch);
         }
-        ledger.lock().unwrap().push(batch);
     }
 }
 
@@ -112,23 +213,26 @@ impl Work {
 
 /// Looks for a batch: all of it must be there once, or nothing if it is so old that it may be gone.
 async fn check(server: &Server, batch: Batch) {
-    let (status, body) = server
-        .get(&format!("/api/traces/{}", trace_id(batch.trace)))
-        .await;
-    if status == 404 && batch.sent_at.elapsed() > MAX_AGE {
+    let found = batch.found(server).await;
+    if found.is_empty() && batch.sent_at.elapsed() > MAX_AGE {
         return;
     }
-    assert_eq!(status, 200, "trace {:x} is lost: {body}", batch.trace);
-    let spans = body["data"][0]["spans"].as_array().unwrap().iter();
-    let mut found: Vec<&str> = spans.map(|span| span["spanID"].as_str().unwrap()).collect();
-    found.sort_unstable();
-    let expected = (1..=batch.span_count).map(|id| format!("{id:016x}"));
-    assert_eq!(
-        found,
-        expected.collect::<Vec<_>>(),
-        "trace {:x}",
-        batch.trace
-    );
+    let expected: Vec<u64> = (1..=batch.count).collect();
+    assert_eq!(found, expected, "{batch:x?}");
+}
+
+/// Something of every kind was acknowledged between kills.
+fn expect_every_kind(batches: &[Batch], kills: u32) {
+    let ids: BTreeSet<u64> = batches.iter().map(|batch| batch.id).collect();
+    assert_eq!(ids.len(), batches.len());
+    assert!(batches.len() >= kills as usize);
+    for kind in FEEDERS {
+        let acknowledged = batches.iter().filter(|batch| batch.kind == kind).count();
+        assert!(
+            acknowledged >= kills as usize / 2,
+            "{acknowledged} {kind:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +242,8 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     let (current, address) = watch::channel(None);
     let ledger = Ledger::default();
     let acknowledged = || ledger.lock().unwrap().len();
-    let feeders: Vec<_> = (1..=FEEDERS)
+    let feeders: Vec<_> = (1..)
+        .zip(FEEDERS)
         .map(|feeder| tokio::spawn(feed(feeder, address.clone(), Arc::clone(&ledger))))
         .collect();
     drop(address);
@@ -192,13 +297,7 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     for batch in &batches {
         check(&server, *batch).await;
     }
-    let traces: BTreeSet<u64> = batches.iter().map(|batch| batch.trace).collect();
-    assert_eq!(traces.len(), batches.len());
-    assert!(
-        batches.len() >= kills as usize,
-        "only {} batches were acknowledged",
-        batches.len()
-    );
+    expect_every_kind(&batches, kills);
     work.expect_every_phase(dir.path(), kills);
     let (_, status): (_, Value) = server.get("/api/lumitrace/v1/status").await;
     assert_eq!(status["healthy"], true, "{status}");

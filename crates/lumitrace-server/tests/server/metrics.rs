@@ -57,6 +57,10 @@ pub(super) fn request(service: &str, metrics: Vec<Metric>) -> ExportMetricsServi
     }
 }
 
+pub(super) fn metrics_protobuf(service: &str, metrics: Vec<Metric>) -> Vec<u8> {
+    request(service, metrics).encode_to_vec()
+}
+
 /// A point that was measured at `time`, and counted since ten seconds before.
 fn number(time: u64, value: f64) -> NumberDataPoint {
     NumberDataPoint {
@@ -210,7 +214,7 @@ fn every_kind_as_json(service: &str, time: u64) -> String {
 /// Sends metrics in protobuf, and has them acknowledged.
 async fn send(server: &Server, service: &str, metrics: Vec<Metric>) {
     let url = format!("http://{}/v1/metrics", server.otlp_http);
-    let answer = post(&url, PROTOBUF, request(service, metrics).encode_to_vec()).await;
+    let answer = post(&url, PROTOBUF, metrics_protobuf(service, metrics)).await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b""[..]));
 }
 

@@ -1,6 +1,5 @@
 //! Blocks of log records and of points.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use lumitrace_model::{KeyValue, Severity, TraceId};
 
 use super::{
     BlockBytes, UnsyncedDisk, add_to, all_of, expect_damage, expect_whole, open_block, read_index,
+    target_in,
 };
 use crate::block::caches::BlockCaches;
 use crate::block::columns::Columns;
@@ -24,7 +24,7 @@ use crate::logs::scan::scan;
 use crate::metrics::Metrics;
 use crate::metrics::select::select;
 use crate::rewrite::{self, Rewritable};
-use crate::signal::{BlockRows, BlockTarget, Signal};
+use crate::signal::{BlockRows, Signal};
 use crate::{LogEntry, LogScan, MetricSelector, Point, QueryBudget, StoredPoint};
 
 /// Reads a block of `rows` log records in every way; its files are written to `dir`. Returns the number
@@ -168,17 +168,9 @@ fn write_again<S: Signal + Rewritable>(
         return Ok(());
     }
     let again = dir.join("again");
-    fs::create_dir_all(&again).expect("the scratch folder can be written to");
     let mut planner = Planner::default();
     cuts.iter().for_each(|cut| S::plan(&mut planner, cut));
-    let target = BlockTarget {
-        disk: Arc::new(UnsyncedDisk),
-        dir: again.clone(),
-        id: block.id(),
-        row_group_rows: 2,
-        compression_level: 1,
-        digester: None,
-    };
+    let target = target_in(&again, block.id());
     let created = BlockWriter::<S::Columns>::create(target, planner.finish());
     let mut writer = created.expect("the scratch folder can be written to");
     let mut copier = PayloadCopier::new(block.payload()?, false);

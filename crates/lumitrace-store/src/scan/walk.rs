@@ -20,7 +20,7 @@ use crate::block::Block;
 use crate::damage::DamageLog;
 use crate::engine::Sources;
 use crate::error::ReadError;
-use crate::identity::{Identity, supersedes};
+use crate::identity::{Identity, Version, supersedes};
 use crate::memtable::Memtable;
 use crate::scan::{ScanRequest, ScanStats};
 use crate::spans::Spans;
@@ -85,7 +85,7 @@ pub(crate) fn scan(
             });
         }
     }
-    let visited = merge(cursors, &memtables.concat(), request, &mut stats, visit)?;
+    let visited = merge(cursors, &memtables, request, &mut stats, visit)?;
     stats.stopped = visited.is_break();
     Ok(stats)
 }
@@ -134,7 +134,7 @@ fn may_hold(block: &Block, request: &ScanRequest) -> bool {
 
 fn merge(
     mut cursors: Vec<Source<'_>>,
-    memtables: &[Arc<Memtable>],
+    memtables: &[Vec<Arc<Memtable>>],
     request: &ScanRequest,
     stats: &mut ScanStats,
     visit: &mut Visit<'_>,
@@ -204,7 +204,8 @@ fn spend(stats: &mut ScanStats, spent: &mut u64, budget: &QueryBudget) -> Contro
 
 /// The spans of one window, each of which is visited once.
 struct Window<'a> {
-    memtables: &'a [Arc<Memtable>],
+    /// Of the spans' shelf, and of the archive if there is one.
+    memtables: &'a [Vec<Arc<Memtable>>],
     budget: &'a QueryBudget,
     /// What is kept of the window, in memory.
     held: QueryBudget,
@@ -256,8 +257,7 @@ impl Window<'_> {
     /// Visits the announced spans of which no final record came, and begins the next window.
     fn end(&mut self, stats: &mut ScanStats, visit: &mut Visit<'_>) -> ControlFlow<()> {
         for (identity, record) in self.announced.drain() {
-            let superseded = |memtable: &Arc<Memtable>| memtable.supersedes(&record);
-            if self.visited.contains(&identity) || self.memtables.iter().any(superseded) {
+            if self.visited.contains(&identity) || is_superseded(self.memtables, &record) {
                 continue;
             }
             stats.matched_spans += 1;
@@ -267,4 +267,18 @@ impl Window<'_> {
         self.held = self.budget.part();
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a memtable of one of the shelves holds a record of the same span that counts rather than this
+/// announcement.
+fn is_superseded(shelves: &[Vec<Arc<Memtable>>], announced: &SpanRecord) -> bool {
+    let identity = Identity::of(&announced.span);
+    shelves.iter().enumerate().any(|(shelf, memtables)| {
+        let mut versions = memtables.iter().filter_map(|it| it.version_of(identity));
+        versions.any(|version| {
+            // As in the records themselves; see `archived`.
+            let seq = if shelf > 0 { 0 } else { version.seq };
+            Version { seq, ..version }.supersedes(Version::of(announced))
+        })
+    })
 }

@@ -6,6 +6,7 @@ mod damage;
 mod damaged_blocks;
 mod digests;
 mod faults;
+mod flipped_bits;
 mod fuzzed;
 mod killed;
 mod large_logs;
@@ -17,15 +18,22 @@ mod power;
 mod retention;
 mod retries;
 mod simulated;
+mod subject;
 mod wrong_clocks;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use lumitrace_model::Span;
 use tempfile::TempDir;
 
 use crate::batch::testing::batch;
+use crate::check::block_id_of;
+use crate::engine::Engine;
+use crate::manifest::BlockId;
+use crate::repair::repair;
+use crate::signal::Signal;
 use crate::{AppendReceipt, Store, StoreOptions};
 
 fn options(dir: &Path) -> StoreOptions {
@@ -70,4 +78,27 @@ fn only_file(dir: &Path, extension: &str) -> std::path::PathBuf {
         .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
+}
+
+/// Has the oldest block removed, as retention has it. Says which, if there is one.
+fn expire_oldest<S: Signal>(engine: Option<&Engine<S>>) -> Option<BlockId> {
+    let oldest = engine?.snapshot().blocks.first()?.id();
+    crate::retention::remove(engine?, vec![oldest]);
+    Some(oldest)
+}
+
+/// Has the newest block in the folder `blocks` of a store that is not open damaged so that all of it is
+/// lost, and the store repaired. Says which, if there is one.
+fn lose_newest(dir: &Path, blocks: &Path) -> Option<BlockId> {
+    let entries = fs::read_dir(dir.join(blocks)).ok()?;
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let indexes = paths.filter(|path| path.extension().is_some_and(|it| it == "idx"));
+    let newest = indexes.max()?;
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let done = repair(dir, false, &mut |_| ControlFlow::Continue(())).unwrap();
+    let files: Vec<_> = done.losses.iter().map(|loss| loss.file.as_ref()).collect();
+    assert_eq!(files, [Some(&newest)], "{done:?}");
+    block_id_of(&newest)
 }

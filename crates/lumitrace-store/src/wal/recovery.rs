@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, create_anew};
 use crate::error::{Corruption, OpenError, io_error};
+use crate::failpoint::{Failpoint, reached};
 use crate::signal::Batch;
 use crate::stored::Origins;
 use crate::wal::frame::{self, BadHeader, FrameFormat, FrameHeader, FrameShape, later_frames};
@@ -61,6 +62,7 @@ pub(crate) fn recover<B: Batch>(
         };
         let Some(mut reader) = SegmentReader::open(place, B::FRAME_TYPE)? else {
             disk.remove(path).map_err(io_error("remove", path))?;
+            reached(Failpoint::HeadlessSegmentRemoved);
             disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             break;
         };
@@ -314,7 +316,10 @@ impl<'a> SegmentReader<'a> {
         let cut = || {
             let file = File::options().write(true).open(path)?;
             disk.set_len(path, &file, self.offset)?;
-            disk.sync_data(path, &file)
+            reached(Failpoint::TailCut);
+            disk.sync_data(path, &file)?;
+            reached(Failpoint::TailCutSynced);
+            Ok(())
         };
         cut().map_err(io_error("truncate", path))
     }
@@ -342,9 +347,13 @@ impl<'a> SegmentReader<'a> {
             disk.create_dir(dir)?;
             let file = create_anew(disk, &copy)?;
             disk.write_all(&copy, &file, &[&header.encode(), rest].concat())?;
+            reached(Failpoint::TailCopied);
             disk.sync_data(&copy, &file)?;
             disk.sync_dir(dir)?;
-            dir.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+            dir.parent()
+                .map_or(Ok(()), |parent| disk.sync_dir(parent))?;
+            reached(Failpoint::TailKeptAside);
+            Ok(())
         };
         keep().map_err(io_error("keep the end of a log segment in", dir))?;
         tracing::warn!(segment = %path.display(), copy = %copy.display(), "kept the end of a log segment");

@@ -160,6 +160,7 @@ impl Segments {
                 set.spares.push(Spare { path, len });
             } else {
                 disk.remove(&path)?;
+                reached(Failpoint::SpareRemoved);
             }
         }
         Ok(())

@@ -136,6 +136,38 @@ fn archiving_again_copies_what_came_since() {
 }
 
 #[test]
+fn a_search_finds_a_span_that_was_archived_while_it_was_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let mut announced = span(1, 1);
+    announced.pending = true;
+    append(&store, vec![announced.clone()]);
+    let found = || {
+        let mut found = Vec::new();
+        let mut visit = |record: Arc<crate::SpanRecord>| {
+            found.push((record.span.pending, record.seq));
+            ControlFlow::Continue(())
+        };
+        store.scan(&ScanRequest::default(), &mut visit).unwrap();
+        found
+    };
+    // Each time another copy, with a number of its own.
+    for _ in 0..2 {
+        store
+            .archive_trace(announced.trace_id, &QueryBudget::unlimited())
+            .unwrap();
+        assert_eq!(found(), [(true, 1)]);
+    }
+    let engine = store.engine();
+    engine.flush_signal.flush().unwrap();
+    let blocks = engine.snapshot().blocks.clone();
+    retention::remove(engine, blocks.iter().map(|block| block.id()).collect());
+    assert_eq!(found(), [(true, 0)], "the archive still has it in memory");
+    store.flush().unwrap();
+    assert_eq!(found(), [(true, 0)]);
+}
+
+#[test]
 fn the_end_of_a_span_counts_whichever_shelf_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path())).unwrap();

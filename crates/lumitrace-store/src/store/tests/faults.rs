@@ -244,12 +244,12 @@ fn while_blocks_cannot_be_written_memory_fills_up_to_its_limit_and_nothing_is_lo
 fn what_is_sent_again_while_its_block_is_being_written_is_stored_once() {
     let dir = tempfile::tempdir().unwrap();
     let (store, disk) = open(options(dir.path()));
-    let spans = || (1..4).map(|number| span(1, number)).collect();
-    append(&store, spans());
+    let spans = |end| (1..end).map(|number| span(1, number)).collect();
+    append(&store, spans(4));
     disk.set(Fault::Full("blocks"));
     store.flush().unwrap_err();
-    append(&store, spans());
-    append(&store, vec![span(1, 4)]);
+    // With another, so that it is not the same request.
+    append(&store, spans(5));
     let counted = || -> u64 {
         let rollup = store.span_rollup(&RollupRequest::default()).unwrap();
         rollup.rows.iter().map(|row| row.durations.count()).sum()

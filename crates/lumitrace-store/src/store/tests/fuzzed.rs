@@ -11,9 +11,12 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use crate::OpenError;
-use crate::fuzzing::{BlockBytes, checksums, read_block, read_log, read_manifest, read_sections};
+use crate::fuzzing::{
+    BlockBytes, checksums, read_block, read_log, read_manifest, read_record_file, read_sections,
+};
 
 const VERSIONS: [&str; 5] = ["v1", "v2", "v3", "v3-log2", "v4-log2"];
+const RECORD_FILES: [&str; 3] = ["spans.parquet", "logs.parquet", "points.parquet"];
 /// How many rows the blocks of the golden folders have.
 const ROWS: u64 = 3;
 
@@ -145,9 +148,8 @@ fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-/// The same changes in every run: at some, with checksums that are made to fit, Parquet's delta
-/// decoders allocate for a count that stands in the page, and that ends the process. Looking for new
-/// changes is what the fuzz targets are for.
+/// The same changes in every run, so that a run says the same of the same code. Looking for new changes is
+/// what the fuzz targets are for.
 fn same_changes_each_time() -> ProptestConfig {
     ProptestConfig {
         cases: 512,
@@ -203,6 +205,15 @@ proptest! {
         let _ = read(dir.path(), &index, &data, &payload);
         checksums::fit_sidecar(&mut index, &data, &payload);
         let _ = read(dir.path(), &index, &data, &payload);
+    }
+
+    #[test]
+    fn a_changed_file_of_records_is_imported_or_refused(
+        changes in vec(change(), 1..4),
+        name in prop::sample::select(&RECORD_FILES[..]),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let _ = read_record_file(dir.path(), &changed(golden("records", name), &changes));
     }
 
     #[test]
@@ -337,5 +348,14 @@ fn golden_files_are_read_whole_and_their_checksums_fit_already() {
         assert_eq!(fitted, index, "{version}");
         let spans = read(dir.path(), &index, &data, &payload).unwrap();
         assert_eq!(spans, ROWS, "{version}");
+    }
+}
+
+#[test]
+fn golden_files_of_records_are_read_whole_and_exported_again() {
+    for name in RECORD_FILES {
+        let dir = tempfile::tempdir().unwrap();
+        let records = read_record_file(dir.path(), &golden("records", name)).unwrap();
+        assert!(records > 3, "{name}: {records}");
     }
 }

@@ -14,9 +14,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::large_values::words;
-use super::{copy_of, only_file, options};
+use super::{copy_of, expire_oldest, lose_newest, only_file, options};
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
+use crate::manifest::BlockId;
 use crate::repair::repair;
 use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
@@ -177,6 +178,10 @@ enum Step {
     Merge,
     Reopen,
     Crash,
+    /// The oldest block goes.
+    Expire,
+    /// The newest block is lost, and the folder repaired.
+    Repair,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -186,6 +191,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Merge),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Repair),
     ]
 }
 
@@ -289,7 +296,24 @@ impl Run {
                 self.go_on_with_a_copy();
             }
             Step::Crash => self.go_on_with_a_copy(),
+            Step::Expire => {
+                let expired = expire_oldest(self.store.logs_engine());
+                self.lose(expired);
+            }
+            Step::Repair => {
+                self.store.close();
+                let dir = copy_of(self.dir.path());
+                self.lose(lose_newest(dir.path(), Path::new("logs/blocks")));
+                self.store = Store::open(small(dir.path())).unwrap();
+                self.dir = dir;
+            }
         }
+    }
+
+    /// Takes out what was in this block.
+    fn lose(&mut self, block: Option<BlockId>) {
+        let is_in = |seq| block.is_some_and(|id| (id.first_seq..id.end_seq).contains(&seq));
+        self.stored.retain(|record| !is_in(record.seq));
     }
 
     fn go_on_with_a_copy(&mut self) {

@@ -17,9 +17,10 @@ use proptest::option;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{copy_of, only_file, options};
+use super::{copy_of, expire_oldest, lose_newest, only_file, options};
 use crate::check::check;
 use crate::compaction::{CompactionSignal, merge};
+use crate::manifest::BlockId;
 use crate::repair::repair;
 use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
@@ -285,7 +286,12 @@ enum Step {
     Append(Vec<ResourceMetrics>),
     Flush,
     Merge,
+    Reopen,
     Crash,
+    /// The oldest block goes.
+    Expire,
+    /// The newest block is lost, and the folder repaired.
+    Repair,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -293,7 +299,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => vec(resource_metrics(), 0..3).prop_map(Step::Append),
         2 => Just(Step::Flush),
         1 => Just(Step::Merge),
+        1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Repair),
     ]
 }
 
@@ -426,12 +435,35 @@ impl Run {
             }
             Step::Flush => self.store.flush().unwrap(),
             Step::Merge => merge_all(&self.store),
-            Step::Crash => {
+            Step::Reopen => {
+                self.store.close();
+                self.go_on_with_a_copy();
+            }
+            Step::Crash => self.go_on_with_a_copy(),
+            Step::Expire => {
+                let expired = expire_oldest(self.store.metrics_engine());
+                self.lose(expired);
+            }
+            Step::Repair => {
+                self.store.close();
                 let dir = copy_of(self.dir.path());
+                self.lose(lose_newest(dir.path(), Path::new("metrics/blocks")));
                 self.store = Store::open(small(dir.path())).unwrap();
                 self.dir = dir;
             }
         }
+    }
+
+    /// Takes out what was in this block.
+    fn lose(&mut self, block: Option<BlockId>) {
+        let is_in = |seq| block.is_some_and(|id| (id.first_seq..id.end_seq).contains(&seq));
+        self.stored.retain(|record| !is_in(record.seq));
+    }
+
+    fn go_on_with_a_copy(&mut self) {
+        let dir = copy_of(self.dir.path());
+        self.store = Store::open(small(dir.path())).unwrap();
+        self.dir = dir;
     }
 }
 

@@ -13,14 +13,20 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{copy_of, options};
+use super::large_values::words;
+use super::{copy_of, expire_oldest, lose_newest, options};
 use crate::compaction::{self, CompactionSignal};
 use crate::identity::{Identity, supersedes};
+use crate::manifest::BlockId;
 use crate::scan::predicate::Predicate;
-use crate::{SCAN_WINDOW_NANO, ScanRequest, SpanBatch, SpanRecord, Store, StoreOptions, batch};
+use crate::{
+    QueryBudget, SCAN_WINDOW_NANO, ScanRequest, SpanBatch, SpanRecord, Store, StoreOptions, batch,
+};
 
 const TRACES: u8 = 4;
 const DAY_NANO: u64 = 86_400_000_000_000;
+/// Around that from which on a text is large.
+const LENGTHS: [usize; 3] = [2_040, 2_049, 5_000];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -33,6 +39,12 @@ enum Step {
     Reopen,
     /// Goes on with a copy of the folder that was taken without closing the store.
     Crash,
+    /// Archives a trace.
+    Archive(u8),
+    /// The oldest block goes.
+    Expire,
+    /// The newest block is lost, and the folder repaired.
+    Repair,
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -43,6 +55,8 @@ fn value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::Double),
         Just(Value::Double(f64::NAN)),
         ".{0,12}".prop_map(Value::from),
+        (0..2_u64, prop::sample::select(&LENGTHS[..]))
+            .prop_map(|(seed, len)| Value::from(words(seed, len))),
         vec(any::<u8>(), 0..6).prop_map(Value::Bytes),
     ];
     plain.prop_recursive(3, 12, 3, |inner| {
@@ -209,18 +223,60 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Merge),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
+        2 => (1..=TRACES).prop_map(Step::Archive),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Repair),
     ]
 }
 
-/// Everything that was ever stored, in order.
+/// Everything that was ever stored and did not go, in order.
 #[derive(Default)]
 struct Model {
     stored: Vec<SpanRecord>,
+    /// As they are found: without sequence numbers.
+    archived: BTreeMap<Identity, SpanRecord>,
 }
 
 impl Model {
-    /// What counts of it, by identity.
+    /// What counts of all, by identity.
     fn spans(&self) -> BTreeMap<Identity, &SpanRecord> {
+        let mut spans = self.unarchived();
+        for (identity, archived) in &self.archived {
+            let current = spans.entry(*identity).or_insert(archived);
+            if current.span.pending && !archived.span.pending {
+                *current = archived;
+            }
+        }
+        spans
+    }
+
+    fn archive(&mut self, trace_id: TraceId) {
+        let unarchived = self.unarchived().into_iter();
+        let of_trace = unarchived.filter(|(_, record)| record.span.trace_id == trace_id);
+        let is_missing = |identity: &Identity| {
+            let archived = self.archived.get(identity);
+            archived.is_none_or(|it| it.span.pending)
+        };
+        let missing = of_trace.filter(|(identity, _)| is_missing(identity));
+        let copies = missing.map(|(identity, record)| {
+            let copy = SpanRecord {
+                seq: 0,
+                ..record.clone()
+            };
+            (identity, copy)
+        });
+        let copies: Vec<_> = copies.collect();
+        self.archived.extend(copies);
+    }
+
+    /// Takes out what was in this block.
+    fn lose(&mut self, block: Option<BlockId>) {
+        let is_in = |seq| block.is_some_and(|id| (id.first_seq..id.end_seq).contains(&seq));
+        self.stored.retain(|record| !is_in(record.seq));
+    }
+
+    /// What counts beside the archive.
+    fn unarchived(&self) -> BTreeMap<Identity, &SpanRecord> {
         let mut spans: BTreeMap<Identity, &SpanRecord> = BTreeMap::new();
         for record in &self.stored {
             let current = spans.entry(Identity::of(&record.span)).or_insert(record);
@@ -381,6 +437,25 @@ impl Run {
                 self.go_on_with_a_copy();
             }
             Step::Crash => self.go_on_with_a_copy(),
+            Step::Archive(trace) => {
+                let trace_id = TraceId::from_bytes([trace; 16]);
+                self.store
+                    .archive_trace(trace_id, &QueryBudget::unlimited())
+                    .unwrap();
+                self.model.archive(trace_id);
+            }
+            Step::Expire => {
+                let expired = expire_oldest(Some(self.store.engine()));
+                self.model.lose(expired);
+            }
+            Step::Repair => {
+                self.store.close();
+                let dir = copy_of(self.dir.path());
+                self.model
+                    .lose(lose_newest(dir.path(), Path::new("blocks")));
+                self.store = Store::open(small(dir.path())).unwrap();
+                self.dir = dir;
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::batch::testing::{batch, span};
 use crate::compaction::{self, CompactionSignal};
-use crate::{RollupRequest, Store};
+use crate::{RollupRequest, Store, retention};
 
 use super::options;
 
@@ -44,6 +44,23 @@ fn a_request_that_comes_again_after_a_restart_is_found_once_and_counted_once_whe
     let blocks = store.engine().snapshot().blocks.clone();
     compaction::merge(store.engine(), &blocks, &CompactionSignal::default()).unwrap();
     assert_eq!((store.stats().records, counted(&store)), (10, 10));
+}
+
+#[test]
+fn a_request_that_comes_again_once_its_spans_have_expired_is_stored_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let request = || batch(vec![span(1, 1)]);
+    store.append(request()).wait().unwrap();
+    store.flush().unwrap();
+    let blocks = store.engine().snapshot().blocks.clone();
+    retention::remove(
+        store.engine(),
+        blocks.iter().map(|block| block.id()).collect(),
+    );
+    assert!(store.trace(span(1, 1).trace_id).unwrap().is_empty());
+    store.append(request()).wait().unwrap();
+    assert_eq!(store.trace(span(1, 1).trace_id).unwrap().len(), 1);
 }
 
 #[test]

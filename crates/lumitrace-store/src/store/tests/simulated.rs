@@ -10,47 +10,34 @@ mod journal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::marker::PhantomData;
-use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use lumitrace_model::{KeyValue, Span, SpanId, TraceId};
 use tempfile::TempDir;
 
 use self::journal::JournalDisk;
-use super::logs::{FIRST_LOG, log, logs};
-use super::metrics::{FIRST_POINT, gauge, select};
 use super::options;
-use crate::batch::testing::{batch, span};
-use crate::block::Block;
+use super::subject::Subject;
 use crate::compaction::{CompactionSignal, merge};
 use crate::disk::Disk;
-use crate::engine::Engine;
+use crate::folder::Folder;
 use crate::logs::Logs;
-use crate::logs::rows::LogRows;
 use crate::metrics::Metrics;
-use crate::metrics::rows::PointRows;
 use crate::retention;
-use crate::signal::{BlockRows, Signal};
 use crate::spans::Spans;
-use crate::{
-    Append, Durability, LogEntry, LogScan, MetricSelector, QueryBudget, ScanRequest, ShelfName,
-    SpanParts, SpanRecord, Store, StoreOptions,
-};
+use crate::{Durability, ShelfName, Store, StoreOptions};
 
 /// Seeds of a test run. `cargo xtask soak` tries many more.
 const SEEDS: u64 = 1_000;
 /// Of these one is tried in each of the modes that put syncs off.
-const SEEDS_FOR_A_LAZY_ONE: u64 = 3;
+const SEEDS_FOR_A_LAZY_ONE: u64 = 4;
 /// Power cuts at any moment that are tried of each seed's work, besides one at its end: few, so that there
 /// is time for much different work.
 const CUTS: usize = 3;
 
-/// Traces that spans are of.
-const TRACES: u8 = 5;
 /// The number of the record that is stored after a power cut.
 const LATER: u64 = 1_000_000;
 
@@ -76,177 +63,6 @@ struct Ledger {
     removed: BTreeMap<u64, usize>,
     /// Spans that were said to be archived, and the length of the journal then.
     archived: BTreeMap<u64, usize>,
-}
-
-/// What is stored in a simulation: records that have numbers.
-trait Subject {
-    type Signal: Signal;
-
-    /// Where the log of its shelf is.
-    const LOG_DIR: &str;
-
-    fn append(store: &Store, numbers: Range<u64>) -> Append;
-
-    /// The engine, if its shelf was begun.
-    fn engine(store: &Store) -> Option<&Engine<Self::Signal>>;
-
-    /// The numbers of all records that a search finds.
-    fn found(store: &Store) -> Vec<u64>;
-
-    fn numbers_in(block: &Block) -> Vec<u64>;
-
-    /// The numbers of some records that were archived just now.
-    fn archive(_store: &Store, _rng: &mut Rng) -> Vec<u64> {
-        Vec::new()
-    }
-
-    /// The numbers of all records that a search by trace finds.
-    fn found_by_trace(store: &Store) -> Vec<u64>;
-}
-
-impl Subject for Spans {
-    type Signal = Self;
-
-    const LOG_DIR: &str = "log";
-
-    fn append(store: &Store, numbers: Range<u64>) -> Append {
-        let spans = numbers.map(|number| numbered_span(trace_of(number), number));
-        store.append(batch(spans.collect()))
-    }
-
-    fn engine(store: &Store) -> Option<&Engine<Self>> {
-        Some(store.engine())
-    }
-
-    fn found(store: &Store) -> Vec<u64> {
-        let request = ScanRequest {
-            names: vec!["batch_processing".to_owned()],
-            ..ScanRequest::default()
-        };
-        let mut found = Vec::new();
-        let mut visit = |record: Arc<SpanRecord>| {
-            let number = number_of(record.span.span_id);
-            assert_eq!(record.span.attributes, attributes_of(number));
-            found.push(number);
-            ControlFlow::Continue(())
-        };
-        store.scan(&request, &mut visit).unwrap();
-        found
-    }
-
-    fn numbers_in(block: &Block) -> Vec<u64> {
-        let data = block.open_data().unwrap();
-        let rows = BlockRows::all(block).rows;
-        let mut records = data.records(&rows, SpanParts::NONE).unwrap();
-        let mut numbers = Vec::new();
-        while let Some(batch) = records.next().unwrap() {
-            numbers.extend(batch.iter().map(|record| number_of(record.span.span_id)));
-        }
-        numbers
-    }
-
-    fn archive(store: &Store, rng: &mut Rng) -> Vec<u64> {
-        let trace_id = span(1 + rng.u8(..TRACES), 1).trace_id;
-        let numbers = numbers_of(store, trace_id);
-        match store.archive_trace(trace_id, &QueryBudget::unlimited()) {
-            Ok(_) => numbers,
-            Err(_) => Vec::new(),
-        }
-    }
-
-    fn found_by_trace(store: &Store) -> Vec<u64> {
-        let traces = 1..=TRACES;
-        let numbers = traces.flat_map(|trace| numbers_of(store, span(trace, 1).trace_id));
-        numbers.collect()
-    }
-}
-
-impl Subject for Logs {
-    type Signal = Self;
-
-    const LOG_DIR: &str = "logs/log";
-
-    fn append(store: &Store, numbers: Range<u64>) -> Append {
-        store.append_logs(logs(numbers.map(|number| log(trace_of(number), number))))
-    }
-
-    fn engine(store: &Store) -> Option<&Engine<Self>> {
-        store.logs_engine()
-    }
-
-    fn found(store: &Store) -> Vec<u64> {
-        scanned_logs(store, &LogScan::default())
-    }
-
-    fn numbers_in(block: &Block) -> Vec<u64> {
-        let mut rows = LogRows::read(block, &BlockRows::all(block).rows).unwrap();
-        let mut numbers = Vec::new();
-        while let Some(batch) = rows.next().unwrap() {
-            numbers.extend(
-                batch
-                    .iter()
-                    .map(|entry| entry.record.log.time_unix_nano - FIRST_LOG),
-            );
-        }
-        numbers
-    }
-
-    fn found_by_trace(store: &Store) -> Vec<u64> {
-        let of_trace = |trace| LogScan {
-            trace_id: Some(span(trace, 1).trace_id),
-            ..LogScan::default()
-        };
-        let traces = 1..=TRACES;
-        let numbers = traces.flat_map(|trace| scanned_logs(store, &of_trace(trace)));
-        numbers.collect()
-    }
-}
-
-impl Subject for Metrics {
-    type Signal = Self;
-
-    const LOG_DIR: &str = "metrics/log";
-
-    fn append(store: &Store, numbers: Range<u64>) -> Append {
-        store.append_metrics(gauge("loss", numbers))
-    }
-
-    fn engine(store: &Store) -> Option<&Engine<Self>> {
-        store.metrics_engine()
-    }
-
-    fn found(store: &Store) -> Vec<u64> {
-        let series = select(store, &MetricSelector::default());
-        let points = series.into_iter().flat_map(|series| series.points);
-        let numbers = points.map(|point| point.point.time_unix_nano() - FIRST_POINT);
-        numbers.collect()
-    }
-
-    fn numbers_in(block: &Block) -> Vec<u64> {
-        let mut rows = PointRows::read(block, &BlockRows::all(block).rows).unwrap();
-        let mut numbers = Vec::new();
-        while let Some(batch) = rows.next().unwrap() {
-            let times = batch.iter().map(|point| point.point.time_unix_nano());
-            numbers.extend(times.map(|time| time - FIRST_POINT));
-        }
-        numbers
-    }
-
-    /// Points have no traces.
-    fn found_by_trace(store: &Store) -> Vec<u64> {
-        Self::found(store)
-    }
-}
-
-/// The numbers of the log records that `request` asks for.
-fn scanned_logs(store: &Store, request: &LogScan) -> Vec<u64> {
-    let mut found = Vec::new();
-    let mut visit = |entry: Arc<LogEntry>| {
-        found.push(entry.log.time_unix_nano - FIRST_LOG);
-        ControlFlow::Continue(())
-    };
-    store.scan_logs(request, &mut visit).unwrap();
-    found
 }
 
 struct Simulation<S> {
@@ -383,12 +199,13 @@ impl<S: Subject> Simulation<S> {
     }
 
     /// Whether a power cut after `len` operations must leave what was acknowledged at `at` and is in the
-    /// log of this folder.
-    fn is_promised(&self, log_dir: &str, at: usize, len: usize) -> bool {
+    /// log of this shelf.
+    fn is_promised(&self, shelf: ShelfName, at: usize, len: usize) -> bool {
         match self.durability {
             Durability::Fsync => at <= len,
             Durability::Interval(_) | Durability::None => {
-                let dir = self.dir.path().join(log_dir);
+                let folder = Folder::create(self.dir.path()).unwrap();
+                let dir = folder.shelf(shelf).log_dir();
                 self.disk.has_synced_log(&dir, at..len)
             }
         }
@@ -409,7 +226,8 @@ impl<S: Subject> Simulation<S> {
         for (number, archived_at) in &ledger.archived {
             let times = by_trace.iter().filter(|found| *found == number).count();
             assert!(
-                times == 1 || times == 0 && !self.is_promised("archive/log", *archived_at, len),
+                times == 1
+                    || times == 0 && !self.is_promised(ShelfName::Archive, *archived_at, len),
                 "span {number} was archived at {archived_at} and is there {times} times at {len}:\n{}",
                 self.disk.describe(len)
             );
@@ -418,7 +236,7 @@ impl<S: Subject> Simulation<S> {
             let may_be_gone = ledger.removed.get(number).is_some_and(|at| *at < len);
             assert!(
                 found.contains(number)
-                    || !self.is_promised(S::LOG_DIR, *acknowledged_at, len)
+                    || !self.is_promised(S::SHELF, *acknowledged_at, len)
                     || may_be_gone,
                 "record {number} was acknowledged at {acknowledged_at} and is lost at {len}:\n{}",
                 self.disk.describe(len)
@@ -443,40 +261,6 @@ const LAZY: [Durability; 2] = [
     Durability::None,
     Durability::Interval(Duration::from_secs(3_600)),
 ];
-
-fn numbered_span(trace: u8, number: u64) -> Span {
-    Span {
-        attributes: attributes_of(number),
-        ..span(trace, number + 1)
-    }
-}
-
-/// Some spans have a large value, so that some blocks have a payload file.
-fn attributes_of(number: u64) -> Vec<KeyValue> {
-    if !number.is_multiple_of(3) {
-        return Vec::new();
-    }
-    vec![KeyValue::new(
-        "prompt",
-        "again ".repeat(350 + (number % 100) as usize),
-    )]
-}
-
-/// The numbers of a trace's spans.
-fn numbers_of(store: &Store, trace_id: TraceId) -> Vec<u64> {
-    let spans = store.trace(trace_id).unwrap();
-    let numbers = spans.iter().map(|record| number_of(record.span.span_id));
-    numbers.collect()
-}
-
-fn trace_of(number: u64) -> u8 {
-    1 + (number % u64::from(TRACES)) as u8
-}
-
-/// The number of a span in the ledger. Ids begin at one.
-fn number_of(span_id: SpanId) -> u64 {
-    u64::from_be_bytes(span_id.to_bytes()) - 1
-}
 
 /// Says how many times a manifest was written anew.
 fn run<S: Subject>(seed: u64, durability: Durability) -> usize {
@@ -535,5 +319,6 @@ fn where_syncs_are_put_off_no_power_cut_loses_what_was_synced_or_repeats_a_recor
     for durability in LAZY {
         run_all::<Spans>(durability);
         run_all::<Logs>(durability);
+        run_all::<Metrics>(durability);
     }
 }

@@ -11,7 +11,9 @@ use super::super::copy_into;
 use super::{Change, change, changed, entry, golden, same_changes_each_time};
 use crate::OpenError;
 use crate::check::check;
-use crate::fuzzing::{BlockBytes, checksums, read_log_block, read_metric_block};
+use crate::fuzzing::{
+    BlockBytes, checksums, read_log_block, read_log_of_logs, read_log_of_metrics, read_metric_block,
+};
 
 /// A golden block.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,33 @@ const BLOCKS: [GoldenBlock; 5] = [
         rows: 6,
         read: read_metric_block,
     },
+];
+
+/// Reads a log of one segment.
+type ReadLog = fn(&Path, &[u8]) -> Result<u64, OpenError>;
+
+/// Golden folders, their logs, how many records these have, and what reads them.
+const LOGS: [(&str, &str, u64, ReadLog); 5] = [
+    ("logs-v3", "logs/log/0000000001.log", 8, read_log_of_logs),
+    (
+        "logs-v3-payload",
+        "logs/log/0000000001.log",
+        12,
+        read_log_of_logs,
+    ),
+    ("logs-v4", "logs/log/0000000001.log", 12, read_log_of_logs),
+    (
+        "metrics-v3",
+        "metrics/log/0000000001.log",
+        12,
+        read_log_of_metrics,
+    ),
+    (
+        "metrics-v4",
+        "metrics/log/0000000001.log",
+        12,
+        read_log_of_metrics,
+    ),
 ];
 
 /// Which file of a block is changed.
@@ -123,9 +152,32 @@ proptest! {
     }
 
     #[test]
+    fn a_changed_log_is_replayed_or_refused(
+        (folder, file, _, read) in prop::sample::select(&LOGS[..]),
+        changes in vec(change(), 1..4),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = changed(golden(folder, file), &changes);
+        let _ = read(dir.path(), &bytes);
+        checksums::fit_log(&mut bytes);
+        let _ = read(dir.path(), &bytes);
+    }
+
+    #[test]
     fn a_changed_payload_is_read_or_refused(changes in vec(change(), 1..4)) {
         let with_payload = BLOCKS.iter().filter(|block| block.has_payload);
         with_payload.for_each(|block| block.read_changed(File::Payload, &changes));
+    }
+}
+
+#[test]
+fn golden_logs_are_replayed_whole_and_their_checksums_fit_already() {
+    for (folder, file, records, read) in LOGS {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = golden(folder, file);
+        assert_eq!(read(dir.path(), &bytes).unwrap(), records, "{folder}");
+        checksums::fit_log(&mut bytes);
+        assert_eq!(bytes, golden(folder, file), "{folder}");
     }
 }
 
