@@ -78,6 +78,21 @@ test('the keyboard alone opens a log record, and new ones appear by themselves',
   await expect(page.getByLabel('Body', { exact: true })).toHaveCount(0);
 });
 
+test('what is said while the page is open appears, told by a stream', async ({ page }) => {
+  const service = uniqueService('logs-live');
+  await sendLogs(service, [{ body: 'said before' }], nowNano());
+  const stream = page.waitForResponse(/\/live\/logs\?service=/);
+  await page.goto(`/logs?service=${service}`);
+  const lines = page.locator('.log-text');
+  await expect(lines).toHaveText(['said before']);
+  await stream;
+  for (const body of ['said now', 'said at last']) {
+    await sendLogs(service, [{ body }], nowNano());
+    await expect(lines.first()).toHaveText(body);
+  }
+  await expect(lines).toHaveText(['said at last', 'said now', 'said before']);
+});
+
 test('thousands of log records keep few rows alive and go on on demand', async ({ page }) => {
   const service = uniqueService('logs-many');
   const many = Array.from({ length: 1_000 }, (_, at) => ({ body: `line ${at}`, at }));

@@ -1,5 +1,5 @@
 /** Asking again because of a live stream, which may say more often that something changed than is worth it. */
-import { useEffect, useRef } from 'react';
+import { useCallback, useEffect, useRef } from 'react';
 
 /** Shortest time between two rounds of questions. */
 const PAUSE_MILLIS = 700;
@@ -19,7 +19,7 @@ export function useRounds(round: () => Promise<unknown>): () => void {
     return () => window.clearTimeout(current.timer);
   }, []);
 
-  const ask = () => {
+  return useCallback(function ask() {
     const current = state.current;
     if (current.isBusy) {
       current.isDue = true;
@@ -33,6 +33,5 @@ export function useRounds(round: () => Promise<unknown>): () => void {
         if (current.isDue) ask();
       }, PAUSE_MILLIS);
     });
-  };
-  return ask;
+  }, []);
 }

@@ -1,7 +1,7 @@
 /** The page that finds log records, newest first. */
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { useCallback, useMemo, useState } from 'react';
+import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { LogRecord } from '../api/contract';
 import { useLive } from '../api/live';
 import { logs as logsQuery, logServices, serverStatus } from '../api/queries';
@@ -10,7 +10,7 @@ import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
 import { LiveSwitch } from '../widgets/LiveSwitch';
 import { ColorDot } from '../widgets/marks';
-import { CodeBlock, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { CodeBlock, DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Combo, Pick } from '../widgets/Picker';
 import { TextFilter } from '../widgets/TextFilter';
 import { isOpenEnded, type UrlParameters } from '../widgets/time_range';
@@ -112,7 +112,11 @@ function FoundLogs({ filters, onChange }: FilterProps) {
   // More than one page is not moved under the reader.
   const canFollow = follow && (query.data?.pages.length ?? 1) <= 1;
   const ask = useRounds(() => query.refetch());
-  useLive(canFollow ? liveLogsPath(filters) : null, ['logs'], ask, ask);
+  const { state } = useLive(canFollow ? liveLogsPath(filters) : null, ['logs'], ask, ask);
+  // Something may have been said between the first answer and the beginning of the stream.
+  useEffect(() => {
+    if (state === 'open') ask();
+  }, [state, ask]);
   const found = useMemo(() => query.data?.pages.flatMap((page) => page.logs) ?? [], [query.data]);
   const isTruncated = query.data?.pages.some((page) => page.truncated) ?? false;
   const colors = useServiceColors(found);
@@ -122,20 +126,28 @@ function FoundLogs({ filters, onChange }: FilterProps) {
   }
   if (query.isPending) return <LogsSkeleton />;
   if (found.length === 0) {
-    return <NothingFound filters={filters} onChange={onChange} isTruncated={isTruncated} />;
+    return (
+      <>
+        <DamageNote answers={query.data?.pages} />
+        <NothingFound filters={filters} onChange={onChange} isTruncated={isTruncated} />
+      </>
+    );
   }
   return (
-    <LogList
-      key={key}
-      logs={found}
-      colors={colors}
-      isTruncated={isTruncated}
-      isStale={query.isPlaceholderData}
-      hasMore={query.hasNextPage}
-      isLoadingMore={query.isFetchingNextPage}
-      onMore={() => void query.fetchNextPage()}
-      onRest={setAtRest}
-    />
+    <>
+      <DamageNote answers={query.data?.pages} />
+      <LogList
+        key={key}
+        logs={found}
+        colors={colors}
+        isTruncated={isTruncated}
+        isStale={query.isPlaceholderData}
+        hasMore={query.hasNextPage}
+        isLoadingMore={query.isFetchingNextPage}
+        onMore={() => void query.fetchNextPage()}
+        onRest={setAtRest}
+      />
+    </>
   );
 }
 

@@ -8,7 +8,7 @@ import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue } from '../format/number';
 import { CurveChart, type ChartLine } from '../runs/CurveChart';
 import { ColorDot } from '../widgets/marks';
-import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Segments } from '../widgets/Picker';
 import { isOpenEnded } from '../widgets/time_range';
 import { KINDS, metricFiltersToUrl, seriesQuery, type MetricFilters } from './metric_filters';
@@ -48,6 +48,7 @@ export function MetricChart({ filters, listed, onChange }: ChartProps) {
         choices={metric === null ? [] : choicesOf(metric, curves)}
         onShow={(show) => onChange({ show })}
       />
+      <DamageNote answers={[query.data]} />
       {query.error !== null && query.data === undefined ? (
         <ErrorState error={query.error} onRetry={() => void query.refetch()} />
       ) : query.data === undefined ? (

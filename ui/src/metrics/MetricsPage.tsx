@@ -8,7 +8,7 @@ import { assignColors, colorToken } from '../app/colors';
 import { TagField } from '../search/TagField';
 import { useTitle } from '../widgets/hooks';
 import { ColorDot } from '../widgets/marks';
-import { CodeBlock, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { CodeBlock, DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Combo } from '../widgets/Picker';
 import { TextFilter } from '../widgets/TextFilter';
 import type { UrlParameters } from '../widgets/time_range';
@@ -49,6 +49,7 @@ export function MetricsPage() {
     <div className="metrics-page">
       <h1 className="visually-hidden">Metrics</h1>
       <MetricFilterForm filters={filters} onChange={change} />
+      <DamageNote answers={[query.data]} />
       {query.error !== null && query.data === undefined ? (
         <ErrorState error={query.error} onRetry={() => void query.refetch()} />
       ) : query.data === undefined ? (

@@ -50,7 +50,7 @@ export function RunPage() {
   return (
     <div className="run-page">
       <RunHeader view={data} live={live} />
-      <DamageNote damaged={data.damaged} />
+      <DamageNote answers={[data]} />
       <ErrorStrip errors={data.errors} />
       <RunCharts view={data} />
       <div className="run-columns">

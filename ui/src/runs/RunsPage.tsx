@@ -47,7 +47,7 @@ export function RunsPage() {
         )}
         <LiveMark live={live} />
       </div>
-      <DamageNote damaged={data?.damaged} />
+      <DamageNote answers={[data]} />
       {data === undefined ? (
         <RunsSkeleton />
       ) : data.runs.length === 0 ? (

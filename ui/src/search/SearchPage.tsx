@@ -6,7 +6,7 @@ import type { TraceSummary } from '../api/contract';
 import { serverStatus, services } from '../api/queries';
 import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
-import { EmptyState, ErrorState } from '../widgets/messages';
+import { DamageNote, EmptyState, ErrorState } from '../widgets/messages';
 import type { UrlParameters } from '../widgets/time_range';
 import { DurationStrip } from './DurationStrip';
 import { FilterForm } from './FilterForm';
@@ -59,10 +59,16 @@ function Results({ filters, onChange }: ResultsProps) {
   if (results.isLoading) return <ResultSkeleton />;
   if (results.shown.length === 0) {
     if (!isFiltered(filters) && status?.spans === 0) return <FirstTrace status={status} />;
-    return <NothingFound filters={filters} onChange={onChange} isTruncated={results.isTruncated} />;
+    return (
+      <>
+        <DamageNote answers={results.pages} />
+        <NothingFound filters={filters} onChange={onChange} isTruncated={results.isTruncated} />
+      </>
+    );
   }
   return (
     <>
+      <DamageNote answers={results.pages} />
       <DurationStrip
         traces={results.shown}
         serviceColors={serviceColors}

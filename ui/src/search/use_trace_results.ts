@@ -1,7 +1,7 @@
 /** The list behind the search page: pages from the server joined with what arrives live. */
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
-import type { TraceSummary } from '../api/contract';
+import type { TracePage, TraceSummary } from '../api/contract';
 import { useLive, type Live } from '../api/live';
 import { tracePage, traces } from '../api/queries';
 import { addArrivals, admitAll, combine, NO_ARRIVALS } from './arrivals';
@@ -16,6 +16,8 @@ export interface TraceResults {
   isLoading: boolean;
   /** The server gave up before it had looked at everything. */
   isTruncated: boolean;
+  /** What was asked for, page by page: each says what it lacks. */
+  pages: readonly TracePage[];
   /** The list still shows the answer to the previous question. */
   isStale: boolean;
   error: Error | null;
@@ -25,6 +27,8 @@ export interface TraceResults {
   loadMore: () => void;
   live: Live;
 }
+
+const NO_PAGES: readonly TracePage[] = [];
 
 /** `follow` lets new traces into the list at once. */
 export function useTraceResults(filters: SearchFilters, follow: boolean): TraceResults {
@@ -78,6 +82,7 @@ export function useTraceResults(filters: SearchFilters, follow: boolean): TraceR
       mayHaveGap.current = false;
     },
     isLoading: query.isPending,
+    pages: query.data?.pages ?? NO_PAGES,
     isTruncated: query.data?.pages.some((page) => page.truncated) ?? false,
     isStale: query.isPlaceholderData,
     error: query.error,

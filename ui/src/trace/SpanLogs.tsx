@@ -9,6 +9,7 @@ import { lineText } from '../logs/log_text';
 import { LogDetails, SeverityBadge } from '../logs/LogDetails';
 import { ChevronIcon } from '../widgets/icons';
 import { Segments } from '../widgets/Picker';
+import { DamageNote } from '../widgets/messages';
 import { PanelSection } from './PanelSection';
 
 interface SpanLogsProps {
@@ -50,6 +51,7 @@ export function SpanLogs({ traceId, spanId, isRunning }: SpanLogsProps) {
         )}
       </div>
       {error !== null && <p className="panel-note error-text">{error.message}</p>}
+      <DamageNote answers={data?.pages} />
       {isTruncated && (
         <p className="panel-note warning">
           The search reached its limit before it had looked at everything.

@@ -10,7 +10,7 @@ import { formatCount, formatPlural } from '../format/number';
 import { formatExact, formatTimestamp, nowNano, toNano } from '../format/time';
 import { useNow, useSize, useTitle } from '../widgets/hooks';
 import { ColorDot, StateBadge } from '../widgets/marks';
-import { EmptyState, ErrorState, Skeleton } from '../widgets/messages';
+import { DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Splitter } from '../widgets/Splitter';
 import { CopyButton } from '../widgets/CopyButton';
 import { KeepButton } from '../widgets/KeepButton';
@@ -62,6 +62,7 @@ function TraceView({ trace, table }: { trace: TraceColumns; table: TraceTable })
   return (
     <div className="trace-page">
       <TraceHeader trace={trace} table={table} colors={colors} now={now} />
+      <DamageNote answers={[trace]} />
       <div className="trace-body" ref={body}>
         <Timeline
           table={table}

@@ -1,6 +1,7 @@
 /** What a page shows instead of data: nothing yet, not found, broken, or still loading. */
 import type { ReactNode } from 'react';
 import { ApiError } from '../api/client';
+import type { Answer } from '../api/contract';
 import { formatPlural } from '../format/number';
 import { CopyButton } from './CopyButton';
 
@@ -43,9 +44,10 @@ export function ErrorState({ error, onRetry }: { error: Error; onRetry?: () => v
   );
 }
 
-/** What an answer lacks because it is damaged, if it does. */
-export function DamageNote({ damaged }: { damaged?: readonly string[] | undefined }) {
-  if (damaged === undefined || damaged.length === 0) return null;
+/** What these answers lack because it is damaged, if they do. */
+export function DamageNote({ answers }: { answers: readonly (Answer | undefined)[] | undefined }) {
+  const damaged = [...new Set(answers?.flatMap((answer) => answer?.damaged ?? []))];
+  if (damaged.length === 0) return null;
   return (
     <details className="damage-note" role="alert">
       <summary>
