@@ -171,11 +171,11 @@ fn what_was_missed_is_read_anew_after_a_lag() {
     assert_eq!(runs(&engine), [(Some(1), 10)]);
 }
 
-/// Stores and absorbs runs of 1 to 200 batches on a thread of its own, while `ask` is called.
+/// Stores and absorbs runs of 2 to 200 batches on a thread of its own, while `ask` is called.
 fn while_spans_arrive(engine: &QueryEngine, ask: impl Fn()) {
     std::thread::scope(|scope| {
         let arriving = scope.spawn(|| {
-            for batches in 1..=200 {
+            for batches in 2..=200 {
                 arrive(engine, run(2, batches));
             }
         });
