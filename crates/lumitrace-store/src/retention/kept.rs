@@ -15,6 +15,10 @@ use crate::block::Block;
 use crate::manifest::BlockId;
 use crate::shelf::ShelfName;
 
+/// What was received up to a day from now says that the clock was set back, or read a moment ago; what
+/// was received still later says that it was wrong.
+const CLOCK_TOLERANCE_NANO: u64 = 86_400_000_000_000;
+
 /// What decides whether a block goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeptBlock {
@@ -35,8 +39,13 @@ impl KeptBlock {
         }
     }
 
-    /// Since when all of it is there. One of which nothing is known counts as new.
+    /// Since when all of it is there. One of which nothing is known counts as new; so does one whose last
+    /// span came after `now_unix_nano` was read from the clock, or before the clock was set back a little.
     fn complete_since(&self, now_unix_nano: u64) -> u64 {
+        let just_received = now_unix_nano..=now_unix_nano.saturating_add(CLOCK_TOLERANCE_NANO);
+        if (self.last_received_unix_nano).is_some_and(|last| just_received.contains(&last)) {
+            return now_unix_nano;
+        }
         let times = [self.last_received_unix_nano, Some(self.last_end_unix_nano)];
         let past = times
             .into_iter()
@@ -324,5 +333,30 @@ mod tests {
         assert_eq!(since(Some(700_000), 7), 7, "our own clock was ahead");
         assert_eq!(since(Some(700_000), 700_000), 10);
         assert_eq!((since(None, 7), since(None, 11)), (7, 10), "version 1");
+    }
+
+    #[test]
+    fn old_spans_that_arrive_while_retention_decides_are_new() {
+        let now = 10 * HOUR_NANO;
+        let just_received = |later_nano: u64| KeptBlock {
+            last_received_unix_nano: Some(now + later_nano),
+            last_end_unix_nano: HOUR_NANO,
+            ..block(1, 1)
+        };
+        for later_nano in [0, 1, HOUR_NANO] {
+            let max_age = Retention {
+                max_age: Some(Duration::from_secs(3600)),
+                ..Retention::default()
+            };
+            let shelves = [(
+                ShelfName::Spans,
+                shelf(max_age, &[just_received(later_nano)]),
+            )];
+            assert_eq!(
+                expired(&BTreeMap::from(shelves), now, None),
+                [],
+                "{later_nano} ns"
+            );
+        }
     }
 }
