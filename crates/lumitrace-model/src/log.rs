@@ -108,11 +108,22 @@ pub struct LogRecord {
 }
 
 impl LogRecord {
-    /// The one time to sort it by, in nanoseconds since the Unix epoch: when it happened or else,
-    /// as `logs.proto` recommends, when it was observed.
+    /// The one time to sort it by, in nanoseconds since the Unix epoch: see
+    /// [`timestamp_of`](Self::timestamp_of).
     pub fn timestamp_unix_nano(&self) -> u64 {
-        match self.time_unix_nano {
-            0 => self.observed_time_unix_nano,
+        Self::timestamp_of(self.time_unix_nano, self.observed_time_unix_nano)
+    }
+
+    /// The one time to sort a log record by: when it happened or else, as `logs.proto` recommends,
+    /// when it was observed.
+    ///
+    /// ```
+    /// use lumitrace_model::LogRecord;
+    /// assert_eq!((LogRecord::timestamp_of(7, 9), LogRecord::timestamp_of(0, 9)), (7, 9));
+    /// ```
+    pub const fn timestamp_of(time_unix_nano: u64, observed_time_unix_nano: u64) -> u64 {
+        match time_unix_nano {
+            0 => observed_time_unix_nano,
             time => time,
         }
     }

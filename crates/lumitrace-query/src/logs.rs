@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lumitrace_model::{Severity, SpanId, TraceId};
-use lumitrace_store::{Damaged, Exhausted, LogEntry, LogScan, QueryBudget, Store};
+use lumitrace_store::{Damaged, Exhausted, LogEntry, LogRef, LogScan, QueryBudget, Store};
 
 use crate::engine::{QueryError, found_or_left_out};
 use crate::search::{ParseCursorError, TagFilter};
@@ -99,10 +99,10 @@ impl LogQuery {
     ///
     /// ```
     /// use lumitrace_query::LogQuery;
-    /// use lumitrace_store::LogEntry;
+    /// use lumitrace_store::LogRef;
     /// let query = LogQuery { service: Some("trainer".to_owned()), ..LogQuery::default() };
     /// let filter = query.filter();
-    /// let is_wanted = |entry: &LogEntry| filter.matches(entry);
+    /// let is_wanted = |log: LogRef<'_>| filter.matches(log);
     /// ```
     pub fn filter(&self) -> LogFilter {
         LogFilter(self.scan(&QueryBudget::unlimited()))
@@ -146,9 +146,10 @@ impl LogQuery {
 pub struct LogFilter(Option<LogScan>);
 
 impl LogFilter {
-    /// Whether `entry` meets every condition.
-    pub fn matches(&self, entry: &LogEntry) -> bool {
-        self.0.as_ref().is_some_and(|scan| scan.matches(entry))
+    /// Whether `log` meets every condition.
+    pub fn matches(&self, log: LogRef<'_>) -> bool {
+        let scan = self.0.as_ref();
+        scan.is_some_and(|scan| scan.matches_stored(log))
     }
 }
 

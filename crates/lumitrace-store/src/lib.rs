@@ -14,7 +14,8 @@
 //!    batch in memory, whose spans are read in place.
 //! 3. `wal`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
 //!    thread that does it, which knows a request that comes again (`retries`).
-//! 4. `memtable`: the newest spans, searchable; `identity`: which records are the same span.
+//! 4. `memtable`: the newest spans, searchable where they lie (`places`); `identity`: which records are
+//!    the same span.
 //! 5. `flush`: memtables become `block`s, which count once the `manifest` says so; `compaction`
 //!    merges them; a [`digest`] is kept of each for whoever opens the store, and [`retention`] lets go of the oldest. [`subscription`]: those who follow live are told.
 //! 6. `trace`: a trace by its id; [`scan`]: what a search asks for, and how it walks memtables and
@@ -75,6 +76,7 @@ mod memtable;
 pub mod metrics;
 pub mod options;
 mod parallel;
+mod places;
 pub mod query_budget;
 pub mod record_file;
 mod recovery;
@@ -104,7 +106,7 @@ pub use damage::Damaged;
 pub use digest::{BlockDigester, DigestPartsReader, SpanDigest, SpanDigester};
 pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
-pub use logs::{LogBatch, LogEntry, LogScan, LogScanStats, StoredLogs};
+pub use logs::{LogBatch, LogEntry, LogRef, LogScan, LogScanStats, StoredLogs};
 pub use metrics::{
     MetricBatch, MetricInfo, MetricKind, MetricSelection, MetricSelector, MetricSeries,
     MetricSummary, Point, StoredPoint, StoredPoints,

@@ -1,6 +1,6 @@
 //! Log records as the engine takes them, and searching them.
 //!
-//! In reading order: `batch` is what is stored, `memtable` the newest of it. A log record is a
+//! In reading order: `batch` is what is stored, `stored` how it is kept in memory, `memtable` the newest of it. A log record is a
 //! `row` of a block, goes into `columns`, but for its `large_values`, and comes back out of them
 //! (`rows`). `scan` is what a search asks for, and how it walks memtables and blocks. The bytes are described in
 //! `docs/formats/logs.md`.
@@ -12,9 +12,11 @@ pub(crate) mod memtable;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod scan;
+pub(crate) mod stored;
 
-pub use batch::{LogBatch, LogEntry, StoredLogs};
+pub use batch::{LogBatch, LogEntry};
 pub use scan::{LogScan, LogScanStats};
+pub use stored::{LogRef, StoredLogs};
 
 use std::io;
 use std::ops::ControlFlow;
@@ -43,14 +45,12 @@ impl Signal for Logs {
     type Memtable = LogMemtable;
 
     fn write_memtable(memtable: &LogMemtable, target: BlockTarget) -> io::Result<BlockRecord> {
-        let entries = memtable.entries();
+        let logs = memtable.logs();
         let mut planner = Planner::default();
-        let rows = entries.iter().map(|entry| LogRow::from(&**entry));
-        rows.for_each(|row| planner.add(&row));
+        logs.iter().for_each(|log| planner.add(&LogRow::from(log)));
         let mut writer = BlockWriter::<LogColumns>::create(target, planner.finish())?;
-        entries
-            .iter()
-            .try_for_each(|entry| writer.push_log(entry))?;
+        logs.iter()
+            .try_for_each(|log| writer.push_log(&log.into()))?;
         writer.finish()
     }
 
@@ -78,7 +78,7 @@ impl Signal for Logs {
                 last_key = Some(key);
                 check.include(key.0, key.0);
                 time_ranges.add(key.0);
-                row::add_to(&mut check.summaries, entry);
+                row::add_to(&mut check.summaries, &entry.into());
                 if let Some(trace_id) = entry.log.trace_id {
                     check.add_trace(trace_id);
                 }

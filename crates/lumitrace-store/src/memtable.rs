@@ -11,6 +11,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::identity::{Identity, Version};
 use crate::manifest::BlockId;
+use crate::places::{Place, PlacedRecords};
 use crate::scan::SCAN_WINDOW_NANO;
 use crate::signal;
 use crate::stored::{SpanRef, StoredBatch};
@@ -23,13 +24,6 @@ const ROW_BYTES: usize = size_of::<Row>() + 3 * size_of::<u32>();
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
     content: RwLock<Content>,
-}
-
-/// Where a span is: number of its batch, and its number therein.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    batch: u32,
-    span: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,36 +60,7 @@ pub(crate) struct MemtableSize {
 }
 
 /// Spans of a memtable as of one moment, readable without holding it up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct MemtableSpans {
-    batches: Vec<Arc<StoredBatch>>,
-    places: Vec<Place>,
-}
-
-impl MemtableSpans {
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    pub(crate) fn get(&self, index: usize) -> SpanRef<'_> {
-        span_at(&self.batches, self.places[index])
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = SpanRef<'_>> {
-        (0..self.len()).map(|index| self.get(index))
-    }
-
-    /// Puts them in the order of `key`.
-    pub(crate) fn sort_by_cached_key<K: Ord>(&mut self, key: impl Fn(SpanRef<'_>) -> K) {
-        let batches = &self.batches;
-        self.places
-            .sort_by_cached_key(|place| key(span_at(batches, *place)));
-    }
-}
-
-fn span_at(batches: &[Arc<StoredBatch>], place: Place) -> SpanRef<'_> {
-    batches[place.batch as usize].span(place.span as usize)
-}
+pub(crate) type MemtableSpans = PlacedRecords<StoredBatch>;
 
 impl Memtable {
     /// The spans of a trace, in the order in which they came.
@@ -103,7 +68,7 @@ impl Memtable {
         let content = self.content.read();
         let mut places = content.places_of(trace_id);
         places.reverse();
-        content.detached(places)
+        PlacedRecords::new(&content.batches, places)
     }
 
     /// Which record of this span it holds, if any.
@@ -130,13 +95,19 @@ impl Memtable {
             range.next()
         }?;
         let places = rows.iter().map(|row| content.rows[*row as usize].place);
-        Some((*window, content.detached(places.collect())))
+        Some((
+            *window,
+            PlacedRecords::new(&content.batches, places.collect()),
+        ))
     }
 
     /// All spans, in the order of insertion.
     pub(crate) fn spans(&self) -> MemtableSpans {
         let content = self.content.read();
-        content.detached(content.rows.iter().map(|row| row.place).collect())
+        PlacedRecords::new(
+            &content.batches,
+            content.rows.iter().map(|row| row.place).collect(),
+        )
     }
 
     /// What `look` makes of the counts of its operations.
@@ -194,7 +165,7 @@ impl Content {
             let (place, span) = (
                 Place {
                     batch: number,
-                    span: index,
+                    record: index,
                 },
                 batch.span(index as usize),
             );
@@ -234,7 +205,7 @@ impl Content {
             previous_of_trace: row,
         });
         let (rows, batches, hasher) = (&self.rows, &self.batches, &self.hasher);
-        let span_of = |row: &u32| span_at(batches, rows[*row as usize].place);
+        let span_of = |row: &u32| rows[*row as usize].place.of(batches);
         self.by_identity.insert_unique(hash, row, |row| {
             hasher.hash_one(Identity::of_head(span_of(row).head()))
         });
@@ -282,7 +253,7 @@ impl Content {
     }
 
     fn span(&self, row: u32) -> SpanRef<'_> {
-        span_at(&self.batches, self.rows[row as usize].place)
+        self.rows[row as usize].place.of(&self.batches)
     }
 
     /// Where the spans of a trace are, the last one first.
@@ -297,25 +268,6 @@ impl Content {
             next = (row.previous_of_trace != number).then_some(row.previous_of_trace);
         }
         places
-    }
-
-    /// These spans, with no more batches than they need if they are few.
-    fn detached(&self, mut places: Vec<Place>) -> MemtableSpans {
-        if places.len() >= self.batches.len() {
-            let batches = self.batches.clone();
-            return MemtableSpans { batches, places };
-        }
-        let mut batches: Vec<Arc<StoredBatch>> = Vec::new();
-        let mut last = None;
-        for place in &mut places {
-            // Spans of one batch follow each other, so that looking at the last one is enough.
-            if last != Some(place.batch) {
-                last = Some(place.batch);
-                batches.push(Arc::clone(&self.batches[place.batch as usize]));
-            }
-            place.batch = batches.len() as u32 - 1;
-        }
-        MemtableSpans { batches, places }
     }
 }
 

@@ -10,6 +10,7 @@ use lumitrace_wire::otlp::protobuf::{self, SpanHead};
 
 use crate::batch::attributes_bytes;
 use crate::identity::Version;
+use crate::places::Records;
 use crate::{SpanBatch, SpanParts, SpanRecord};
 
 /// Bytes of origins that are remembered before all are forgotten and learnt anew.
@@ -107,6 +108,14 @@ impl StoredBatch {
     /// How much memory it takes, in bytes; about. Origins are shared, and not counted.
     pub(crate) fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.payload.len() + self.heads.len() * size_of::<SpanHead>()
+    }
+}
+
+impl Records for StoredBatch {
+    type Record<'a> = SpanRef<'a>;
+
+    fn record(&self, index: usize) -> SpanRef<'_> {
+        self.span(index)
     }
 }
 
@@ -268,14 +277,19 @@ impl Origins {
         received_unix_nano: u64,
     ) -> Arc<StoredBatch> {
         let SpanBatch { payload, index, .. } = batch;
-        let origins = index.origins.iter();
         Arc::new(StoredBatch {
-            origins: origins.map(|origin| self.get(origin, &payload)).collect(),
+            origins: self.all(&index.origins, &payload),
             heads: index.spans,
             payload,
             first_seq,
             received_unix_nano,
         })
+    }
+
+    /// The origins of a request.
+    pub(crate) fn all(&mut self, origins: &[protobuf::Origin], payload: &[u8]) -> Vec<Arc<Origin>> {
+        let origins = origins.iter();
+        origins.map(|origin| self.get(origin, payload)).collect()
     }
 
     fn get(&mut self, origin: &protobuf::Origin, payload: &[u8]) -> Arc<Origin> {

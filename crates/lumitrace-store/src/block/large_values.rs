@@ -225,6 +225,12 @@ impl Restorable for SpanRecord {
     }
 }
 
+/// About how many bytes a row takes in columns that took `whole_bytes` before these values were cut.
+pub(crate) fn bytes_of_cut(whole_bytes: usize, large_values: &[LargeValue]) -> usize {
+    let lengths = large_values.iter().map(|large| large.stored.bytes as usize);
+    whole_bytes.saturating_sub(lengths.sum()) + large_values.len() * KEPT_BYTES
+}
+
 /// The value of which `kept` is kept in the columns and `bytes` are in the payload file.
 pub(crate) fn whole_value(kept: &Value, bytes: Vec<u8>) -> Option<Value> {
     Some(match kept {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, TraceId};
 use lumitrace_wire::otlp::protobuf::SpanHead;
-use lumitrace_wire::otlp::protobuf::view::{EventView, LinkView, SpanView};
+use lumitrace_wire::otlp::protobuf::view::{EventView, LinkView, LogView, SpanView};
 
 use super::index::IndexContent;
-use super::large_values::{CutLists, CutRecord, LargeValue};
+use super::large_values::{CutLists, CutRecord, LargeValue, bytes_of_cut};
 use super::layout::OptionalColumns;
 use super::schema;
-use super::value::{KEPT_BYTES, LARGE_VALUE_BYTES, ValueRef};
+use super::value::{LARGE_VALUE_BYTES, ValueRef};
 use crate::SpanRecord;
 use crate::batch::memory_bytes;
 use crate::scan::SCAN_WINDOW_NANO;
@@ -111,12 +111,13 @@ pub(crate) struct LinkRow<'a> {
     pub(crate) attributes: AttributeList<'a>,
 }
 
-/// The attributes of an event or a link.
+/// The attributes of an event, a link or a log record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum AttributeList<'a> {
     Slice(&'a [KeyValue]),
     Event(EventView<'a>),
     Link(LinkView<'a>),
+    Log(LogView<'a>),
 }
 
 /// See [`sort_key`].
@@ -237,9 +238,8 @@ impl<'a> Row<'a> {
     /// The row with what is kept of its attributes, events and links.
     pub(crate) fn with_lists(self, kept: &'a CutLists) -> Self {
         let large_values = &kept.large_values;
-        let lengths = large_values.iter().map(|large| large.stored.bytes as usize);
         Self {
-            bytes: self.bytes.saturating_sub(lengths.sum()) + large_values.len() * KEPT_BYTES,
+            bytes: bytes_of_cut(self.bytes, large_values),
             lists: Lists::Span(&kept.span),
             ..self.with_large_values(large_values)
         }
@@ -407,6 +407,9 @@ impl AttributeList<'_> {
                 .attributes()
                 .for_each(|attribute| take(attribute.key, attribute.value.into())),
             Self::Link(link) => link
+                .attributes()
+                .for_each(|attribute| take(attribute.key, attribute.value.into())),
+            Self::Log(log) => log
                 .attributes()
                 .for_each(|attribute| take(attribute.key, attribute.value.into())),
         }

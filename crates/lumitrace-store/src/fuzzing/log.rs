@@ -33,8 +33,12 @@ pub fn read_log(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
 /// It is damaged.
 pub fn read_log_of_logs(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     replay::<Logs>(dir, bytes, |batch: &StoredLogs| {
-        let seqs = batch.entries.iter().map(|entry| entry.seq);
-        assert!(seqs.is_sorted());
+        for log in batch.logs() {
+            let entry = log.entry();
+            let time = log.head().timestamp_unix_nano();
+            assert_eq!(entry.log.timestamp_unix_nano(), time);
+            assert_eq!(entry.log.severity, log.head().severity);
+        }
     })
 }
 

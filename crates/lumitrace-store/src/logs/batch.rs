@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{LogRecord, ResourceLogs};
-use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::otlp::protobuf::{self, LogsIndex};
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
+use super::stored::StoredLogs;
 use crate::batch::{attributes_bytes, value_bytes};
 use crate::signal;
 use crate::stored::{Origin, Origins};
 
-/// The log records of one request, and the bytes as which they are logged.
+/// The log records of one request, as the bytes in which the log and the memtable keep them.
 ///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
@@ -25,14 +26,13 @@ use crate::stored::{Origin, Origins};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct LogBatch {
-    payload: Bytes,
-    resource_logs: Vec<ResourceLogs>,
-    record_count: usize,
-    record_bytes: usize,
+    pub(super) payload: Bytes,
+    pub(super) index: LogsIndex,
 }
 
 impl LogBatch {
-    /// The batch of a request that came as an OTLP `ExportLogsServiceRequest` in protobuf.
+    /// The batch of a request that came as an OTLP `ExportLogsServiceRequest` in protobuf. Checks
+    /// all of it, and builds nothing.
     ///
     /// ```
     /// use lumitrace_store::LogBatch;
@@ -42,22 +42,15 @@ impl LogBatch {
     /// ```
     ///
     /// # Errors
-    /// See [`protobuf::decode_logs`].
+    /// See [`protobuf::index_logs`].
     pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let limits = DecodeLimits {
             // What cannot be read back must not be logged.
             max_depth: limits.max_depth.min(DecodeLimits::own_data().max_depth),
             ..*limits
         };
-        let resource_logs = protobuf::decode_logs(&payload, &limits)?;
-        let scopes = resource_logs.iter().flat_map(|group| &group.scope_logs);
-        let records = scopes.flat_map(|scope| &scope.log_records);
-        Ok(Self {
-            payload,
-            record_count: records.clone().count(),
-            record_bytes: records.map(memory_bytes).sum(),
-            resource_logs,
-        })
+        let index = protobuf::index_logs(&payload, &limits)?;
+        Ok(Self { payload, index })
     }
 
     /// The batch of log records that came in another form; encodes them.
@@ -74,7 +67,7 @@ impl LogBatch {
     /// ```
     ///
     /// # Errors
-    /// They nest deeper than anything that is read back.
+    /// They take 4 GiB or more, or nest deeper than anything that is read back.
     pub fn from_resource_logs(resource_logs: &[ResourceLogs]) -> Result<Self, DecodeError> {
         let payload = Bytes::from(protobuf::encode_logs(resource_logs));
         Self::from_payload(payload, &DecodeLimits::own_data())
@@ -82,7 +75,7 @@ impl LogBatch {
 
     /// How many log records it holds.
     pub fn record_count(&self) -> usize {
-        self.record_count
+        self.index.logs.len()
     }
 
     /// Size of the request, in bytes.
@@ -92,7 +85,7 @@ impl LogBatch {
 
     /// How much memory it takes, in bytes; about.
     pub fn memory_bytes(&self) -> usize {
-        self.payload.len() + self.record_bytes
+        self.payload.len() + self.index.memory_bytes()
     }
 }
 
@@ -134,14 +127,7 @@ impl LogEntry {
     }
 }
 
-/// The log records of one request that was stored.
-#[derive(Debug, Default)]
-pub struct StoredLogs {
-    /// In the order of the request.
-    pub entries: Vec<Arc<LogEntry>>,
-}
-
-/// About how much memory a log record takes, its entries in the memtable's maps included, in bytes.
+/// About how much memory a log record takes, its allocations' own overhead included, in bytes.
 fn memory_bytes(log: &LogRecord) -> usize {
     const OVERHEAD: usize = 96;
     OVERHEAD
@@ -167,7 +153,7 @@ impl signal::Batch for LogBatch {
     }
 
     fn record_count(&self) -> usize {
-        self.record_count
+        Self::record_count(self)
     }
 
     fn memory_bytes(&self) -> usize {
@@ -178,29 +164,13 @@ impl signal::Batch for LogBatch {
         self,
         first_seq: u64,
         received_unix_nano: u64,
-        _origins: &mut Origins,
+        origins: &mut Origins,
     ) -> Arc<StoredLogs> {
-        let mut entries = Vec::with_capacity(self.record_count);
-        for group in self.resource_logs {
-            let resource = Arc::new(group.resource);
-            let resource_schema_url: Arc<str> = group.schema_url.as_ref().into();
-            for scope_logs in group.scope_logs {
-                let origin = Arc::new(Origin {
-                    resource: Arc::clone(&resource),
-                    resource_schema_url: Arc::clone(&resource_schema_url),
-                    scope: Arc::new(scope_logs.scope),
-                    scope_schema_url: scope_logs.schema_url.as_ref().into(),
-                });
-                for log in scope_logs.log_records {
-                    entries.push(Arc::new(LogEntry {
-                        log,
-                        origin: Arc::clone(&origin),
-                        seq: first_seq + entries.len() as u64,
-                        received_unix_nano,
-                    }));
-                }
-            }
-        }
-        Arc::new(StoredLogs { entries })
+        Arc::new(StoredLogs::new(
+            self,
+            first_seq,
+            received_unix_nano,
+            origins,
+        ))
     }
 }

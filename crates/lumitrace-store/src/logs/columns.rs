@@ -9,7 +9,6 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
-use lumitrace_model::Value;
 use parquet::basic::Encoding;
 
 use super::row::LogRow;
@@ -20,6 +19,7 @@ use crate::block::large_values::LargeValuesBuilder;
 use crate::block::layout::Layout;
 use crate::block::row::BlockRow;
 use crate::block::schema::{self, ATTRIBUTE_FIELDS, LARGE_VALUE_FIELDS, RowSchema, list_of};
+use crate::block::value::ValueRef;
 
 pub(crate) const TIME: &str = "time_unix_nano";
 pub(crate) const IS_OBSERVED_TIME: &str = "is_observed_time";
@@ -147,29 +147,31 @@ impl Columns for LogColumns {
         resource_id: u32,
         scope_id: u32,
     ) -> Result<(), ArrowError> {
-        let (entry, log) = (row.entry, &row.entry.log);
-        self.time.append_value(log.timestamp_unix_nano());
-        self.is_observed_time.append_value(log.time_unix_nano == 0);
-        self.observed_time.append_value(log.observed_time_unix_nano);
-        self.severity.append_value(log.severity.number());
-        self.severity_text.append_value(&log.severity_text);
-        self.service.append_value(entry.service_name());
-        self.event_name.append_value(&log.event_name);
-        self.push_body(&log.body);
-        match log.trace_id {
+        let facts = &row.facts;
+        self.time.append_value(facts.timestamp_unix_nano());
+        self.is_observed_time
+            .append_value(facts.time_unix_nano == 0);
+        self.observed_time
+            .append_value(facts.observed_time_unix_nano);
+        self.severity.append_value(facts.severity.number());
+        self.severity_text.append_value(row.severity_text);
+        self.service.append_value(facts.origin.service_name());
+        self.event_name.append_value(facts.event_name);
+        self.push_body(row.body);
+        match facts.trace_id {
             Some(trace_id) => self.trace_id.append_value(trace_id.as_bytes())?,
             None => self.trace_id.append_null(),
         }
-        match log.span_id {
+        match facts.span_id {
             Some(span_id) => self.span_id.append_value(span_id.as_bytes())?,
             None => self.span_id.append_null(),
         }
-        self.flags.append_value(log.flags);
+        self.flags.append_value(row.flags);
         self.resource_id.append_value(resource_id);
         self.scope_id.append_value(scope_id);
         self.dropped_attributes
-            .append_value(log.dropped_attributes_count);
-        self.seq.append_value(entry.seq);
+            .append_value(row.dropped_attributes_count);
+        self.seq.append_value(facts.seq);
         self.attribute_columns.begin_row();
         row.each_attribute(|key, value| {
             if !self.attribute_columns.take(key, value) {
@@ -179,7 +181,7 @@ impl Columns for LogColumns {
         self.attributes.end_list();
         self.large_values.push(row.large_values)?;
         self.rows += 1;
-        self.bytes += entry.memory_bytes();
+        self.bytes += row.bytes;
         Ok(())
     }
 
@@ -224,14 +226,13 @@ impl Columns for LogColumns {
 impl LogColumns {
     /// Text goes into the column of bodies; other values are, with an empty key, the only attribute
     /// of a list.
-    fn push_body(&mut self, body: &Value) {
+    fn push_body(&mut self, body: ValueRef<'_>) {
         match body {
-            Value::String(text) => self.body.append_value(text),
+            ValueRef::String(text) => self.body.append_value(text),
+            ValueRef::Null => self.body.append_null(),
             other => {
                 self.body.append_null();
-                if *other != Value::Null {
-                    self.body_value.push("", other.into());
-                }
+                self.body_value.push("", other);
             }
         }
         self.body_value.end_list();

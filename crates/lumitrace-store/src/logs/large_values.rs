@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lumitrace_model::{LogRecord, Value};
+use lumitrace_model::{KeyValue, Value};
 
 use super::batch::LogEntry;
 use super::columns::LogColumns;
@@ -25,17 +25,24 @@ impl Restorable for LogEntry {
     }
 }
 
+/// What is kept of a log record in the columns, and where the rest is.
+#[derive(Debug)]
+pub(crate) struct CutLog {
+    pub(super) body: Value,
+    pub(super) attributes: Vec<KeyValue>,
+    pub(super) large_values: Vec<LargeValue>,
+}
+
 impl BlockWriter<LogColumns> {
     /// Appends a log record, of which large values go into the payload file; log records must come in
     /// the order of [`super::row::sort_key`].
-    pub(crate) fn push_log(&mut self, entry: &LogEntry) -> io::Result<()> {
-        let row = LogRow::from(entry);
+    pub(crate) fn push_log(&mut self, row: &LogRow<'_>) -> io::Result<()> {
         match self.payload() {
             Some(payload) if row.has_large_values() => {
-                let cut = cut(entry, payload)?;
-                self.push(&(&cut).into())
+                let kept = cut(row, payload)?;
+                self.push(&row.with_kept(&kept))
             }
-            _ => self.push(&row),
+            _ => self.push(row),
         }
     }
 
@@ -45,45 +52,25 @@ impl BlockWriter<LogColumns> {
         cut: &CutRecord<LogEntry>,
         payload: &mut PayloadCopier,
     ) -> io::Result<()> {
+        let row = LogRow::from(&cut.record);
         if cut.large_values.is_empty() {
-            return self.push_log(&cut.record);
+            return self.push_log(&row);
         }
         let copies = self.copy_large_values(&cut.large_values, payload)?;
-        let row = LogRow::from(&cut.record);
         self.push(&row.with_large_values(&copies))
     }
 }
 
 /// Puts the large values of a log record into a payload file.
-fn cut(entry: &LogEntry, payload: &mut PayloadWriter) -> io::Result<CutRecord<LogEntry>> {
-    let log = &entry.log;
+fn cut(row: &LogRow<'_>, payload: &mut PayloadWriter) -> io::Result<CutLog> {
     let mut cutter = Cutter::new(payload);
-    let body = cutter.keep(Owner::Body, "", || 0, (&log.body).into());
-    let mut attributes = Vec::with_capacity(log.attributes.len());
-    for attribute in &log.attributes {
-        let value = (&attribute.value).into();
-        cutter.take(Owner::Record, &attribute.key, value, &mut attributes);
-    }
-    let kept = LogRecord {
-        time_unix_nano: log.time_unix_nano,
-        observed_time_unix_nano: log.observed_time_unix_nano,
-        severity: log.severity,
-        severity_text: log.severity_text.clone(),
+    let body = cutter.keep(Owner::Body, "", || 0, row.body);
+    let mut attributes = Vec::new();
+    row.attributes
+        .each(|key, value| cutter.take(Owner::Record, key, value, &mut attributes));
+    Ok(CutLog {
         body,
         attributes,
-        dropped_attributes_count: log.dropped_attributes_count,
-        flags: log.flags,
-        trace_id: log.trace_id,
-        span_id: log.span_id,
-        event_name: log.event_name.clone(),
-    };
-    Ok(CutRecord {
-        record: LogEntry {
-            log: kept,
-            origin: entry.origin.clone(),
-            seq: entry.seq,
-            received_unix_nano: entry.received_unix_nano,
-        },
         large_values: cutter.finish()?,
     })
 }

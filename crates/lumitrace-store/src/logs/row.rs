@@ -1,15 +1,18 @@
-//! A log record on its way into a block.
+//! A log record on its way into a block: borrowed, whether it lies in a request's bytes or in a record.
 
-use lumitrace_model::{Severity, Value};
+use lumitrace_model::{LogRecord, Severity, SpanId, TraceId};
 
 use super::batch::LogEntry;
 use super::columns;
+use super::large_values::CutLog;
+use super::stored::LogRef;
 use crate::block::index::IndexContent;
-use crate::block::large_values::{CutRecord, LargeValue};
+use crate::block::large_values::{CutRecord, LargeValue, bytes_of_cut};
 use crate::block::layout::OptionalColumns;
-use crate::block::row::{BlockRow, RowHead};
+use crate::block::row::{AttributeList, BlockRow, RowHead};
 use crate::block::schema;
 use crate::block::value::{LARGE_VALUE_BYTES, ValueRef};
+use crate::stored::Origin;
 use crate::summary::Summaries;
 
 /// See [`sort_key`].
@@ -21,26 +24,114 @@ pub(crate) fn sort_key(entry: &LogEntry) -> SortKey {
     (entry.log.timestamp_unix_nano(), entry.seq)
 }
 
+/// [`sort_key`] of a log record in memory.
+pub(crate) fn sort_key_of(log: LogRef<'_>) -> SortKey {
+    (log.head().timestamp_unix_nano(), log.seq())
+}
+
 /// Counts a log record as summaries do: by service and event name, errors and worse as failed.
-pub(crate) fn add_to(summaries: &mut Summaries, entry: &LogEntry) {
-    let is_error = entry.log.severity >= Severity::ERROR;
-    let time = entry.log.timestamp_unix_nano();
-    let (service, event_name) = (entry.service_name(), &entry.log.event_name);
-    summaries.add_one(service, event_name, 0, time, is_error);
+pub(crate) fn add_to(summaries: &mut Summaries, facts: &LogFacts<'_>) {
+    let is_error = facts.severity >= Severity::ERROR;
+    let (service, time) = (facts.origin.service_name(), facts.timestamp_unix_nano());
+    summaries.add_one(service, facts.event_name, 0, time, is_error);
+}
+
+/// What is known of a log record without looking into its body and its attributes, wherever it lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogFacts<'a> {
+    pub(crate) time_unix_nano: u64,
+    pub(crate) observed_time_unix_nano: u64,
+    pub(crate) severity: Severity,
+    pub(crate) trace_id: Option<TraceId>,
+    pub(crate) span_id: Option<SpanId>,
+    pub(crate) event_name: &'a str,
+    pub(crate) origin: &'a Origin,
+    pub(crate) seq: u64,
+    pub(crate) received_unix_nano: u64,
+}
+
+impl LogFacts<'_> {
+    pub(crate) fn timestamp_unix_nano(&self) -> u64 {
+        LogRecord::timestamp_of(self.time_unix_nano, self.observed_time_unix_nano)
+    }
+}
+
+impl<'a> From<&'a LogEntry> for LogFacts<'a> {
+    fn from(entry: &'a LogEntry) -> Self {
+        let log = &entry.log;
+        Self {
+            time_unix_nano: log.time_unix_nano,
+            observed_time_unix_nano: log.observed_time_unix_nano,
+            severity: log.severity,
+            trace_id: log.trace_id,
+            span_id: log.span_id,
+            event_name: &log.event_name,
+            origin: &entry.origin,
+            seq: entry.seq,
+            received_unix_nano: entry.received_unix_nano,
+        }
+    }
+}
+
+impl<'a> From<LogRef<'a>> for LogFacts<'a> {
+    fn from(log: LogRef<'a>) -> Self {
+        let head = log.head();
+        Self {
+            time_unix_nano: head.time_unix_nano,
+            observed_time_unix_nano: head.observed_time_unix_nano,
+            severity: head.severity,
+            trace_id: head.trace_id,
+            span_id: head.span_id,
+            event_name: log.event_name(),
+            origin: log.origin(),
+            seq: log.seq(),
+            received_unix_nano: log.received_unix_nano(),
+        }
+    }
 }
 
 /// What a block keeps of a log record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogRow<'a> {
-    pub(crate) entry: &'a LogEntry,
+    pub(crate) facts: LogFacts<'a>,
+    pub(crate) severity_text: &'a str,
+    pub(crate) body: ValueRef<'a>,
+    pub(crate) flags: u32,
+    pub(crate) dropped_attributes_count: u32,
+    pub(crate) attributes: AttributeList<'a>,
+    /// About how many bytes it takes in columns.
+    pub(crate) bytes: usize,
     /// Of those that were cut, where the whole is; see [`LogRow::has_large_values`] for others.
     pub(crate) large_values: &'a [LargeValue],
 }
 
 impl<'a> From<&'a LogEntry> for LogRow<'a> {
     fn from(entry: &'a LogEntry) -> Self {
+        let log = &entry.log;
         Self {
-            entry,
+            facts: entry.into(),
+            severity_text: &log.severity_text,
+            body: (&log.body).into(),
+            flags: log.flags,
+            dropped_attributes_count: log.dropped_attributes_count,
+            attributes: AttributeList::Slice(&log.attributes),
+            bytes: entry.memory_bytes(),
+            large_values: &[],
+        }
+    }
+}
+
+impl<'a> From<LogRef<'a>> for LogRow<'a> {
+    fn from(log: LogRef<'a>) -> Self {
+        let view = log.view();
+        Self {
+            facts: log.into(),
+            severity_text: view.severity_text,
+            body: view.body.into(),
+            flags: view.flags,
+            dropped_attributes_count: view.dropped_attributes_count,
+            attributes: AttributeList::Log(view),
+            bytes: size_of::<LogRecord>() + log.message().len(),
             large_values: &[],
         }
     }
@@ -48,10 +139,7 @@ impl<'a> From<&'a LogEntry> for LogRow<'a> {
 
 impl<'a> From<&'a CutRecord<LogEntry>> for LogRow<'a> {
     fn from(cut: &'a CutRecord<LogEntry>) -> Self {
-        Self {
-            entry: &cut.record,
-            large_values: &cut.large_values,
-        }
+        Self::from(&cut.record).with_large_values(&cut.large_values)
     }
 }
 
@@ -64,45 +152,58 @@ impl<'a> LogRow<'a> {
         }
     }
 
+    /// The row with what is kept of its body and its attributes.
+    pub(crate) fn with_kept(self, kept: &'a CutLog) -> Self {
+        let large_values = &kept.large_values;
+        Self {
+            body: (&kept.body).into(),
+            attributes: AttributeList::Slice(&kept.attributes),
+            bytes: bytes_of_cut(self.bytes, large_values),
+            ..self.with_large_values(large_values)
+        }
+    }
+
     /// Whether the body, or an attribute, has a large value that was not cut.
     pub(crate) fn has_large_values(&self) -> bool {
-        if self.entry.memory_bytes() <= LARGE_VALUE_BYTES {
+        if self.bytes <= LARGE_VALUE_BYTES {
             return false;
         }
-        let log = &self.entry.log;
-        let attributes = log.attributes.iter().map(|attribute| &attribute.value);
-        let mut values = std::iter::once(&log.body).chain(attributes);
-        values.any(|value| ValueRef::from(value).large_bytes().is_some())
+        let mut any = self.body.large_bytes().is_some();
+        self.attributes
+            .each(|_, value| any = any || value.large_bytes().is_some());
+        any
     }
 }
 
 impl LogEntry {
     /// What every row has.
     pub(crate) fn row_head(&self) -> RowHead<'_> {
-        let time = self.log.timestamp_unix_nano();
-        RowHead {
-            trace_id: self.log.trace_id,
-            start_unix_nano: time,
-            end_unix_nano: time,
-            seq: self.seq,
-            received_unix_nano: self.received_unix_nano,
-            resource: &self.origin.resource,
-            resource_schema_url: &self.origin.resource_schema_url,
-            scope: &self.origin.scope,
-            scope_schema_url: &self.origin.scope_schema_url,
-        }
+        row_head(LogFacts::from(self))
+    }
+}
+
+fn row_head(facts: LogFacts<'_>) -> RowHead<'_> {
+    let time = facts.timestamp_unix_nano();
+    RowHead {
+        trace_id: facts.trace_id,
+        start_unix_nano: time,
+        end_unix_nano: time,
+        seq: facts.seq,
+        received_unix_nano: facts.received_unix_nano,
+        resource: &facts.origin.resource,
+        resource_schema_url: &facts.origin.resource_schema_url,
+        scope: &facts.origin.scope,
+        scope_schema_url: &facts.origin.scope_schema_url,
     }
 }
 
 impl BlockRow for LogRow<'_> {
     fn head(&self) -> RowHead<'_> {
-        self.entry.row_head()
+        row_head(self.facts)
     }
 
-    fn each_attribute(&self, mut take: impl FnMut(&str, ValueRef<'_>)) {
-        for attribute in &self.entry.log.attributes {
-            take(&attribute.key, (&attribute.value).into());
-        }
+    fn each_attribute(&self, take: impl FnMut(&str, ValueRef<'_>)) {
+        self.attributes.each(take);
     }
 
     fn kept<'v>(&self, value: ValueRef<'v>) -> ValueRef<'v> {
@@ -110,29 +211,29 @@ impl BlockRow for LogRow<'_> {
     }
 
     fn add_to_index(&self, index: &mut IndexContent) {
-        add_to(&mut index.summaries, self.entry);
-        index.time_ranges.add(self.entry.log.timestamp_unix_nano());
+        add_to(&mut index.summaries, &self.facts);
+        index.time_ranges.add(self.facts.timestamp_unix_nano());
     }
 
     fn note_used_columns(&self, used: &mut OptionalColumns) {
-        let log = &self.entry.log;
-        let body_is_text = matches!(log.body, Value::String(_));
+        let facts = &self.facts;
+        let body_is_text = matches!(self.body, ValueRef::String(_));
         used.insert_used([
-            (columns::IS_OBSERVED_TIME, log.time_unix_nano == 0),
-            (columns::OBSERVED_TIME, log.observed_time_unix_nano != 0),
-            (columns::SEVERITY_TEXT, !log.severity_text.is_empty()),
+            (columns::IS_OBSERVED_TIME, facts.time_unix_nano == 0),
+            (columns::OBSERVED_TIME, facts.observed_time_unix_nano != 0),
+            (columns::SEVERITY_TEXT, !self.severity_text.is_empty()),
             (columns::BODY, body_is_text),
             (
                 columns::BODY_VALUE,
-                !body_is_text && log.body != Value::Null,
+                !body_is_text && !matches!(self.body, ValueRef::Null),
             ),
-            (columns::EVENT_NAME, !log.event_name.is_empty()),
-            (schema::TRACE_ID, log.trace_id.is_some()),
-            (schema::SPAN_ID, log.span_id.is_some()),
-            (schema::FLAGS, log.flags != 0),
+            (columns::EVENT_NAME, !facts.event_name.is_empty()),
+            (schema::TRACE_ID, facts.trace_id.is_some()),
+            (schema::SPAN_ID, facts.span_id.is_some()),
+            (schema::FLAGS, self.flags != 0),
             (
                 schema::DROPPED_ATTRIBUTES,
-                log.dropped_attributes_count != 0,
+                self.dropped_attributes_count != 0,
             ),
             (
                 schema::LARGE_VALUES,

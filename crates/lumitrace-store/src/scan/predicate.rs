@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use lumitrace_model::{KeyValue, StatusCode, Value};
-use lumitrace_wire::otlp::protobuf::view::ValueView;
+use lumitrace_wire::otlp::protobuf::view::{AttributeView, ValueView};
 
 use crate::block::columns::{duration_of_stored, stored_duration_nano};
 use crate::scan::{SCAN_WINDOW_NANO, ScanRequest, SpanParts};
@@ -153,19 +153,13 @@ impl Candidate for SpanRef<'_> {
     }
 
     fn has_attribute(&self, key: &str, text: &str) -> bool {
-        self.view()
-            .attributes()
-            .any(|attribute| attribute.key == key && view_matches(attribute.value, text))
+        views_have_attribute(self.view().attributes(), key, text)
     }
 
     fn any_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
         self.view()
             .attributes()
-            .any(|attribute| match attribute.value {
-                ValueView::String(string) => is_wanted(string),
-                ValueView::Nested(nested) => nested.any_text(is_wanted),
-                _ => false,
-            })
+            .any(|attribute| view_has_text(attribute.value, is_wanted))
     }
 }
 
@@ -261,12 +255,22 @@ pub(crate) fn has_attribute(attributes: &[KeyValue], key: &str, text: &str) -> b
         .any(|attribute| attribute.key == key && value_matches(&attribute.value, text))
 }
 
+/// [`has_attribute`] for attributes that somebody else holds.
+pub(crate) fn views_have_attribute<'a>(
+    mut attributes: impl Iterator<Item = AttributeView<'a>>,
+    key: &str,
+    text: &str,
+) -> bool {
+    attributes.any(|attribute| attribute.key == key && view_matches(attribute.value, text))
+}
+
 /// `text` is in lower case.
 fn contains_text(span: &impl Candidate, text: &str) -> bool {
     let contains = |string: &str| contains_ignoring_case(string, text);
     contains(span.name()) || contains(span.status_message()) || span.any_text(&contains)
 }
 
+/// Whether the text that a value is, or one within it, is one for which `is_wanted` says yes.
 pub(crate) fn value_has_text(value: &Value, is_wanted: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(string) => is_wanted(string),
@@ -274,6 +278,15 @@ pub(crate) fn value_has_text(value: &Value, is_wanted: &dyn Fn(&str) -> bool) ->
         Value::Map(pairs) => pairs
             .iter()
             .any(|pair| value_has_text(&pair.value, is_wanted)),
+        _ => false,
+    }
+}
+
+/// [`value_has_text`] for a value that somebody else holds.
+pub(crate) fn view_has_text(value: ValueView<'_>, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        ValueView::String(string) => is_wanted(string),
+        ValueView::Nested(nested) => nested.any_text(is_wanted),
         _ => false,
     }
 }

@@ -4,8 +4,8 @@
 //! Field numbers are those of opentelemetry-proto's `trace.proto`, `logs.proto`, `metrics.proto`,
 //! `common.proto` and `resource.proto`. Unknown fields are skipped, as protobuf asks.
 //!
-//! In reading order: [`index_traces`] checks a request of spans and says where they are; [`view`]
-//! reads parts of a checked span in place; the `decode_` functions build what the bytes say, the
+//! In reading order: [`index_traces`] and its like check a request and say where its records are;
+//! [`view`] reads parts of a checked record in place; the `decode_` functions build what the bytes say, the
 //! `encode_` functions and [`RequestEncoder`] the bytes.
 
 mod check;
@@ -15,11 +15,13 @@ mod index;
 pub mod view;
 
 pub use decode::{
-    decode_attributes, decode_logs, decode_metrics, decode_resource, decode_scope, decode_span,
-    decode_traces,
+    decode_attributes, decode_log_record, decode_logs, decode_metrics, decode_resource,
+    decode_scope, decode_span, decode_traces,
 };
 pub use encode::{RequestEncoder, encode_attributes, encode_logs, encode_metrics, encode_traces};
-pub use index::{Origin, Part, SpanHead, TracesIndex, index_traces};
+pub use index::{
+    LogHead, LogsIndex, Origin, Part, SpanHead, TracesIndex, index_logs, index_traces,
+};
 
 #[cfg(test)]
 mod tests;

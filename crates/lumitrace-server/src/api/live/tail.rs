@@ -28,11 +28,12 @@ pub(in super::super) async fn logs(
         let wanted = Arc::clone(&wanted);
         async move {
             let message = blocking(move || {
-                let entries = news.batches.iter().flat_map(|batch| &batch.entries);
-                let found: Vec<_> = entries.filter(|entry| wanted.matches(entry)).collect();
+                let logs = news.batches.iter().flat_map(|batch| batch.logs());
+                let found: Vec<_> = logs.filter(|log| wanted.matches(*log)).collect();
                 let (older, newest) = found.split_at(found.len().saturating_sub(MAX_LOGS));
                 // Newest first, like pages of a search.
-                let logs = newest.iter().rev().map(|entry| log_json::log_record(entry));
+                let newest_first = newest.iter().rev();
+                let logs = newest_first.map(|log| log_json::log_record(&log.entry()));
                 Ok((!found.is_empty()).then(|| Message {
                     name: "logs",
                     data: json!({"logs": logs.collect::<Value>(), "left_out": older.len()}),

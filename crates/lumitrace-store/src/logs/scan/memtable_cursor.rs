@@ -1,5 +1,6 @@
 //! Reading a memtable of log records, newest first.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::request::Predicate;
@@ -7,7 +8,9 @@ use super::{Cursor, FIRST_CHUNK, LogScanStats, MAX_CHUNK};
 use crate::error::ReadError;
 use crate::logs::batch::LogEntry;
 use crate::logs::memtable::LogMemtable;
-use crate::logs::row::{SortKey, sort_key};
+use crate::logs::row::{SortKey, sort_key_of};
+use crate::logs::stored::StoredLogs;
+use crate::places::PlacedRecords;
 
 /// A memtable, or the log records of one trace in it.
 pub(super) struct MemtableCursor<'a> {
@@ -29,10 +32,10 @@ impl<'a> MemtableCursor<'a> {
     }
 
     /// The log records of the trace that is asked for, newest first.
-    fn trace(&self) -> Option<Vec<Arc<LogEntry>>> {
-        let mut entries = self.memtable.trace(self.predicate.request.trace_id?);
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(sort_key(entry)));
-        Some(entries)
+    fn trace(&self) -> Option<PlacedRecords<StoredLogs>> {
+        let mut logs = self.memtable.trace(self.predicate.request.trace_id?);
+        logs.sort_by_cached_key(|log| Reverse(sort_key_of(log)));
+        Some(logs)
     }
 }
 
@@ -41,25 +44,25 @@ impl Cursor for MemtableCursor<'_> {
         if self.end == SortKey::default() {
             return Ok(Vec::new());
         }
-        let mut entries = match self.trace() {
+        let logs = match self.trace() {
             Some(trace) => {
                 self.end = SortKey::default();
                 trace
             }
             None => {
                 let first = (self.predicate.request.start_unix_nano, 0);
-                let entries = self.memtable.newest(first..self.end, self.chunk);
-                self.end = match entries.last() {
-                    Some(last) if entries.len() == self.chunk => sort_key(last),
+                let logs = self.memtable.newest(first..self.end, self.chunk);
+                self.end = match logs.iter().next_back() {
+                    Some(last) if logs.len() == self.chunk => sort_key_of(last),
                     _ => SortKey::default(),
                 };
                 self.chunk = (self.chunk * 4).min(MAX_CHUNK);
-                entries
+                logs
             }
         };
-        stats.examined_records += entries.len() as u64;
-        entries.retain(|entry| self.predicate.matches(&**entry));
-        Ok(entries)
+        stats.examined_records += logs.len() as u64;
+        let wanted = logs.iter().filter(|log| self.predicate.matches(log));
+        Ok(wanted.map(|log| Arc::new(log.entry())).collect())
     }
 
     fn bound(&self) -> SortKey {

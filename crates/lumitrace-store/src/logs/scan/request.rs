@@ -5,8 +5,12 @@ use std::ops::RangeInclusive;
 use lumitrace_model::{Severity, SpanId, TraceId};
 
 use crate::logs::batch::LogEntry;
+use crate::logs::row::LogFacts;
+use crate::logs::stored::LogRef;
 use crate::scan::cut_candidate::CutCandidate;
-use crate::scan::predicate::{contains_ignoring_case, has_attribute, value_has_text};
+use crate::scan::predicate::{
+    contains_ignoring_case, has_attribute, value_has_text, view_has_text, views_have_attribute,
+};
 use crate::{Damaged, Exhausted, QueryBudget};
 
 /// What a search for log records asks for. All conditions must hold; the default asks for every one.
@@ -104,12 +108,17 @@ impl LogScan {
     pub fn matches(&self, entry: &LogEntry) -> bool {
         Predicate::new(self).matches(entry)
     }
+
+    /// Like [`matches`](Self::matches), for a log record that was not made whole.
+    pub fn matches_stored(&self, log: LogRef<'_>) -> bool {
+        Predicate::new(self).matches(&log)
+    }
 }
 
 /// A log record that conditions can be asked of.
 pub(crate) trait Candidate {
-    /// The log record, of which large values may be cut.
-    fn entry(&self) -> &LogEntry;
+    /// What is known without looking into its body and its attributes.
+    fn facts(&self) -> LogFacts<'_>;
     /// Whether one of its own attributes is named `key` and has a value that `text` spells.
     fn has_attribute(&self, key: &str, text: &str) -> bool;
     /// Whether the text that is its body, or one within, is one for which `is_wanted` says yes. Of
@@ -118,8 +127,8 @@ pub(crate) trait Candidate {
 }
 
 impl Candidate for LogEntry {
-    fn entry(&self) -> &LogEntry {
-        self
+    fn facts(&self) -> LogFacts<'_> {
+        self.into()
     }
 
     fn has_attribute(&self, key: &str, text: &str) -> bool {
@@ -131,9 +140,23 @@ impl Candidate for LogEntry {
     }
 }
 
+impl Candidate for LogRef<'_> {
+    fn facts(&self) -> LogFacts<'_> {
+        (*self).into()
+    }
+
+    fn has_attribute(&self, key: &str, text: &str) -> bool {
+        views_have_attribute(self.view().attributes(), key, text)
+    }
+
+    fn body_has_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {
+        view_has_text(self.view().body, is_wanted)
+    }
+}
+
 impl Candidate for CutCandidate<'_, LogEntry> {
-    fn entry(&self) -> &LogEntry {
-        self.record()
+    fn facts(&self) -> LogFacts<'_> {
+        self.record().into()
     }
 
     fn has_attribute(&self, key: &str, text: &str) -> bool {
@@ -163,17 +186,15 @@ impl<'a> Predicate<'a> {
     }
 
     pub(crate) fn matches(&self, candidate: &impl Candidate) -> bool {
-        let (request, entry) = (self.request, candidate.entry());
-        let log = &entry.log;
-        let time = log.timestamp_unix_nano();
-        (request.start_unix_nano..=request.end_unix_nano).contains(&time)
-            && self.severity_matches(log.severity)
-            && self.service_matches(entry.service_name())
-            && request.trace_id.is_none_or(|id| log.trace_id == Some(id))
-            && request.span_id.is_none_or(|id| log.span_id == Some(id))
+        let (request, facts) = (self.request, candidate.facts());
+        request.times().contains(&facts.timestamp_unix_nano())
+            && self.severity_matches(facts.severity)
+            && self.service_matches(facts.origin.service_name())
+            && request.trace_id.is_none_or(|id| facts.trace_id == Some(id))
+            && request.span_id.is_none_or(|id| facts.span_id == Some(id))
             && request.attributes.iter().all(|(key, text)| {
                 candidate.has_attribute(key, text)
-                    || has_attribute(&entry.origin.resource.attributes, key, text)
+                    || has_attribute(&facts.origin.resource.attributes, key, text)
             })
             && self.text.as_ref().is_none_or(|text| {
                 candidate.body_has_text(&|string| contains_ignoring_case(string, text))

@@ -193,8 +193,8 @@ fn a_block_that_was_not_planned_with_large_values_keeps_them_whole_in_its_column
         digester: None,
     };
     let mut writer = BlockWriter::<LogColumns>::create(target, planner.finish()).unwrap();
-    writer.push_log(&small).unwrap();
-    writer.push_log(&large).unwrap();
+    writer.push_log(&(&small).into()).unwrap();
+    writer.push_log(&(&large).into()).unwrap();
     let record = writer.finish().unwrap();
     assert_eq!(record.payload_bytes, 0);
     let block = Block::open(

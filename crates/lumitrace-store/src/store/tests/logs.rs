@@ -332,7 +332,8 @@ impl Run {
             0,
             &mut crate::stored::Origins::default(),
         );
-        self.stored.extend(stored.entries.iter().cloned());
+        self.stored
+            .extend(stored.logs().map(|log| Arc::new(log.entry())));
     }
 }
 
@@ -593,7 +594,7 @@ fn whoever_follows_logs_and_metrics_hears_of_them_also_before_there_were_any() {
         let points = super::metrics::gauge("loss", round..round + 3);
         store.append_metrics(points).wait().unwrap();
         let heard = of_logs.blocking_recv().unwrap();
-        assert_eq!(heard.entries[0].log.time_unix_nano, FIRST_LOG + round);
+        assert_eq!(heard.log(0).head().time_unix_nano, FIRST_LOG + round);
         assert_eq!(of_metrics.blocking_recv().unwrap().points.len(), 3);
     }
     store.close();

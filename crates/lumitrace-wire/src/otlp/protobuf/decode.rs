@@ -1,7 +1,7 @@
 //! From bytes to nouns: what all signals are made of, and each signal in a module of its own.
 //!
-//! Bytes are checked before anything is built of them. A request of spans is indexed as a whole; of
-//! log records and metrics, which need no index, each part is checked when it is met.
+//! Bytes are checked before anything is built of them. A request of spans or of log records is indexed
+//! as a whole; of metrics each part is checked when it is met.
 
 mod logs;
 mod metrics;
@@ -15,7 +15,7 @@ use super::check::Checker;
 use crate::proto::{Field, Reader};
 use crate::{DecodeError, DecodeLimits};
 
-pub use logs::decode_logs;
+pub use logs::{decode_log_record, decode_logs};
 pub use metrics::decode_metrics;
 pub use traces::{decode_span, decode_traces};
 
@@ -103,11 +103,6 @@ impl Builder {
     ) -> Result<(), DecodeError> {
         self.checker.attribute(field)?;
         attribute(field, built)
-    }
-
-    fn body(&mut self, field: Field<'_>) -> Result<Value, DecodeError> {
-        self.checker.body(field.message()?)?;
-        value(field.message()?)
     }
 }
 

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use lumitrace_model::{Event, KeyValue, Link, Span, Status, Value};
+use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, Status, Value};
 
 use super::view::{AttributeView, SpanView, ValueView};
 use super::*;
@@ -59,6 +59,24 @@ fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
     }
 }
 
+/// The origin of a request's index is this resource and this scope, each with its schema.
+fn assert_origin(
+    origin: &Origin,
+    request: &[u8],
+    (resource, resource_schema_url): (&Resource, &str),
+    (scope, scope_schema_url): (&Scope, &str),
+) {
+    let text = |part: &Part| String::from_utf8(part.bytes(request).to_vec()).unwrap();
+    let indexed = (
+        decode_resource(origin.resource.bytes(request)).unwrap(),
+        decode_scope(origin.scope.bytes(request)).unwrap(),
+    );
+    // Not every double is equal to itself.
+    assert_eq!(format!("{indexed:?}"), format!("{:?}", (resource, scope)));
+    assert_eq!(text(&origin.resource_schema_url), resource_schema_url);
+    assert_eq!(text(&origin.scope_schema_url), scope_schema_url);
+}
+
 /// `content` in fields within fields, by their numbers from the outermost on.
 fn wrapped(path: &[u32], content: &[u8]) -> Vec<u8> {
     path.iter().rev().fold(content.to_vec(), |inner, number| {
@@ -74,8 +92,8 @@ fn empty_items(path: &[u32]) -> Vec<u8> {
     wrapped(outer, &wrapped(&[*last], &[]).repeat(100_000))
 }
 
-/// What holds for every signal that is decoded in one pass.
-macro_rules! unindexed_signal {
+/// What holds for a signal of which nothing is left out.
+macro_rules! whole_signal {
     ($samples:expr, $encode:ident, $decode:ident, $generated:ty) => {
         proptest! {
             #[test]
@@ -178,19 +196,12 @@ proptest! {
             for scope_spans in &group.scope_spans {
                 for span in &scope_spans.spans {
                     let head = heads.next().unwrap();
-                    let origin = &index.origins[head.origin as usize];
-                    let part = |part: &Part| part.bytes(&bytes).to_vec();
-                    let text = |bytes: &Part| String::from_utf8(part(bytes)).unwrap();
-                    prop_assert_eq!(
-                        format!("{:?}", decode_resource(&part(&origin.resource))?),
-                        format!("{:?}", group.resource)
+                    assert_origin(
+                        &index.origins[head.origin as usize],
+                        &bytes,
+                        (&group.resource, &group.schema_url),
+                        (&scope_spans.scope, &scope_spans.schema_url),
                     );
-                    prop_assert_eq!(
-                        format!("{:?}", decode_scope(&part(&origin.scope))?),
-                        format!("{:?}", scope_spans.scope)
-                    );
-                    prop_assert_eq!(text(&origin.resource_schema_url), &group.schema_url[..]);
-                    prop_assert_eq!(text(&origin.scope_schema_url), &scope_spans.schema_url[..]);
                     let decoded = decode_span(head.message(&bytes))?;
                     prop_assert_eq!(format!("{decoded:?}"), format!("{span:?}"));
                     prop_assert_eq!(format!("{:?}", viewed(head, &bytes)), format!("{span:?}"));

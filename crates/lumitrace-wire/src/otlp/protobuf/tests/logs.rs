@@ -1,19 +1,73 @@
 //! Log records in protobuf.
 
-use lumitrace_model::{LogRecord, Severity, SpanId, TraceId, Value};
+use lumitrace_model::{KeyValue, LogRecord, Severity, SpanId, TraceId, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1 as generated;
 use prost::Message as _;
 
+use super::super::view::LogView;
 use super::*;
 
-unindexed_signal!(
+whole_signal!(
     samples::logs(),
     encode_logs,
     decode_logs,
     ExportLogsServiceRequest
 );
+
+/// A log record put together from its head and its view.
+fn viewed(head: &LogHead, bytes: &[u8]) -> LogRecord {
+    let view = LogView::new(head.message(bytes));
+    LogRecord {
+        time_unix_nano: head.time_unix_nano,
+        observed_time_unix_nano: head.observed_time_unix_nano,
+        severity: head.severity,
+        severity_text: view.severity_text.to_owned().into(),
+        body: view.body.into(),
+        attributes: view.attributes().map(KeyValue::from).collect(),
+        dropped_attributes_count: view.dropped_attributes_count,
+        flags: view.flags,
+        trace_id: head.trace_id,
+        span_id: head.span_id,
+        event_name: head.event_name(bytes).to_owned().into(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_index_and_its_views_say_what_decoding_says(logs in samples::logs()) {
+        let bytes = encode_logs(&logs);
+        let index = index_logs(&bytes, &DecodeLimits::default())?;
+        let mut heads = index.logs.iter();
+        for group in &decode_logs(&bytes, &DecodeLimits::default())? {
+            for scope_logs in &group.scope_logs {
+                for log in &scope_logs.log_records {
+                    let head = heads.next().unwrap();
+                    assert_origin(
+                        &index.origins[head.origin as usize],
+                        &bytes,
+                        (&group.resource, &group.schema_url),
+                        (&scope_logs.scope, &scope_logs.schema_url),
+                    );
+                    prop_assert_eq!(head.timestamp_unix_nano(), log.timestamp_unix_nano());
+                    let decoded = decode_log_record(head.message(&bytes))?;
+                    prop_assert_eq!(format!("{decoded:?}"), format!("{log:?}"));
+                    prop_assert_eq!(format!("{:?}", viewed(head, &bytes)), format!("{log:?}"));
+                }
+            }
+        }
+        prop_assert!(heads.next().is_none());
+    }
+
+    #[test]
+    fn views_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        let view = LogView::new(&bytes);
+        let values: Vec<_> = view.attributes().map(|it| Value::from(it.value)).collect();
+        prop_assert!(values.len() <= bytes.len());
+        let _ = Value::from(view.body);
+    }
+}
 
 fn request(record: generated::LogRecord) -> ExportLogsServiceRequest {
     let scope_logs = vec![generated::ScopeLogs {

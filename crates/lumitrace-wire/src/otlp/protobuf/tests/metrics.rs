@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use super::*;
 
-unindexed_signal!(
+whole_signal!(
     samples::metrics(),
     encode_metrics,
     decode_metrics,
