@@ -23,7 +23,7 @@ pub use id::{ParseIdError, SpanId, TraceId};
 pub use log::{LogRecord, ResourceLogs, ScopeLogs, Severity};
 pub use metric::{
     AggregationTemporality, Exemplar, ExponentialBuckets, ExponentialHistogramPoint,
-    HistogramPoint, Metric, MetricData, Number, NumberPoint, PointFlags, QuantileValue,
+    HistogramPoint, Metric, MetricData, MetricKind, Number, NumberPoint, PointFlags, QuantileValue,
     ResourceMetrics, ScopeMetrics, SummaryPoint,
 };
 pub use resource::{Resource, ResourceSpans, Scope, ScopeSpans};

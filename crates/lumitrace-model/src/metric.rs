@@ -270,6 +270,49 @@ impl MetricData {
     }
 }
 
+/// The kinds of metrics.
+///
+/// ```
+/// use lumitrace_model::MetricKind;
+/// let words = MetricKind::ALL.map(MetricKind::as_str);
+/// assert_eq!(words, ["gauge", "sum", "histogram", "exponential_histogram", "summary"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetricKind {
+    /// The latest of something that goes up and down.
+    Gauge,
+    /// A total.
+    Sum,
+    /// A distribution in buckets whose bounds the sender chose.
+    Histogram,
+    /// A distribution in buckets that grow by a constant factor.
+    ExponentialHistogram,
+    /// A distribution by quantiles.
+    Summary,
+}
+
+impl MetricKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Gauge,
+        Self::Sum,
+        Self::Histogram,
+        Self::ExponentialHistogram,
+        Self::Summary,
+    ];
+
+    /// The word for it, as the APIs print it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Sum => "sum",
+            Self::Histogram => "histogram",
+            Self::ExponentialHistogram => "exponential_histogram",
+            Self::Summary => "summary",
+        }
+    }
+}
+
 /// Something that is measured over time, and what was measured of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metric {

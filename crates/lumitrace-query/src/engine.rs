@@ -9,10 +9,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lumitrace_model::{SpanId, SpanKind, TraceId, names};
+use lumitrace_model::{MetricKind, SpanId, SpanKind, TraceId, names};
 use lumitrace_store::{
-    ArchiveError, Corruption, Damaged, Exhausted, LogEntry, LookupError, MetricKind, QueryBudget,
-    QueryLimits, QueryMemory, ReadError, SpanParts, SpanRecord, Store, StoredBatch, TraceSpans,
+    ArchiveError, Corruption, Damaged, Exhausted, LogEntry, LookupError, QueryBudget, QueryLimits,
+    QueryMemory, ReadError, SpanParts, SpanRecord, Store, StoredBatch, TraceSpans,
 };
 
 use crate::assembly::{Assembly, TraceTree};

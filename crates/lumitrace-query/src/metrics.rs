@@ -12,10 +12,10 @@ use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use lumitrace_model::{KeyValue, Value};
+use lumitrace_model::{KeyValue, MetricKind, Value};
 use lumitrace_store::{
-    Damaged, Exhausted, LookupError, MetricInfo, MetricKind, MetricSelection, MetricSelector,
-    MetricSeries, MetricSummary, Origin, QueryBudget, Store,
+    Damaged, Exhausted, LookupError, MetricInfo, MetricSelection, MetricSelector, MetricSeries,
+    MetricSummary, Origin, QueryBudget, Store,
 };
 
 use crate::QueryError;

@@ -108,8 +108,8 @@ pub use duration_sketch::DurationSketch;
 pub use error::{Corruption, FlushError, LookupError, OpenError, ReadError};
 pub use logs::{LogBatch, LogEntry, LogRef, LogScan, LogScanStats, StoredLogs};
 pub use metrics::{
-    MetricBatch, MetricInfo, MetricKind, MetricSelection, MetricSelector, MetricSeries,
-    MetricSummary, Point, StoredPoint, StoredPoints,
+    MetricBatch, MetricInfo, MetricSelection, MetricSelector, MetricSeries, MetricSummary, Point,
+    PointRef, StoredPoint, StoredPoints,
 };
 pub use options::{Durability, StoreOptions};
 pub use query_budget::{Exhausted, QueryBudget, QueryLimits, QueryMemory};

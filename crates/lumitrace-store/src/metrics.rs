@@ -1,7 +1,7 @@
 //! Points of metrics as the engine takes them, and finding them again.
 //!
-//! In reading order: `batch` is what is stored, `series` which points belong together,
-//! `memtable` the newest of them. A point is a `row` of a block, goes into `columns` with
+//! In reading order: `batch` is what is stored, `stored` how it is kept in memory, `series` which points
+//! belong together, `memtable` the newest of them. A point is a `row` of a block, goes into `columns` with
 //! `lists` and comes back out of them (`rows`). `select` is what is asked for, and how it is
 //! found; `catalog` says which metrics there are. The bytes are described in `docs/formats/metrics.md`.
 
@@ -14,17 +14,19 @@ pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod select;
 mod series;
+pub(crate) mod stored;
 
-pub use batch::{MetricBatch, MetricInfo, MetricKind, Point, StoredPoint, StoredPoints};
+pub use batch::{MetricBatch, MetricInfo, Point, StoredPoint};
 pub use catalog::MetricSummary;
 pub use select::{MetricSelection, MetricSelector, MetricSeries};
+pub use stored::{PointRef, StoredPoints};
 
 use std::io;
 use std::ops::ControlFlow;
 
 use columns::PointColumns;
 use memtable::MetricMemtable;
-use row::{SortKey, sort_key};
+use row::{PointRow, SortKey, sort_key};
 use rows::PointRows;
 
 use crate::block::large_values::CutRecord;
@@ -49,9 +51,12 @@ impl Signal for Metrics {
     fn write_memtable(memtable: &MetricMemtable, target: BlockTarget) -> io::Result<BlockRecord> {
         let points = memtable.points(None);
         let mut planner = Planner::default();
-        points.iter().for_each(|point| planner.add(&**point));
+        let rows = points.iter().map(PointRow::from);
+        rows.for_each(|row| planner.add(&row));
         let mut writer = BlockWriter::<PointColumns>::create(target, planner.finish())?;
-        points.iter().try_for_each(|point| writer.push(point))?;
+        points
+            .iter()
+            .try_for_each(|point| writer.push(&point.into()))?;
         writer.finish()
     }
 
@@ -80,7 +85,7 @@ impl Signal for Metrics {
                 last_key = Some(key);
                 let time = stored.point.time_unix_nano();
                 check.include(time, time);
-                row::add_to(&mut check.summaries, stored);
+                row::add_to(&mut check.summaries, &stored.into());
             }
             if let ControlFlow::Break(()) = check.advance(batch.len()) {
                 break;
@@ -118,7 +123,7 @@ impl Rewritable for Metrics {
     }
 
     fn plan(planner: &mut Planner, cut: &CutRecord<StoredPoint>) {
-        planner.add(&cut.record);
+        planner.add(&PointRow::from(&cut.record));
     }
 
     fn push_from(
@@ -126,6 +131,6 @@ impl Rewritable for Metrics {
         cut: &CutRecord<StoredPoint>,
         _payload: &mut PayloadCopier,
     ) -> io::Result<()> {
-        writer.push(&cut.record)
+        writer.push(&(&cut.record).into())
     }
 }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, Status, TraceId};
-use lumitrace_wire::otlp::protobuf::view::{AttributeView, SpanView};
-use lumitrace_wire::otlp::protobuf::{self, SpanHead};
+use lumitrace_wire::otlp::protobuf::view::{MetricView, SpanView};
+use lumitrace_wire::otlp::protobuf::{self, MetricHead, SpanHead};
 
-use crate::batch::attributes_bytes;
 use crate::identity::Version;
+use crate::metrics::MetricInfo;
 use crate::places::Records;
 use crate::{SpanBatch, SpanParts, SpanRecord};
 
-/// Bytes of origins that are remembered before all are forgotten and learnt anew.
+/// Bytes that are remembered of one sort before all are forgotten and learnt anew.
 const REMEMBERED_BYTES: usize = 8 << 20;
 
-/// What a span or a log record comes from; shared among all that come from the same.
+/// What a record comes from; shared among all that come from the same.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Origin {
     /// Who produced it.
@@ -33,19 +33,6 @@ impl Origin {
     /// The name of the service that produced it.
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
-    }
-
-    /// About how much memory it takes, in bytes.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + size_of::<Resource>()
-            + size_of::<Scope>()
-            + attributes_bytes(&self.resource.attributes)
-            + attributes_bytes(&self.scope.attributes)
-            + self.scope.name.len()
-            + self.scope.version.len()
-            + self.resource_schema_url.len()
-            + self.scope_schema_url.len()
     }
 }
 
@@ -229,13 +216,13 @@ impl<'a> SpanRef<'a> {
             ..Span::default()
         };
         if parts.attributes {
-            span.attributes = collected(view.attributes());
+            span.attributes = view.attributes().map(KeyValue::from).collect();
         }
         if parts.events {
             let event = |event: protobuf::view::EventView<'_>| Event {
                 time_unix_nano: event.time_unix_nano,
                 name: event.name.to_owned().into(),
-                attributes: collected(event.attributes()),
+                attributes: event.attributes().to_vec(),
                 dropped_attributes_count: event.dropped_attributes_count,
             };
             span.events = view.events().map(event).collect();
@@ -245,7 +232,7 @@ impl<'a> SpanRef<'a> {
                 trace_id: link.trace_id,
                 span_id: link.span_id,
                 trace_state: link.trace_state.to_owned().into(),
-                attributes: collected(link.attributes()),
+                attributes: link.attributes().to_vec(),
                 dropped_attributes_count: link.dropped_attributes_count,
                 flags: link.flags,
             };
@@ -255,16 +242,44 @@ impl<'a> SpanRef<'a> {
     }
 }
 
-fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<KeyValue> {
-    attributes.map(KeyValue::from).collect()
+/// What came lately of that which a process sends the same with each request, by its bytes: it is built
+/// once.
+#[derive(Debug)]
+struct Known<T> {
+    built: HashMap<Box<[u8]>, Arc<T>>,
+    bytes: usize,
 }
 
-/// Origins that came lately, by their bytes: a process sends the same with each request, and
-/// builds them once.
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self {
+            built: HashMap::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<T> Known<T> {
+    fn get(&mut self, key: &[u8], build: impl FnOnce() -> T) -> Arc<T> {
+        if let Some(built) = self.built.get(key) {
+            return Arc::clone(built);
+        }
+        if self.bytes > REMEMBERED_BYTES {
+            self.built.clear();
+            self.bytes = 0;
+        }
+        let built = Arc::new(build());
+        self.bytes += key.len();
+        self.built.insert(key.into(), Arc::clone(&built));
+        built
+    }
+}
+
+/// The origins, and the metrics, that came lately.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    known: HashMap<Box<[u8]>, Arc<Origin>>,
-    bytes: usize,
+    origins: Known<Origin>,
+    metrics: Known<MetricInfo>,
     key: Vec<u8>,
 }
 
@@ -299,24 +314,47 @@ impl Origins {
             origin.scope.bytes(payload),
             origin.scope_schema_url.bytes(payload),
         ];
-        self.key.clear();
-        for part in parts {
-            self.key
-                .extend_from_slice(&(part.len() as u64).to_le_bytes());
-            self.key.extend_from_slice(part);
+        set_key(&mut self.key, &parts);
+        self.origins.get(&self.key, || decode(parts))
+    }
+
+    /// What a metric of a request is.
+    pub(crate) fn metric(&mut self, head: &MetricHead, payload: &[u8]) -> Arc<MetricInfo> {
+        let view = MetricView::new(head.message(payload));
+        let parts = [
+            head.name(payload).as_bytes(),
+            view.description.as_bytes(),
+            view.unit.as_bytes(),
+            &[
+                head.kind as u8,
+                head.temporality.code(),
+                u8::from(head.is_monotonic),
+            ],
+        ];
+        let build = || MetricInfo {
+            name: head.name(payload).to_owned().into(),
+            description: view.description.to_owned().into(),
+            unit: view.unit.to_owned().into(),
+            metadata: view.metadata().to_vec(),
+            kind: head.kind,
+            temporality: head.temporality,
+            is_monotonic: head.is_monotonic,
+        };
+        if view.metadata().iter().next().is_some() {
+            // Rare, and not worth a key.
+            return Arc::new(build());
         }
-        if let Some(known) = self.known.get(self.key.as_slice()) {
-            return Arc::clone(known);
-        }
-        if self.bytes > REMEMBERED_BYTES {
-            self.known.clear();
-            self.bytes = 0;
-        }
-        let origin = Arc::new(decode(parts));
-        self.bytes += self.key.len();
-        self.known
-            .insert(self.key.as_slice().into(), Arc::clone(&origin));
-        origin
+        set_key(&mut self.key, &parts);
+        self.metrics.get(&self.key, build)
+    }
+}
+
+/// Makes `key` one that only the same parts have.
+fn set_key(key: &mut Vec<u8>, parts: &[&[u8]]) {
+    key.clear();
+    for part in parts {
+        key.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        key.extend_from_slice(part);
     }
 }
 

@@ -102,11 +102,6 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// The items of a repeated `double`.
-    pub(crate) fn each_double(self) -> impl Iterator<Item = Result<f64, DecodeError>> + 'a {
-        self.each_fixed64().map(|bits| bits.map(f64::from_bits))
-    }
-
     /// The items of a repeated varint.
     pub(crate) fn each_varint(self) -> impl Iterator<Item = Result<u64, DecodeError>> + 'a {
         self.each(Self::varint, Reader::varint)
@@ -255,6 +250,11 @@ impl Writer {
         Self {
             bytes: Vec::with_capacity(bytes),
         }
+    }
+
+    /// Goes on after these bytes.
+    pub(crate) fn appending_to(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use lumitrace_model::{AggregationTemporality, SummaryPoint};
-use lumitrace_store::{MetricKind, Point as MetricPoint, StoredPoint};
+use lumitrace_model::{AggregationTemporality, MetricKind, SummaryPoint};
+use lumitrace_store::{Point as MetricPoint, StoredPoint};
 
 use super::MetricCurve;
 use super::distribution::Distribution;

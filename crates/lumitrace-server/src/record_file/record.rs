@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use lumitrace_model::{
-    Metric, MetricData, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope, ScopeLogs,
-    ScopeMetrics, ScopeSpans,
+    Metric, MetricData, MetricKind, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope,
+    ScopeLogs, ScopeMetrics, ScopeSpans,
 };
-use lumitrace_store::{LogEntry, MetricInfo, MetricKind, Origin, Point, SpanRecord, StoredPoint};
+use lumitrace_store::{LogEntry, MetricInfo, Origin, Point, SpanRecord, StoredPoint};
 
 use super::Batch;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, TraceId};
 use lumitrace_wire::otlp::protobuf::SpanHead;
-use lumitrace_wire::otlp::protobuf::view::{EventView, LinkView, LogView, SpanView};
+use lumitrace_wire::otlp::protobuf::view::{AttributesView, EventView, LinkView, SpanView};
 
 use super::index::IndexContent;
 use super::large_values::{CutLists, CutRecord, LargeValue, bytes_of_cut};
@@ -111,13 +111,11 @@ pub(crate) struct LinkRow<'a> {
     pub(crate) attributes: AttributeList<'a>,
 }
 
-/// The attributes of an event, a link or a log record.
+/// Attributes, wherever they lie. Those of spans have a mark among them, and are read by [`Row`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum AttributeList<'a> {
     Slice(&'a [KeyValue]),
-    Event(EventView<'a>),
-    Link(LinkView<'a>),
-    Log(LogView<'a>),
+    View(AttributesView<'a>),
 }
 
 /// See [`sort_key`].
@@ -367,7 +365,7 @@ impl<'a> From<EventView<'a>> for EventRow<'a> {
             time_unix_nano: event.time_unix_nano,
             name: event.name,
             dropped_attributes_count: event.dropped_attributes_count,
-            attributes: AttributeList::Event(event),
+            attributes: AttributeList::View(event.attributes()),
         }
     }
 }
@@ -393,7 +391,7 @@ impl<'a> From<LinkView<'a>> for LinkRow<'a> {
             trace_state: link.trace_state,
             flags: link.flags,
             dropped_attributes_count: link.dropped_attributes_count,
-            attributes: AttributeList::Link(link),
+            attributes: AttributeList::View(link.attributes()),
         }
     }
 }
@@ -403,14 +401,8 @@ impl AttributeList<'_> {
     pub(crate) fn each(self, mut take: impl FnMut(&str, ValueRef<'_>)) {
         match self {
             Self::Slice(attributes) => each_of(attributes, &mut take),
-            Self::Event(event) => event
-                .attributes()
-                .for_each(|attribute| take(attribute.key, attribute.value.into())),
-            Self::Link(link) => link
-                .attributes()
-                .for_each(|attribute| take(attribute.key, attribute.value.into())),
-            Self::Log(log) => log
-                .attributes()
+            Self::View(attributes) => attributes
+                .iter()
                 .for_each(|attribute| take(attribute.key, attribute.value.into())),
         }
     }

@@ -48,8 +48,11 @@ pub fn read_log_of_logs(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
 /// It is damaged.
 pub fn read_log_of_metrics(dir: &Path, bytes: &[u8]) -> Result<u64, OpenError> {
     replay::<Metrics>(dir, bytes, |batch: &StoredPoints| {
-        let mut times = batch.points.iter().map(|it| it.point.time_unix_nano());
-        assert!(times.all(|time| time > 0));
+        for point in batch.points() {
+            let stored = point.to_stored();
+            assert!(point.time_unix_nano() > 0);
+            assert_eq!(stored.point.time_unix_nano(), point.time_unix_nano());
+        }
     })
 }
 

@@ -130,7 +130,7 @@ impl<'a> From<LogRef<'a>> for LogRow<'a> {
             body: view.body.into(),
             flags: view.flags,
             dropped_attributes_count: view.dropped_attributes_count,
-            attributes: AttributeList::Log(view),
+            attributes: AttributeList::View(view.attributes()),
             bytes: size_of::<LogRecord>() + log.message().len(),
             large_values: &[],
         }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{
-    AggregationTemporality, Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue, Metric,
-    MetricData, NumberPoint, ResourceMetrics, SummaryPoint, Text,
+    AggregationTemporality, Exemplar, ExponentialHistogramPoint, HistogramPoint, KeyValue,
+    MetricKind, NumberPoint, ResourceMetrics, SummaryPoint, Text,
 };
-use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::otlp::protobuf::{self, MetricsIndex};
 use lumitrace_wire::{DecodeError, DecodeLimits};
 
-use super::series::SeriesHasher;
+use super::stored::StoredPoints;
 use crate::batch::attributes_bytes;
 use crate::signal;
 use crate::stored::{Origin, Origins};
 
-/// The metrics of one request, and the bytes as which they are logged.
+/// The metrics of one request, as the bytes in which the log and the memtable keep them.
 ///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
@@ -29,10 +29,9 @@ use crate::stored::{Origin, Origins};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MetricBatch {
-    payload: Bytes,
+    pub(super) payload: Bytes,
     /// Without the points that are rejected, which the payload still has.
-    resource_metrics: Vec<ResourceMetrics>,
-    point_count: usize,
+    pub(super) index: MetricsIndex,
     rejected: Rejected,
 }
 
@@ -44,18 +43,9 @@ struct Rejected {
     reason: Option<&'static str>,
 }
 
-impl Rejected {
-    fn add(&mut self, points: usize, reason: &'static str) {
-        if points > 0 {
-            self.points += points as u64;
-            self.reason.get_or_insert(reason);
-        }
-    }
-}
-
 impl MetricBatch {
-    /// The batch of a request that came as an OTLP `ExportMetricsServiceRequest` in protobuf. Of a
-    /// metric without points nothing is stored. Points without a time, and those of metrics without
+    /// The batch of a request that came as an OTLP `ExportMetricsServiceRequest` in protobuf. Checks
+    /// all of it, and builds nothing. Of a metric without points nothing is stored. Points without a time, and those of metrics without
     /// a name, are [`rejected`](Self::rejected).
     ///
     /// ```
@@ -66,25 +56,18 @@ impl MetricBatch {
     /// ```
     ///
     /// # Errors
-    /// See [`protobuf::decode_metrics`].
+    /// See [`protobuf::index_metrics`].
     pub fn from_payload(payload: Bytes, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let limits = DecodeLimits {
             // What cannot be read back must not be logged.
             max_depth: limits.max_depth.min(DecodeLimits::own_data().max_depth),
             ..*limits
         };
-        let mut resource_metrics = protobuf::decode_metrics(&payload, &limits)?;
-        let (mut point_count, mut rejected) = (0, Rejected::default());
-        let scopes = resource_metrics.iter_mut();
-        let scopes = scopes.flat_map(|group| &mut group.scope_metrics);
-        for metric in scopes.flat_map(|scope| &mut scope.metrics) {
-            reject_points(metric, &mut rejected);
-            point_count += metric.point_count();
-        }
+        let mut index = protobuf::index_metrics(&payload, &limits)?;
+        let rejected = reject_points(&mut index);
         Ok(Self {
             payload,
-            resource_metrics,
-            point_count,
+            index,
             rejected,
         })
     }
@@ -109,7 +92,7 @@ impl MetricBatch {
     /// ```
     ///
     /// # Errors
-    /// They nest deeper than anything that is read back.
+    /// They take 4 GiB or more, or nest deeper than anything that is read back.
     pub fn from_resource_metrics(metrics: &[ResourceMetrics]) -> Result<Self, DecodeError> {
         let payload = Bytes::from(protobuf::encode_metrics(metrics));
         Self::from_payload(payload, &DecodeLimits::own_data())
@@ -117,7 +100,7 @@ impl MetricBatch {
 
     /// How many points it holds.
     pub fn point_count(&self) -> usize {
-        self.point_count
+        self.index.points.len()
     }
 
     /// How many points of the request are left out, and why the first of them is.
@@ -132,8 +115,7 @@ impl MetricBatch {
 
     /// How much memory it takes, in bytes; about.
     pub fn memory_bytes(&self) -> usize {
-        // A point in memory is a little larger than its bytes.
-        2 * self.payload.len() + self.point_count * size_of::<StoredPoint>()
+        self.payload.len() + self.index.memory_bytes()
     }
 }
 
@@ -154,63 +136,6 @@ pub struct MetricInfo {
     pub temporality: AggregationTemporality,
     /// Whether a sum never falls, but for restarts.
     pub is_monotonic: bool,
-}
-
-/// The kinds of metrics.
-///
-/// ```
-/// use lumitrace_store::MetricKind;
-/// let words = MetricKind::ALL.map(MetricKind::as_str);
-/// assert_eq!(words, ["gauge", "sum", "histogram", "exponential_histogram", "summary"]);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MetricKind {
-    /// The latest of something that goes up and down.
-    Gauge,
-    /// A total.
-    Sum,
-    /// A distribution in buckets whose bounds the sender chose.
-    Histogram,
-    /// A distribution in buckets that grow by a constant factor.
-    ExponentialHistogram,
-    /// A distribution by quantiles.
-    Summary,
-}
-
-impl MetricKind {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Gauge,
-        Self::Sum,
-        Self::Histogram,
-        Self::ExponentialHistogram,
-        Self::Summary,
-    ];
-
-    /// The word for it, as the APIs print it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gauge => "gauge",
-            Self::Sum => "sum",
-            Self::Histogram => "histogram",
-            Self::ExponentialHistogram => "exponential_histogram",
-            Self::Summary => "summary",
-        }
-    }
-
-    /// Its number in blocks, from 1 on.
-    pub(crate) fn code(self) -> u8 {
-        Self::ALL
-            .into_iter()
-            .zip(1..)
-            .find_map(|(kind, code)| (kind == self).then_some(code))
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        let index = usize::from(code).checked_sub(1)?;
-        Self::ALL.get(index).copied()
-    }
 }
 
 /// What was measured.
@@ -314,18 +239,11 @@ impl StoredPoint {
         self.origin.service_name()
     }
 
-    /// How much memory it takes by itself, its entry in the memtable included, in bytes; about.
+    /// How much memory it takes by itself, its allocations' own overhead included, in bytes; about.
     pub fn memory_bytes(&self) -> usize {
         const OVERHEAD: usize = 96;
         OVERHEAD + size_of::<Self>() + self.point.heap_bytes()
     }
-}
-
-/// The points of one request that was stored.
-#[derive(Debug, Default)]
-pub struct StoredPoints {
-    /// In the order of the request.
-    pub points: Vec<Arc<StoredPoint>>,
 }
 
 impl signal::Batch for MetricBatch {
@@ -343,7 +261,7 @@ impl signal::Batch for MetricBatch {
     }
 
     fn record_count(&self) -> usize {
-        self.point_count
+        self.point_count()
     }
 
     fn memory_bytes(&self) -> usize {
@@ -354,110 +272,33 @@ impl signal::Batch for MetricBatch {
         self,
         first_seq: u64,
         received_unix_nano: u64,
-        _origins: &mut Origins,
+        origins: &mut Origins,
     ) -> Arc<StoredPoints> {
-        let mut points = Vec::with_capacity(self.point_count);
-        for group in self.resource_metrics {
-            let resource = Arc::new(group.resource);
-            let resource_schema_url: Arc<str> = group.schema_url.as_ref().into();
-            for scope_metrics in group.scope_metrics {
-                let origin = Arc::new(Origin {
-                    resource: Arc::clone(&resource),
-                    resource_schema_url: Arc::clone(&resource_schema_url),
-                    scope: Arc::new(scope_metrics.scope),
-                    scope_schema_url: scope_metrics.schema_url.as_ref().into(),
-                });
-                let hasher = SeriesHasher::new(&origin);
-                for metric in scope_metrics.metrics {
-                    let Some((metric, of_metric)) = taken_apart(metric) else {
-                        continue;
-                    };
-                    for point in of_metric {
-                        points.push(Arc::new(StoredPoint {
-                            series_hash: hasher.hash(&metric.name, point.attributes()),
-                            metric: Arc::clone(&metric),
-                            point,
-                            origin: Arc::clone(&origin),
-                            seq: first_seq + points.len() as u64,
-                            received_unix_nano,
-                        }));
-                    }
-                }
-            }
-        }
-        Arc::new(StoredPoints { points })
+        Arc::new(StoredPoints::new(
+            self,
+            first_seq,
+            received_unix_nano,
+            origins,
+        ))
     }
 }
 
-/// Takes the points out of `metric` that nobody could ask for. The log has them all the same: what is
-/// decided here is decided again when it is replayed.
-fn reject_points(metric: &mut Metric, rejected: &mut Rejected) {
-    let count = metric.point_count();
-    if metric.name.is_empty() {
-        metric.data = None;
-        rejected.add(count, "a metric has no name");
-        return;
-    }
-    match &mut metric.data {
-        Some(MetricData::Gauge { points } | MetricData::Sum { points, .. }) => {
-            points.retain(|point| point.time_unix_nano > 0);
-        }
-        Some(MetricData::Histogram { points, .. }) => {
-            points.retain(|point| point.time_unix_nano > 0);
-        }
-        Some(MetricData::ExponentialHistogram { points, .. }) => {
-            points.retain(|point| point.time_unix_nano > 0);
-        }
-        Some(MetricData::Summary { points }) => points.retain(|point| point.time_unix_nano > 0),
-        None => {}
-    }
-    rejected.add(count - metric.point_count(), "a data point has no time");
-}
-
-/// What a metric is, and its points; none if it has none.
-fn taken_apart(metric: Metric) -> Option<(Arc<MetricInfo>, Vec<Point>)> {
-    let unspecified = AggregationTemporality::Unspecified;
-    let (kind, temporality, is_monotonic, points) = match metric.data? {
-        MetricData::Gauge { points } => {
-            let points = points.into_iter().map(Point::Number).collect();
-            (MetricKind::Gauge, unspecified, false, points)
-        }
-        MetricData::Sum {
-            temporality,
-            is_monotonic,
-            points,
-        } => {
-            let points = points.into_iter().map(Point::Number).collect();
-            (MetricKind::Sum, temporality, is_monotonic, points)
-        }
-        MetricData::Histogram {
-            temporality,
-            points,
-        } => {
-            let points = points.into_iter().map(Point::Histogram).collect();
-            (MetricKind::Histogram, temporality, false, points)
-        }
-        MetricData::ExponentialHistogram {
-            temporality,
-            points,
-        } => {
-            let points = points.into_iter().map(Point::ExponentialHistogram);
-            let points = points.collect();
-            (MetricKind::ExponentialHistogram, temporality, false, points)
-        }
-        MetricData::Summary { points } => {
-            let points = points.into_iter().map(Point::Summary).collect();
-            (MetricKind::Summary, unspecified, false, points)
-        }
-    };
-    let info = MetricInfo {
-        name: metric.name,
-        description: metric.description,
-        unit: metric.unit,
-        metadata: metric.metadata,
-        kind,
-        temporality,
-        is_monotonic,
-    };
-    Some((Arc::new(info), points))
+/// Takes out the points that nobody could ask for. The log has them all the same: what is decided here is
+/// decided again when it is replayed.
+fn reject_points(index: &mut MetricsIndex) -> Rejected {
+    let mut rejected = Rejected::default();
+    let metrics = &index.metrics;
+    index.points.retain(|point| {
+        let reason = if metrics[point.metric as usize].name.is_empty() {
+            "a metric has no name"
+        } else if point.time_unix_nano == 0 {
+            "a data point has no time"
+        } else {
+            return true;
+        };
+        rejected.points += 1;
+        rejected.reason.get_or_insert(reason);
+        false
+    });
+    rejected
 }

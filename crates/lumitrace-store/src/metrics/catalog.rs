@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lumitrace_model::MetricKind;
+
 use super::Metrics;
-use super::batch::{MetricInfo, MetricKind};
+use super::batch::MetricInfo;
 use super::columns;
+use super::row::kind_of;
 use super::rows::MetricColumns;
 use super::select::candidates;
 use crate::block::{Block, schema};
@@ -41,7 +44,7 @@ pub(crate) fn list(sources: &Sources<Metrics>) -> Vec<MetricSummary> {
     let mut metrics: BTreeMap<(String, MetricKind), MetricSummary> = BTreeMap::new();
     for service in total.services() {
         for (name, code, tally) in total.operation_tallies(&service.name) {
-            let Some(kind) = MetricKind::from_code(code) else {
+            let Some(kind) = kind_of(code) else {
                 continue;
             };
             let empty = || MetricSummary {

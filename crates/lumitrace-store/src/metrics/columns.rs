@@ -1,5 +1,6 @@
 //! Points into columns, and what these columns are.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -9,11 +10,13 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
-use lumitrace_model::{ExponentialBuckets, KeyValue, PointFlags};
+use lumitrace_model::{ExponentialBuckets, Number, PointFlags, QuantileValue};
+use lumitrace_wire::otlp::protobuf::view::{PointView, Side};
 use parquet::basic::Encoding;
 
-use super::batch::{Point, StoredPoint};
+use super::batch::{MetricInfo, Point};
 use super::lists::{EXEMPLAR_FIELDS, ExemplarsBuilder, NumberLists, int_or_double, number_lists};
+use super::row::{PointRow, PointSource, code_of};
 use crate::block::attribute_columns::AttributeColumnsBuilder;
 use crate::block::attributes::AttributesBuilder;
 use crate::block::columns::{BATCH_BYTES, BATCH_ROWS, Columns};
@@ -47,6 +50,8 @@ pub(crate) const QUANTILES: &str = "quantiles";
 pub(crate) const QUANTILE_VALUES: &str = "quantile_values";
 pub(crate) const EXEMPLARS: &str = "exemplars";
 
+/// The columns that gauges and sums need.
+pub(crate) const NUMBER: [&str; 2] = [INT, DOUBLE];
 /// The columns that histograms need.
 pub(crate) const HISTOGRAM: [&str; 6] = [COUNT, SUM, MIN, MAX, BUCKET_COUNTS, EXPLICIT_BOUNDS];
 /// The columns that exponential histograms need.
@@ -202,44 +207,59 @@ struct BucketColumns {
 }
 
 impl BucketColumns {
-    fn push(&mut self, buckets: &ExponentialBuckets) {
-        self.offset.append_value(buckets.offset);
-        self.counts.push(&buckets.bucket_counts);
+    fn push(&mut self, (offset, counts): &Buckets<'_>) {
+        self.offset.append_value(*offset);
+        self.counts.push(counts);
     }
 }
 
-/// A distribution of any kind.
+/// The number of the first bucket, and how many values each one holds.
+type Buckets<'a> = (i32, Cow<'a, [u64]>);
+
+/// What was measured, whatever kind of point it is.
 #[derive(Default)]
-struct Distribution<'a> {
+struct Measured<'a> {
+    start_unix_nano: u64,
+    flags: PointFlags,
+    value: Option<Number>,
     count: u64,
     sum: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
-    bucket_counts: &'a [u64],
-    explicit_bounds: &'a [f64],
+    bucket_counts: Cow<'a, [u64]>,
+    explicit_bounds: Cow<'a, [f64]>,
     scale: i32,
     zero_count: u64,
     zero_threshold: f64,
-    positive: Option<&'a ExponentialBuckets>,
-    negative: Option<&'a ExponentialBuckets>,
-    quantiles: Vec<f64>,
-    quantile_values: Vec<f64>,
+    positive: Buckets<'a>,
+    negative: Buckets<'a>,
+    quantile_values: Cow<'a, [QuantileValue]>,
 }
 
-impl<'a> From<&'a Point> for Distribution<'a> {
+impl<'a> From<&'a Point> for Measured<'a> {
     fn from(point: &'a Point) -> Self {
+        let buckets = |it: &'a ExponentialBuckets| (it.offset, it.bucket_counts.as_slice().into());
         match point {
-            Point::Number(_) => Self::default(),
+            Point::Number(point) => Self {
+                start_unix_nano: point.start_unix_nano,
+                flags: point.flags,
+                value: point.value,
+                ..Self::default()
+            },
             Point::Histogram(point) => Self {
+                start_unix_nano: point.start_unix_nano,
+                flags: point.flags,
                 count: point.count,
                 sum: point.sum,
                 min: point.min,
                 max: point.max,
-                bucket_counts: &point.bucket_counts,
-                explicit_bounds: &point.explicit_bounds,
+                bucket_counts: point.bucket_counts.as_slice().into(),
+                explicit_bounds: point.explicit_bounds.as_slice().into(),
                 ..Self::default()
             },
             Point::ExponentialHistogram(point) => Self {
+                start_unix_nano: point.start_unix_nano,
+                flags: point.flags,
                 count: point.count,
                 sum: point.sum,
                 min: point.min,
@@ -247,40 +267,75 @@ impl<'a> From<&'a Point> for Distribution<'a> {
                 scale: point.scale,
                 zero_count: point.zero_count,
                 zero_threshold: point.zero_threshold,
-                positive: Some(&point.positive),
-                negative: Some(&point.negative),
+                positive: buckets(&point.positive),
+                negative: buckets(&point.negative),
                 ..Self::default()
             },
-            Point::Summary(point) => {
-                let values = point.quantile_values.iter();
-                Self {
-                    count: point.count,
-                    sum: Some(point.sum),
-                    quantiles: values.clone().map(|it| it.quantile).collect(),
-                    quantile_values: values.map(|it| it.value).collect(),
-                    ..Self::default()
-                }
-            }
+            Point::Summary(point) => Self {
+                start_unix_nano: point.start_unix_nano,
+                flags: point.flags,
+                count: point.count,
+                sum: Some(point.sum),
+                quantile_values: point.quantile_values.as_slice().into(),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl<'a> From<PointView<'a>> for Measured<'a> {
+    fn from(view: PointView<'a>) -> Self {
+        let buckets = |side| {
+            let (offset, counts) = view.buckets(side);
+            (offset, Cow::Owned(counts))
+        };
+        Self {
+            start_unix_nano: view.start_unix_nano,
+            flags: view.flags,
+            value: view.value,
+            count: view.count,
+            sum: view.sum,
+            min: view.min,
+            max: view.max,
+            bucket_counts: view.bucket_counts().into(),
+            explicit_bounds: view.explicit_bounds().into(),
+            scale: view.scale,
+            zero_count: view.zero_count,
+            zero_threshold: view.zero_threshold,
+            positive: buckets(Side::Positive),
+            negative: buckets(Side::Negative),
+            quantile_values: view.quantile_values().collect(),
+        }
+    }
+}
+
+impl<'a> From<PointSource<'a>> for Measured<'a> {
+    fn from(source: PointSource<'a>) -> Self {
+        match source {
+            PointSource::Point(point) => point.into(),
+            PointSource::View(view) => view.into(),
         }
     }
 }
 
 impl DistributionColumns {
-    fn push(&mut self, of: &Distribution<'_>) {
-        let none = ExponentialBuckets::default();
+    fn push(&mut self, of: &Measured<'_>) {
         self.count.append_value(of.count);
         self.sum.append_option(of.sum);
         self.min.append_option(of.min);
         self.max.append_option(of.max);
-        self.bucket_counts.push(of.bucket_counts);
-        self.explicit_bounds.push(of.explicit_bounds);
+        self.bucket_counts.push(&of.bucket_counts);
+        self.explicit_bounds.push(&of.explicit_bounds);
         self.scale.append_value(of.scale);
         self.zero_count.append_value(of.zero_count);
         self.zero_threshold.append_value(of.zero_threshold);
-        self.positive.push(of.positive.unwrap_or(&none));
-        self.negative.push(of.negative.unwrap_or(&none));
-        self.quantiles.push(&of.quantiles);
-        self.quantile_values.push(&of.quantile_values);
+        self.positive.push(&of.positive);
+        self.negative.push(&of.negative);
+        let values = of.quantile_values.iter();
+        let quantiles: Vec<f64> = values.clone().map(|it| it.quantile).collect();
+        self.quantiles.push(&quantiles);
+        let values: Vec<f64> = values.map(|it| it.value).collect();
+        self.quantile_values.push(&values);
     }
 
     fn finish(&mut self) -> [(&'static str, ArrayRef); 15] {
@@ -305,14 +360,13 @@ impl DistributionColumns {
 }
 
 impl MetricColumns {
-    fn push(&mut self, point: &StoredPoint) {
-        let metric = &point.metric;
+    fn push(&mut self, metric: &MetricInfo) {
         self.name.append_value(&metric.name);
-        self.kind.append_value(metric.kind.code());
+        self.kind.append_value(code_of(metric.kind));
         self.unit.append_value(&metric.unit);
         self.description.append_value(&metric.description);
-        let metadata: &[KeyValue] = &metric.metadata;
-        self.metadata.push_list(AttributeList::Slice(metadata));
+        self.metadata
+            .push_list(AttributeList::Slice(&metric.metadata));
         self.temporality.append_value(metric.temporality.code());
         self.is_monotonic.append_value(metric.is_monotonic);
     }
@@ -331,7 +385,7 @@ impl MetricColumns {
 }
 
 impl Columns for PointColumns {
-    type Row<'a> = StoredPoint;
+    type Row<'a> = PointRow<'a>;
 
     fn kind() -> &'static RowSchema {
         &POINT_SCHEMA
@@ -362,40 +416,37 @@ impl Columns for PointColumns {
 
     fn push(
         &mut self,
-        stored: &StoredPoint,
+        row: &PointRow<'_>,
         resource_id: u32,
         scope_id: u32,
     ) -> Result<(), ArrowError> {
-        let point = &stored.point;
-        let (start, PointFlags(flags), number) = match point {
-            Point::Number(point) => (point.start_unix_nano, point.flags, point.value),
-            Point::Histogram(point) => (point.start_unix_nano, point.flags, None),
-            Point::ExponentialHistogram(point) => (point.start_unix_nano, point.flags, None),
-            Point::Summary(point) => (point.start_unix_nano, point.flags, None),
-        };
-        self.metric.push(stored);
-        self.series.append_value(stored.series_hash);
-        self.time.append_value(point.time_unix_nano());
-        self.start.append_value(start);
-        self.service.append_value(stored.service_name());
-        self.flags.append_value(flags);
-        let (int, double) = int_or_double(number);
+        let (facts, measured) = (&row.facts, Measured::from(row.point));
+        self.metric.push(facts.metric);
+        self.series.append_value(facts.series_hash);
+        self.time.append_value(facts.time_unix_nano);
+        self.start.append_value(measured.start_unix_nano);
+        self.service.append_value(facts.origin.service_name());
+        self.flags.append_value(measured.flags.0);
+        let (int, double) = int_or_double(measured.value);
         self.int.append_option(int);
         self.double.append_option(double);
-        self.distribution.push(&point.into());
-        self.exemplars.push(point.exemplars())?;
+        self.distribution.push(&measured);
+        let exemplars = &mut self.exemplars;
+        row.point
+            .each_exemplar(|exemplar| exemplars.push(exemplar))?;
+        exemplars.end_list();
         self.resource_id.append_value(resource_id);
         self.scope_id.append_value(scope_id);
-        self.seq.append_value(stored.seq);
+        self.seq.append_value(facts.seq);
         self.attribute_columns.begin_row();
-        stored.each_attribute(|key, value| {
+        row.each_attribute(|key, value| {
             if !self.attribute_columns.take(key, value) {
                 self.attributes.push(key, value);
             }
         });
         self.attributes.end_list();
         self.rows += 1;
-        self.bytes += stored.memory_bytes();
+        self.bytes += row.bytes;
         Ok(())
     }
 

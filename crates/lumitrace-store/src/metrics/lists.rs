@@ -13,8 +13,8 @@ use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 use lumitrace_model::{Exemplar, Number, SpanId, TraceId};
 
+use super::row::ExemplarRow;
 use crate::block::attributes::{AttributesBuilder, AttributesColumn, field};
-use crate::block::row::AttributeList;
 use crate::block::schema::{self, ATTRIBUTE_FIELDS, list_of};
 
 /// A column of lists of numbers.
@@ -124,25 +124,26 @@ impl Default for ExemplarsBuilder {
 }
 
 impl ExemplarsBuilder {
-    pub(super) fn push(&mut self, exemplars: &[Exemplar]) -> Result<(), ArrowError> {
-        for exemplar in exemplars {
-            self.time.append_value(exemplar.time_unix_nano);
-            let (int, double) = int_or_double(exemplar.value);
-            self.int.append_option(int);
-            self.double.append_option(double);
-            match exemplar.trace_id {
-                Some(trace_id) => self.trace_id.append_value(trace_id.as_bytes())?,
-                None => self.trace_id.append_null(),
-            }
-            match exemplar.span_id {
-                Some(span_id) => self.span_id.append_value(span_id.as_bytes())?,
-                None => self.span_id.append_null(),
-            }
-            self.attributes
-                .push_list(AttributeList::Slice(&exemplar.filtered_attributes));
+    pub(super) fn push(&mut self, exemplar: ExemplarRow<'_>) -> Result<(), ArrowError> {
+        self.time.append_value(exemplar.time_unix_nano);
+        let (int, double) = int_or_double(exemplar.value);
+        self.int.append_option(int);
+        self.double.append_option(double);
+        match exemplar.trace_id {
+            Some(trace_id) => self.trace_id.append_value(trace_id.as_bytes())?,
+            None => self.trace_id.append_null(),
         }
-        self.offsets.push(self.time.len() as i32);
+        match exemplar.span_id {
+            Some(span_id) => self.span_id.append_value(span_id.as_bytes())?,
+            None => self.span_id.append_null(),
+        }
+        self.attributes.push_list(exemplar.attributes);
         Ok(())
+    }
+
+    pub(super) fn end_list(&mut self) {
+        // A batch is closed long before it has 2^31 exemplars.
+        self.offsets.push(self.time.len() as i32);
     }
 
     pub(super) fn finish(&mut self) -> ListArray {

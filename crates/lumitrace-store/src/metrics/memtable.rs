@@ -1,19 +1,23 @@
-//! The newest points, by metric, series and time.
+//! The newest points, by metric.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashMap;
+use lumitrace_model::MetricKind;
 use parking_lot::RwLock;
 
-use super::batch::{MetricInfo, MetricKind, StoredPoint, StoredPoints};
-use super::row::{self, SortKey, sort_key};
+use super::batch::MetricInfo;
+use super::row;
+use super::stored::StoredPoints;
 use crate::manifest::BlockId;
 use crate::memtable::MemtableSize;
+use crate::places::{Place, PlacedRecords};
 use crate::signal;
 use crate::summary::Summaries;
 
-/// Points in the order of blocks.
+/// Points of each metric as they came. They are put in the order of blocks when they are read, which is
+/// seldom beside how often some come.
 #[derive(Debug, Default)]
 pub(crate) struct MetricMemtable {
     content: RwLock<Content>,
@@ -21,8 +25,10 @@ pub(crate) struct MetricMemtable {
 
 #[derive(Debug, Default)]
 struct Content {
-    points: BTreeMap<SortKey, Arc<StoredPoint>>,
+    batches: Vec<Arc<StoredPoints>>,
+    by_metric: HashMap<String, Vec<Place>>,
     summaries: Summaries,
+    records: usize,
     bytes: usize,
     seqs: Option<BlockId>,
     first_insert: Option<Instant>,
@@ -30,24 +36,38 @@ struct Content {
 
 impl MetricMemtable {
     /// All points, or those of one metric, in the order of blocks.
-    pub(crate) fn points(&self, name: Option<&str>) -> Vec<Arc<StoredPoint>> {
+    pub(crate) fn points(&self, name: Option<&str>) -> PlacedRecords<StoredPoints> {
         let content = self.content.read();
-        let Some(name) = name else {
-            return content.points.values().cloned().collect();
+        let mut of_metrics: Vec<(&str, &[Place])> = match name {
+            Some(name) => {
+                let places = content.by_metric.get(name).into_iter();
+                places.map(|places| (name, places.as_slice())).collect()
+            }
+            None => {
+                let all = content.by_metric.iter();
+                all.map(|(name, places)| (name.as_str(), places.as_slice()))
+                    .collect()
+            }
         };
-        let from = SortKey::first_of(name);
-        let points = content.points.range(from..).map(|(_, point)| point);
-        let of_metric = points.take_while(|point| point.metric.name == name);
-        of_metric.cloned().collect()
+        of_metrics.sort_unstable_by_key(|(name, _)| *name);
+        let sorted = of_metrics.iter().map(|(_, places)| {
+            let mut keyed: Vec<_> = places
+                .iter()
+                .map(|place| (row::key_within_metric(place.of(&content.batches)), *place))
+                .collect();
+            keyed.sort_unstable_by_key(|(key, _)| *key);
+            keyed
+        });
+        let places = sorted.flatten().map(|(_, place)| place).collect();
+        PlacedRecords::new(&content.batches, places)
     }
 
     /// What the metric of this name and kind is, if points of it are here.
     pub(crate) fn info(&self, name: &str, kind: MetricKind) -> Option<Arc<MetricInfo>> {
         let content = self.content.read();
-        let points = content.points.range(SortKey::first_of(name)..);
-        let metrics = points.map(|(_, point)| &point.metric);
-        let mut of_name = metrics.take_while(|metric| metric.name == name);
-        of_name.find(|metric| metric.kind == kind).cloned()
+        let newest_first = content.by_metric.get(name)?.iter().rev();
+        let mut metrics = newest_first.map(|place| place.of(&content.batches).metric());
+        metrics.find(|metric| metric.kind == kind).cloned()
     }
 
     pub(crate) fn add_summaries_to(&self, total: &mut Summaries) {
@@ -59,32 +79,24 @@ impl signal::Memtable for MetricMemtable {
     type Stored = StoredPoints;
 
     fn insert(&self, batch: &Arc<StoredPoints>, _: &[Arc<Self>]) {
-        let (Some(first), Some(last)) = (batch.points.first(), batch.points.last()) else {
+        if batch.is_empty() {
             return;
-        };
+        }
         let mut content = self.content.write();
         content.first_insert.get_or_insert_with(Instant::now);
-        let first_seq = content.seqs.map_or(first.seq, |own| own.first_seq);
+        let seqs = batch.seqs();
+        let first_seq = content.seqs.map_or(seqs.start, |own| own.first_seq);
         content.seqs = Some(BlockId {
             first_seq,
-            end_seq: last.seq + 1,
+            end_seq: seqs.end,
         });
-        let mut last_origin = None;
-        for point in &batch.points {
-            content.bytes += point.memory_bytes();
-            let origin = Arc::as_ptr(&point.origin);
-            if last_origin.replace(origin) != Some(origin) {
-                content.bytes += point.origin.memory_bytes();
-            }
-            row::add_to(&mut content.summaries, point);
-            content.points.insert(sort_key(point), Arc::clone(point));
-        }
+        content.insert(batch);
     }
 
     fn size(&self) -> MemtableSize {
         let content = self.content.read();
         MemtableSize {
-            records: content.points.len(),
+            records: content.records,
             bytes: content.bytes,
             first_insert: content.first_insert,
         }
@@ -92,5 +104,23 @@ impl signal::Memtable for MetricMemtable {
 
     fn block_id(&self) -> Option<BlockId> {
         self.content.read().seqs
+    }
+}
+
+impl Content {
+    fn insert(&mut self, batch: &Arc<StoredPoints>) {
+        // Memory runs out long before there are 2^32 batches or points.
+        let number = self.batches.len() as u32;
+        self.batches.push(Arc::clone(batch));
+        for (record, point) in (0..).zip(batch.points()) {
+            let name = &*point.metric().name;
+            self.by_metric.entry_ref(name).or_default().push(Place {
+                batch: number,
+                record,
+            });
+            row::add_to(&mut self.summaries, &point.into());
+        }
+        self.records += batch.len();
+        self.bytes += batch.memory_bytes() + batch.len() * size_of::<Place>();
     }
 }

@@ -12,12 +12,13 @@ use arrow::array::{
 use arrow::datatypes::{Float64Type, UInt64Type};
 use lumitrace_model::{
     AggregationTemporality, ExponentialBuckets, ExponentialHistogramPoint, HistogramPoint,
-    KeyValue, NumberPoint, PointFlags, QuantileValue, SummaryPoint,
+    KeyValue, MetricKind, NumberPoint, PointFlags, QuantileValue, SummaryPoint,
 };
 
-use super::batch::{MetricInfo, MetricKind, Point, StoredPoint};
+use super::batch::{MetricInfo, Point, StoredPoint};
 use super::columns;
 use super::lists::{ExemplarsColumn, NumberListsColumn, number};
+use super::row::{code_of, kind_of};
 use crate::block::Block;
 use crate::block::attribute_columns::AttributeValues;
 use crate::block::attributes::AttributesColumn;
@@ -225,7 +226,7 @@ impl<'a> MetricColumns<'a> {
     pub(super) fn first_of(&self, name: &str, kind: MetricKind) -> Option<usize> {
         let is_named = self.name.ask(|text| text == name).into_iter();
         let mut rows = is_named.zip(self.kind.values());
-        rows.position(|(is_named, code)| is_named && *code == kind.code())
+        rows.position(|(is_named, code)| is_named && *code == code_of(kind))
     }
 
     pub(super) fn get(&self, row: usize) -> Option<MetricInfo> {
@@ -241,7 +242,7 @@ impl<'a> MetricColumns<'a> {
                 Some(column) => column.get(row)?,
                 None => Vec::new(),
             },
-            kind: MetricKind::from_code(self.kind.value(row))?,
+            kind: kind_of(self.kind.value(row))?,
             temporality: AggregationTemporality::from_code(self.temporality.value(row).into()),
             is_monotonic: self.is_monotonic.value(row),
         })

@@ -9,13 +9,14 @@ use lumitrace_model::KeyValue;
 use super::Metrics;
 use super::batch::{MetricInfo, StoredPoint};
 use super::columns::TIME;
-use super::row::sort_key;
+use super::row::{PointFacts, sort_key};
 use super::rows::PointRows;
 use super::series::series_key;
+use super::stored::PointRef;
 use crate::block::Block;
 use crate::block::data::BlockData;
 use crate::engine::Sources;
-use crate::scan::predicate::has_attribute;
+use crate::scan::predicate::{has_attribute, views_have_attribute};
 use crate::scan::pruning::{Condition, candidate_rows};
 use crate::stored::Origin;
 use crate::{Damaged, LookupError, QueryBudget};
@@ -64,16 +65,30 @@ impl MetricSelector {
 
     /// Whether `point` is wanted.
     pub fn matches(&self, point: &StoredPoint) -> bool {
-        let time = point.point.time_unix_nano();
-        self.times().contains(&time)
-            && self.name.as_ref().is_none_or(|it| *it == point.metric.name)
-            && self
-                .service
-                .as_ref()
-                .is_none_or(|it| it == point.service_name())
+        self.wants(&point.into(), |key, text| {
+            has_attribute(point.point.attributes(), key, text)
+        })
+    }
+
+    /// Like [`matches`](Self::matches), for a point that was not made whole.
+    pub fn matches_stored(&self, point: PointRef<'_>) -> bool {
+        self.wants(&point.into(), |key, text| {
+            views_have_attribute(point.attributes().iter(), key, text)
+        })
+    }
+
+    fn wants(
+        &self,
+        facts: &PointFacts<'_>,
+        has_own_attribute: impl Fn(&str, &str) -> bool,
+    ) -> bool {
+        let is_from = |service: &String| service == facts.origin.service_name();
+        self.times().contains(&facts.time_unix_nano)
+            && self.name.as_ref().is_none_or(|it| *it == facts.metric.name)
+            && self.service.as_ref().is_none_or(is_from)
             && self.attributes.iter().all(|(key, text)| {
-                has_attribute(point.point.attributes(), key, text)
-                    || has_attribute(&point.origin.resource.attributes, key, text)
+                has_own_attribute(key, text)
+                    || has_attribute(&facts.origin.resource.attributes, key, text)
             })
     }
 }
@@ -148,8 +163,9 @@ pub(crate) fn scan(
     for memtable in sources.memtables() {
         let found = memtable.points(selector.name.as_deref());
         budget.look_at(found.len() as u64)?;
-        let mut wanted = found.into_iter().filter(|point| selector.matches(point));
-        if wanted.try_for_each(&mut *visit).is_break() {
+        let wanted = found.iter().filter(|it| selector.matches_stored(*it));
+        let mut points = wanted.map(|point| Arc::new(point.to_stored()));
+        if points.try_for_each(&mut *visit).is_break() {
             return Ok(damaged);
         }
     }

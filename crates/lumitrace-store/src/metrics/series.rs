@@ -3,6 +3,7 @@
 
 use lumitrace_model::KeyValue;
 use lumitrace_wire::otlp::protobuf;
+use lumitrace_wire::otlp::protobuf::view::AttributesView;
 use twox_hash::XxHash64;
 
 use crate::binary::PutFields;
@@ -11,27 +12,44 @@ use crate::stored::Origin;
 /// What tells a series from all others, as bytes that are the same for the same.
 pub(crate) fn series_key(origin: &Origin, name: &str, attributes: &[KeyValue]) -> Vec<u8> {
     let mut key = origin_key(origin);
-    put_metric(&mut key, name, attributes);
+    key.put_bytes(name.as_bytes());
+    put_attributes(&mut key, attributes);
     key
 }
 
-/// Hashes series of one origin. The hashes are in files: they must never change.
+/// Hashes series of points in memory: XXH64 of the series' key, with seed 0. The hashes are in files:
+/// they must never change.
+#[derive(Default)]
 pub(crate) struct SeriesHasher {
-    origin: Vec<u8>,
+    /// Of the last series.
+    key: Vec<u8>,
+    /// How much of it is the origin's, and how much of it is the metric's too.
+    origin_bytes: usize,
+    metric_bytes: usize,
+    attributes: Vec<u8>,
 }
 
 impl SeriesHasher {
-    pub(crate) fn new(origin: &Origin) -> Self {
-        Self {
-            origin: origin_key(origin),
-        }
+    /// What is hashed next comes from here.
+    pub(crate) fn begin_origin(&mut self, origin: &Origin) {
+        self.key = origin_key(origin);
+        self.origin_bytes = self.key.len();
     }
 
-    /// XXH64 of the series' key, with seed 0.
-    pub(crate) fn hash(&self, name: &str, attributes: &[KeyValue]) -> u64 {
-        let mut key = self.origin.clone();
-        put_metric(&mut key, name, attributes);
-        XxHash64::oneshot(0, &key)
+    /// What is hashed next are points of this metric.
+    pub(crate) fn begin_metric(&mut self, name: &str) {
+        self.key.truncate(self.origin_bytes);
+        self.key.put_bytes(name.as_bytes());
+        self.metric_bytes = self.key.len();
+    }
+
+    /// The hash of the series with these attributes.
+    pub(crate) fn hash(&mut self, attributes: AttributesView<'_>) -> u64 {
+        self.key.truncate(self.metric_bytes);
+        self.attributes.clear();
+        protobuf::encode_sorted(attributes, &mut self.attributes);
+        self.key.put_bytes(&self.attributes);
+        XxHash64::oneshot(0, &self.key)
     }
 }
 
@@ -44,11 +62,6 @@ fn origin_key(origin: &Origin) -> Vec<u8> {
     key
 }
 
-fn put_metric(key: &mut Vec<u8>, name: &str, attributes: &[KeyValue]) {
-    key.put_bytes(name.as_bytes());
-    put_attributes(key, attributes);
-}
-
 fn put_attributes(key: &mut Vec<u8>, attributes: &[KeyValue]) {
     let mut sorted = attributes.to_vec();
     sorted.sort_by(|one, other| one.key.cmp(&other.key));
@@ -57,17 +70,55 @@ fn put_attributes(key: &mut Vec<u8>, attributes: &[KeyValue]) {
 
 #[cfg(test)]
 mod tests {
+    use lumitrace_model::{
+        Metric, MetricData, MetricKind, NumberPoint, ResourceMetrics, ScopeMetrics,
+    };
+    use lumitrace_wire::DecodeLimits;
+    use lumitrace_wire::otlp::protobuf::view::point_attributes;
+
     use super::*;
+
+    /// The hash of a series whose attributes lie in a point's bytes.
+    fn hash(name: &str, attributes: &[KeyValue]) -> u64 {
+        let points = vec![NumberPoint {
+            attributes: attributes.to_vec(),
+            ..NumberPoint::default()
+        }];
+        let metric = Metric {
+            data: Some(MetricData::Gauge { points }),
+            ..Metric::default()
+        };
+        let scope_metrics = vec![ScopeMetrics {
+            metrics: vec![metric],
+            ..ScopeMetrics::default()
+        }];
+        let group = ResourceMetrics {
+            scope_metrics,
+            ..ResourceMetrics::default()
+        };
+        let bytes = protobuf::encode_metrics(&[group]);
+        let index = protobuf::index_metrics(&bytes, &DecodeLimits::own_data()).unwrap();
+        let mut hasher = SeriesHasher::default();
+        // It is not the first one.
+        hasher.begin_origin(&Origin::default());
+        hasher.begin_metric("another");
+        hasher.hash(AttributesView::default());
+        hasher.begin_metric(name);
+        hasher.hash(point_attributes(
+            MetricKind::Gauge,
+            index.points[0].message(&bytes),
+        ))
+    }
 
     #[test]
     fn the_order_of_attributes_makes_no_other_series_but_everything_else_does() {
-        let origin = Origin::default();
         let (a, b) = (KeyValue::new("a", 1), KeyValue::new("b", 2));
-        let hasher = SeriesHasher::new(&origin);
-        let hash = hasher.hash("loss", &[a.clone(), b.clone()]);
-        assert_eq!(hash, hasher.hash("loss", &[b.clone(), a.clone()]));
-        assert_eq!(hash, 6_557_858_786_572_706_635, "files have it");
-        assert_ne!(hash, hasher.hash("accuracy", &[a.clone(), b]));
-        assert_ne!(hash, hasher.hash("loss", &[a]));
+        let of_both = hash("loss", &[a.clone(), b.clone()]);
+        assert_eq!(of_both, hash("loss", &[b.clone(), a.clone()]));
+        assert_eq!(of_both, 6_557_858_786_572_706_635, "files have it");
+        let key = series_key(&Origin::default(), "loss", &[a.clone(), b.clone()]);
+        assert_eq!(of_both, XxHash64::oneshot(0, &key));
+        assert_ne!(of_both, hash("accuracy", &[a.clone(), b]));
+        assert_ne!(of_both, hash("loss", &[a]));
     }
 }

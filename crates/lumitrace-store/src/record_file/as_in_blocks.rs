@@ -11,7 +11,7 @@ use super::origins::OriginColumns;
 use super::{FileColumns, FileRecord};
 use crate::block::columns::Columns;
 use crate::block::layout::{Layout, OptionalColumns};
-use crate::block::row::{BlockRow, RowHead};
+use crate::block::row::RowHead;
 use crate::block::schema;
 use crate::block::tables::Tables;
 use crate::logs::Logs;
@@ -148,10 +148,10 @@ impl BlockLike for StoredPoint {
     type BlockColumns = PointColumns;
 
     fn head(&self) -> RowHead<'_> {
-        BlockRow::head(self)
+        self.row_head()
     }
 
     fn push_to(&self, columns: &mut PointColumns) -> Result<(), ArrowError> {
-        columns.push(self, 0, 0)
+        columns.push(&self.into(), 0, 0)
     }
 }

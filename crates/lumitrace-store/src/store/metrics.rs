@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use lumitrace_model::MetricKind;
+
 use super::Store;
 use crate::engine::Engine;
 use crate::metrics::{self, Metrics};
 use crate::shelf::Shelf;
 use crate::{
-    Append, Damaged, LookupError, MetricBatch, MetricInfo, MetricKind, MetricSelection,
-    MetricSelector, MetricSummary, QueryBudget, StoredPoint, StoredPoints, Subscription,
+    Append, Damaged, LookupError, MetricBatch, MetricInfo, MetricSelection, MetricSelector,
+    MetricSummary, QueryBudget, StoredPoint, StoredPoints, Subscription,
 };
 
 impl Store {
@@ -123,7 +125,8 @@ impl Store {
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs")); }
     /// # let (_dir, store) = example::filled()?;
-    /// use lumitrace_store::{Damaged, MetricKind, QueryBudget};
+    /// use lumitrace_model::MetricKind;
+    /// use lumitrace_store::{Damaged, QueryBudget};
     ///
     /// let (budget, mut damaged) = (QueryBudget::unlimited(), Damaged::default());
     /// let info = store.metric_info("gpu.utilization", MetricKind::Gauge, &budget, &mut damaged)?;

@@ -18,9 +18,12 @@ pub use decode::{
     decode_attributes, decode_log_record, decode_logs, decode_metrics, decode_resource,
     decode_scope, decode_span, decode_traces,
 };
-pub use encode::{RequestEncoder, encode_attributes, encode_logs, encode_metrics, encode_traces};
+pub use encode::{
+    RequestEncoder, encode_attributes, encode_logs, encode_metrics, encode_sorted, encode_traces,
+};
 pub use index::{
-    LogHead, LogsIndex, Origin, Part, SpanHead, TracesIndex, index_logs, index_traces,
+    LogHead, LogsIndex, MetricHead, MetricsIndex, Origin, Part, PointHead, SpanHead, TracesIndex,
+    index_logs, index_metrics, index_traces,
 };
 
 #[cfg(test)]

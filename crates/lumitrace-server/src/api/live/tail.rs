@@ -56,9 +56,9 @@ pub(in super::super) async fn metrics(
         let wanted = Arc::clone(&wanted);
         async move {
             let message = blocking(move || {
-                let points = news.batches.iter().flat_map(|batch| &batch.points);
-                let found = points.filter(|point| wanted.matches(point));
-                let names: BTreeSet<&str> = found.map(|point| &*point.metric.name).collect();
+                let points = news.batches.iter().flat_map(|batch| batch.points());
+                let found = points.filter(|point| wanted.matches_stored(*point));
+                let names: BTreeSet<&str> = found.map(|point| &*point.metric().name).collect();
                 Ok((!names.is_empty()).then(|| Message {
                     name: "metrics",
                     data: json!({"names": names}),

@@ -146,7 +146,7 @@ impl Candidate for LogRef<'_> {
     }
 
     fn has_attribute(&self, key: &str, text: &str) -> bool {
-        views_have_attribute(self.view().attributes(), key, text)
+        views_have_attribute(self.view().attributes().iter(), key, text)
     }
 
     fn body_has_text(&self, is_wanted: &dyn Fn(&str) -> bool) -> bool {

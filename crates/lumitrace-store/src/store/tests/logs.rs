@@ -595,7 +595,7 @@ fn whoever_follows_logs_and_metrics_hears_of_them_also_before_there_were_any() {
         store.append_metrics(points).wait().unwrap();
         let heard = of_logs.blocking_recv().unwrap();
         assert_eq!(heard.log(0).head().time_unix_nano, FIRST_LOG + round);
-        assert_eq!(of_metrics.blocking_recv().unwrap().points.len(), 3);
+        assert_eq!(of_metrics.blocking_recv().unwrap().len(), 3);
     }
     store.close();
     of_logs.blocking_recv().unwrap_err();

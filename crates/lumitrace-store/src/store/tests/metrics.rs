@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use lumitrace_model::{
     AggregationTemporality, Exemplar, ExponentialBuckets, ExponentialHistogramPoint,
-    HistogramPoint, KeyValue, Metric, MetricData, Number, NumberPoint, PointFlags, QuantileValue,
-    Resource, ResourceMetrics, Scope, ScopeMetrics, SpanId, SummaryPoint, TraceId, Value,
+    HistogramPoint, KeyValue, Metric, MetricData, MetricKind, Number, NumberPoint, PointFlags,
+    QuantileValue, Resource, ResourceMetrics, Scope, ScopeMetrics, SpanId, SummaryPoint, TraceId,
+    Value,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -25,8 +26,8 @@ use crate::repair::repair;
 use crate::retention::{self, OwnRetention};
 use crate::shelf::unix_nano_now;
 use crate::{
-    Damaged, MetricBatch, MetricInfo, MetricKind, MetricSelector, MetricSeries, MetricSummary,
-    QueryBudget, ShelfName, Store, StoreOptions, StoredPoint,
+    Damaged, MetricBatch, MetricInfo, MetricSelector, MetricSeries, MetricSummary, QueryBudget,
+    ShelfName, Store, StoreOptions, StoredPoint,
 };
 
 /// When the point with number 0 of [`gauge`] was measured.
@@ -431,7 +432,8 @@ impl Run {
                 let mut origins = crate::stored::Origins::default();
                 let first_seq = receipt.first_seq;
                 let stored = crate::signal::Batch::into_stored(batch, first_seq, 0, &mut origins);
-                self.stored.extend(stored.points.iter().cloned());
+                self.stored
+                    .extend(stored.points().map(|it| Arc::new(it.to_stored())));
             }
             Step::Flush => self.store.flush().unwrap(),
             Step::Merge => merge_all(&self.store),

@@ -1,7 +1,6 @@
 //! From bytes to nouns: what all signals are made of, and each signal in a module of its own.
 //!
-//! Bytes are checked before anything is built of them. A request of spans or of log records is indexed
-//! as a whole; of metrics each part is checked when it is met.
+//! Bytes are checked before anything is built of them: a request is indexed as a whole.
 
 mod logs;
 mod metrics;
@@ -49,61 +48,6 @@ pub fn decode_attributes(
 ) -> Result<Vec<KeyValue>, DecodeError> {
     Checker::new(bytes, limits).attributes(Reader::new(bytes))?;
     key_value_list(Reader::new(bytes))
-}
-
-/// Builds the parts that all signals share, each checked right before.
-struct Builder {
-    checker: Checker,
-}
-
-impl Builder {
-    fn new(bytes: &[u8], limits: &DecodeLimits) -> Self {
-        Self {
-            checker: Checker::new(bytes, limits),
-        }
-    }
-
-    /// Adds an item to a list, if there is room for it.
-    fn push<T>(
-        &mut self,
-        list: &mut Vec<T>,
-        build: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<(), DecodeError> {
-        self.checker.count::<T>()?;
-        list.push(build(self)?);
-        Ok(())
-    }
-
-    /// Adds the numbers of a repeated field to a list, as far as there is room for them.
-    fn extend<T>(
-        &mut self,
-        list: &mut Vec<T>,
-        numbers: impl Iterator<Item = Result<T, DecodeError>>,
-    ) -> Result<(), DecodeError> {
-        for number in numbers {
-            self.push(list, |_| number)?;
-        }
-        Ok(())
-    }
-
-    fn resource(&mut self, field: Field<'_>, built: &mut Resource) -> Result<(), DecodeError> {
-        self.checker.resource(field.message()?)?;
-        resource(field.message()?, built)
-    }
-
-    fn scope(&mut self, field: Field<'_>, built: &mut Scope) -> Result<(), DecodeError> {
-        self.checker.scope(field.message()?)?;
-        scope(field.message()?, built)
-    }
-
-    fn attribute(
-        &mut self,
-        field: Field<'_>,
-        built: &mut Vec<KeyValue>,
-    ) -> Result<(), DecodeError> {
-        self.checker.attribute(field)?;
-        attribute(field, built)
-    }
 }
 
 fn resource(mut message: Reader<'_>, resource: &mut Resource) -> Result<(), DecodeError> {

@@ -9,10 +9,14 @@
 //! in a scope is each signal's own.
 
 mod logs;
+mod metrics;
 mod traces;
 
 pub use logs::{LogHead, LogsIndex, index_logs};
+pub use metrics::{MetricHead, MetricsIndex, PointHead, index_metrics};
 pub use traces::{SpanHead, TracesIndex, index_traces};
+
+pub(super) use metrics::kind_of_data;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, Status, Value};
 
-use super::view::{AttributeView, SpanView, ValueView};
+use super::view::{LogView, SpanView, ValueView};
 use super::*;
 use crate::otlp::samples;
 use crate::{DecodeError, DecodeLimits};
@@ -17,21 +17,18 @@ fn decode(bytes: &[u8]) -> Result<crate::DecodedTraces, DecodeError> {
 
 /// A span put together from its head and its view.
 fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
-    fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<KeyValue> {
-        attributes.map(KeyValue::from).collect()
-    }
     let view = SpanView::new(head.message(bytes));
     let events = view.events().map(|event| Event {
         time_unix_nano: event.time_unix_nano,
         name: event.name.to_owned().into(),
-        attributes: collected(event.attributes()),
+        attributes: event.attributes().to_vec(),
         dropped_attributes_count: event.dropped_attributes_count,
     });
     let links = view.links().map(|link| Link {
         trace_id: link.trace_id,
         span_id: link.span_id,
         trace_state: link.trace_state.to_owned().into(),
-        attributes: collected(link.attributes()),
+        attributes: link.attributes().to_vec(),
         dropped_attributes_count: link.dropped_attributes_count,
         flags: link.flags,
     });
@@ -45,7 +42,7 @@ fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
         kind: head.kind,
         start_unix_nano: head.start_unix_nano,
         end_unix_nano: head.end_unix_nano,
-        attributes: collected(view.attributes()),
+        attributes: view.attributes().map(KeyValue::from).collect(),
         dropped_attributes_count: view.dropped_attributes_count,
         events: events.collect(),
         dropped_events_count: view.dropped_events_count,
@@ -212,11 +209,26 @@ proptest! {
     }
 
     #[test]
+    fn attributes_in_the_order_of_their_keys_are_encoded_as_if_they_had_been_decoded(
+        logs in samples::logs()
+    ) {
+        let bytes = encode_logs(&logs);
+        for head in &index_logs(&bytes, &DecodeLimits::default())?.logs {
+            let attributes = LogView::new(head.message(&bytes)).attributes();
+            let mut decoded = attributes.to_vec();
+            decoded.sort_by(|one, other| one.key.cmp(&other.key));
+            let mut list = b"before".to_vec();
+            encode_sorted(attributes, &mut list);
+            prop_assert_eq!(&list[6..], &encode_attributes(&decoded)[..]);
+        }
+    }
+
+    #[test]
     fn views_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         let view = SpanView::new(&bytes);
         let values: Vec<_> = view.attributes().map(|it| Value::from(it.value)).collect();
-        let in_events = view.events().flat_map(|event| event.attributes()).count();
-        let in_links = view.links().flat_map(|link| link.attributes()).count();
+        let in_events = view.events().flat_map(|event| event.attributes().iter()).count();
+        let in_links = view.links().flat_map(|link| link.attributes().iter()).count();
         prop_assert!(values.len() + in_events + in_links <= bytes.len());
     }
 

@@ -5,9 +5,11 @@
 //! in a module of their own.
 
 mod logs;
+mod metrics;
 mod spans;
 
 pub use logs::LogView;
+pub use metrics::{ExemplarView, MetricView, PointView, Side, point_attributes};
 pub use spans::{EventView, LinkView, SpanView};
 
 use lumitrace_model::{KeyValue, Value};
@@ -22,6 +24,30 @@ pub struct AttributeView<'a> {
     pub key: &'a str,
     /// Its value.
     pub value: ValueView<'a>,
+}
+
+/// The attributes in a field of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AttributesView<'a> {
+    message: &'a [u8],
+    number: u32,
+}
+
+impl<'a> AttributesView<'a> {
+    /// Those in the fields of `message` with this number.
+    fn new(message: &'a [u8], number: u32) -> Self {
+        Self { message, number }
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = AttributeView<'a>> + use<'a> {
+        messages(self.message, self.number).map(AttributeView::new)
+    }
+
+    /// All of them, each as one of its own.
+    pub fn to_vec(self) -> Vec<KeyValue> {
+        self.iter().map(KeyValue::from).collect()
+    }
 }
 
 /// A value.
@@ -160,10 +186,6 @@ fn messages(message: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
     fields(message)
         .filter(move |field| field.number == wanted)
         .filter_map(|field| field.bytes().ok())
-}
-
-fn attributes(message: &[u8], number: u32) -> impl Iterator<Item = AttributeView<'_>> {
-    messages(message, number).map(AttributeView::new)
 }
 
 fn text(field: Field<'_>) -> &str {

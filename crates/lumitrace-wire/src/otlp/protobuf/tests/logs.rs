@@ -1,6 +1,6 @@
 //! Log records in protobuf.
 
-use lumitrace_model::{KeyValue, LogRecord, Severity, SpanId, TraceId, Value};
+use lumitrace_model::{LogRecord, Severity, SpanId, TraceId, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1 as generated;
@@ -25,7 +25,7 @@ fn viewed(head: &LogHead, bytes: &[u8]) -> LogRecord {
         severity: head.severity,
         severity_text: view.severity_text.to_owned().into(),
         body: view.body.into(),
-        attributes: view.attributes().map(KeyValue::from).collect(),
+        attributes: view.attributes().to_vec(),
         dropped_attributes_count: view.dropped_attributes_count,
         flags: view.flags,
         trace_id: head.trace_id,
@@ -63,7 +63,7 @@ proptest! {
     #[test]
     fn views_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         let view = LogView::new(&bytes);
-        let values: Vec<_> = view.attributes().map(|it| Value::from(it.value)).collect();
+        let values: Vec<_> = view.attributes().iter().map(|it| Value::from(it.value)).collect();
         prop_assert!(values.len() <= bytes.len());
         let _ = Value::from(view.body);
     }

@@ -2,13 +2,14 @@
 
 use lumitrace_model::{
     AggregationTemporality, Exemplar, ExponentialBuckets, ExponentialHistogramPoint,
-    HistogramPoint, KeyValue, Metric, MetricData, Number, NumberPoint, PointFlags, QuantileValue,
-    SpanId, SummaryPoint, TraceId, Value,
+    HistogramPoint, KeyValue, Metric, MetricData, MetricKind, Number, NumberPoint, PointFlags,
+    QuantileValue, SpanId, SummaryPoint, TraceId, Value,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1 as generated;
 use prost::Message as _;
 
+use super::super::view::{MetricView, PointView};
 use super::*;
 
 whole_signal!(
@@ -17,6 +18,133 @@ whole_signal!(
     decode_metrics,
     ExportMetricsServiceRequest
 );
+
+/// The points of a metric, each as its own debug text.
+fn texts(data: &MetricData) -> Vec<String> {
+    fn all<P: std::fmt::Debug>(points: &[P]) -> Vec<String> {
+        points.iter().map(|point| format!("{point:?}")).collect()
+    }
+    match data {
+        MetricData::Gauge { points } | MetricData::Sum { points, .. } => all(points),
+        MetricData::Histogram { points, .. } => all(points),
+        MetricData::ExponentialHistogram { points, .. } => all(points),
+        MetricData::Summary { points } => all(points),
+    }
+}
+
+/// What an index says of a metric: as its data without points, and its points as texts.
+fn indexed(index: &MetricsIndex, number: usize, bytes: &[u8]) -> (MetricData, Vec<String>) {
+    let head = &index.metrics[number];
+    let points = index.points.iter();
+    let points = points.filter(|point| point.metric as usize == number);
+    let text = |point: &PointHead| {
+        let view = PointView::new(head.kind, point.message(bytes));
+        assert_eq!(point.time_unix_nano, view.time_unix_nano);
+        match head.kind {
+            MetricKind::Gauge | MetricKind::Sum => format!("{:?}", NumberPoint::from(view)),
+            MetricKind::Histogram => format!("{:?}", HistogramPoint::from(view)),
+            MetricKind::ExponentialHistogram => {
+                format!("{:?}", ExponentialHistogramPoint::from(view))
+            }
+            MetricKind::Summary => format!("{:?}", SummaryPoint::from(view)),
+        }
+    };
+    let (temporality, is_monotonic) = (head.temporality, head.is_monotonic);
+    let data = match head.kind {
+        MetricKind::Gauge => MetricData::Gauge { points: vec![] },
+        MetricKind::Sum => MetricData::Sum {
+            temporality,
+            is_monotonic,
+            points: vec![],
+        },
+        MetricKind::Histogram => MetricData::Histogram {
+            temporality,
+            points: vec![],
+        },
+        MetricKind::ExponentialHistogram => MetricData::ExponentialHistogram {
+            temporality,
+            points: vec![],
+        },
+        MetricKind::Summary => MetricData::Summary { points: vec![] },
+    };
+    (data, points.map(text).collect())
+}
+
+/// The same of a metric that was decoded.
+fn taken_apart(mut data: MetricData) -> (MetricData, Vec<String>) {
+    let texts = texts(&data);
+    match &mut data {
+        MetricData::Gauge { points } | MetricData::Sum { points, .. } => points.clear(),
+        MetricData::Histogram { points, .. } => points.clear(),
+        MetricData::ExponentialHistogram { points, .. } => points.clear(),
+        MetricData::Summary { points } => points.clear(),
+    }
+    (data, texts)
+}
+
+proptest! {
+    #[test]
+    fn the_index_and_its_views_say_what_was_encoded(metrics in samples::metrics()) {
+        let bytes = encode_metrics(&metrics);
+        let index = index_metrics(&bytes, &DecodeLimits::default())?;
+        let mut number = 0;
+        for group in metrics {
+            for scope_metrics in group.scope_metrics {
+                for metric in scope_metrics.metrics {
+                    let Some(data) = metric.data else {
+                        continue;
+                    };
+                    let head = &index.metrics[number];
+                    assert_origin(
+                        &index.origins[head.origin as usize],
+                        &bytes,
+                        (&group.resource, &group.schema_url),
+                        (&scope_metrics.scope, &scope_metrics.schema_url),
+                    );
+                    let view = MetricView::new(head.message(&bytes));
+                    prop_assert_eq!(head.name(&bytes), metric.name);
+                    prop_assert_eq!(view.description, metric.description);
+                    prop_assert_eq!(view.unit, metric.unit);
+                    let metadata = view.metadata().to_vec();
+                    prop_assert_eq!(format!("{metadata:?}"), format!("{:?}", metric.metadata));
+                    prop_assert_eq!(indexed(&index, number, &bytes), taken_apart(data));
+                    number += 1;
+                }
+            }
+        }
+        prop_assert_eq!(number, index.metrics.len());
+    }
+
+    #[test]
+    fn views_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        for kind in MetricKind::ALL {
+            let view = PointView::new(kind, &bytes);
+            let exemplars = view.exemplars().map(|it| it.filtered_attributes().to_vec());
+            prop_assert!(exemplars.count() <= bytes.len());
+            let _ = ExponentialHistogramPoint::from(view);
+            let _ = HistogramPoint::from(view);
+            let _ = SummaryPoint::from(view);
+        }
+    }
+}
+
+#[test]
+fn of_several_kinds_of_data_the_last_one_counts() {
+    let of_kind = |number: u32, point: &[u8]| wrapped(&[number, 1], point);
+    let metric = [
+        wrapped(&[1], b"loss"),
+        of_kind(5, &[]),
+        of_kind(9, &[]),
+        of_kind(7, &[]),
+    ];
+    let bytes = wrapped(&[1, 2, 2], &metric.concat());
+    let index = index_metrics(&bytes, &DecodeLimits::default()).unwrap();
+    assert_eq!((index.metrics.len(), index.points.len()), (1, 1));
+    assert_eq!(index.metrics[0].kind, MetricKind::Sum);
+    let decoded = decode_metrics(&bytes, &DecodeLimits::default()).unwrap();
+    let data = &decoded[0].scope_metrics[0].metrics[0].data;
+    assert!(matches!(data, Some(MetricData::Sum { points, .. }) if points.len() == 1));
+}
 
 fn request(data: generated::metric::Data) -> ExportMetricsServiceRequest {
     let metric = generated::Metric {

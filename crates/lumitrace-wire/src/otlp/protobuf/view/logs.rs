@@ -1,6 +1,6 @@
 //! Log records.
 
-use super::{AttributeView, ValueView, attributes, fields, number, text};
+use super::{AttributesView, ValueView, fields, number, text};
 
 /// What a `LogRecord` message holds beside its [`LogHead`](super::super::LogHead).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +39,7 @@ impl<'a> LogView<'a> {
     }
 
     /// The facts.
-    pub fn attributes(&self) -> impl Iterator<Item = AttributeView<'a>> + use<'a> {
-        attributes(self.message, 6)
+    pub fn attributes(&self) -> AttributesView<'a> {
+        AttributesView::new(self.message, 6)
     }
 }

@@ -2,7 +2,7 @@
 
 use lumitrace_model::{SpanId, TraceId, names};
 
-use super::{AttributeView, ValueView, attributes, fields, messages, number, text};
+use super::{AttributeView, AttributesView, ValueView, fields, messages, number, text};
 use crate::proto::Field;
 
 /// What a `Span` message holds beside its [`SpanHead`](super::SpanHead).
@@ -84,11 +84,13 @@ impl<'a> SpanView<'a> {
             attribute.key == names::PENDING_ATTRIBUTE && attribute.value == ValueView::Bool(true)
         };
         let mut mark_is_past = false;
-        attributes(self.message, 9).filter(move |attribute| {
-            let is_content = mark_is_past || !is_mark(attribute);
-            mark_is_past |= !is_content;
-            is_content
-        })
+        AttributesView::new(self.message, 9)
+            .iter()
+            .filter(move |attribute| {
+                let is_content = mark_is_past || !is_mark(attribute);
+                mark_is_past |= !is_content;
+                is_content
+            })
     }
 
     /// The span's events.
@@ -123,8 +125,8 @@ impl<'a> EventView<'a> {
     }
 
     /// The facts.
-    pub fn attributes(&self) -> impl Iterator<Item = AttributeView<'a>> + use<'a> {
-        attributes(self.message, 3)
+    pub fn attributes(&self) -> AttributesView<'a> {
+        AttributesView::new(self.message, 3)
     }
 }
 
@@ -149,8 +151,8 @@ impl<'a> LinkView<'a> {
     }
 
     /// The facts.
-    pub fn attributes(&self) -> impl Iterator<Item = AttributeView<'a>> + use<'a> {
-        attributes(self.message, 4)
+    pub fn attributes(&self) -> AttributesView<'a> {
+        AttributesView::new(self.message, 4)
     }
 }
 
