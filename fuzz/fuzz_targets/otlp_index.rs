@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use lumitrace_model::{Event, KeyValue, Link, Span, Status};
 use lumitrace_wire::DecodeLimits;
-use lumitrace_wire::otlp::protobuf::view::{AttributeView, SpanView};
+use lumitrace_wire::otlp::protobuf::view::SpanView;
 use lumitrace_wire::otlp::protobuf::{self, SpanHead};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -54,21 +54,18 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// A span put together from its head and its view.
 fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
-    fn collected<'a>(attributes: impl Iterator<Item = AttributeView<'a>>) -> Vec<KeyValue> {
-        attributes.map(KeyValue::from).collect()
-    }
     let view = SpanView::new(head.message(bytes));
     let events = view.events().map(|event| Event {
         time_unix_nano: event.time_unix_nano,
         name: event.name.to_owned().into(),
-        attributes: collected(event.attributes()),
+        attributes: event.attributes().to_vec(),
         dropped_attributes_count: event.dropped_attributes_count,
     });
     let links = view.links().map(|link| Link {
         trace_id: link.trace_id,
         span_id: link.span_id,
         trace_state: link.trace_state.to_owned().into(),
-        attributes: collected(link.attributes()),
+        attributes: link.attributes().to_vec(),
         dropped_attributes_count: link.dropped_attributes_count,
         flags: link.flags,
     });
@@ -82,7 +79,7 @@ fn viewed(head: &SpanHead, bytes: &[u8]) -> Span {
         kind: head.kind,
         start_unix_nano: head.start_unix_nano,
         end_unix_nano: head.end_unix_nano,
-        attributes: collected(view.attributes()),
+        attributes: view.attributes().map(KeyValue::from).collect(),
         dropped_attributes_count: view.dropped_attributes_count,
         events: events.collect(),
         dropped_events_count: view.dropped_events_count,

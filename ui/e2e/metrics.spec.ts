@@ -41,6 +41,19 @@ test('metrics are found by service and name, and drawn with a line for each seri
   await expect(page.getByRole('img', { name: /utilization. value: 40 points/ })).toBeVisible();
 });
 
+test('an open chart is drawn anew as soon as points of its metric are stored', async ({ page }) => {
+  const service = uniqueService('metrics-live');
+  const base = nowNano() - MINUTE;
+  const name = `${service}.depth`;
+  await sendMetrics(service, [gauge(name, [{ value: 5, at: 0 }], base)]);
+  await page.goto(`/series?service=${service}&metric=${name}`);
+  const chart = page.getByRole('img', { name: /depth/ });
+  await expect(chart).toHaveAccessibleName(/value: 1 point, last 5/);
+  // The page asks again only when it is told to, so that this one is seen for the stream alone.
+  await sendMetrics(service, [gauge(name, [{ value: 7, at: 1_000 }], base)]);
+  await expect(chart).toHaveAccessibleName(/value: 2 points, last 7/);
+});
+
 test('a counter is drawn as its rate, or as its value', async ({ page }) => {
   const service = await sendEveryKind('metrics-rate');
   await page.goto(`/series?service=${service}`);

@@ -74,7 +74,10 @@ impl Environment {
     }
 
     /// Makes the environment hold exactly what a lock file names.
-    fn synchronise(&self, lock: &str) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be read, or a package cannot be installed.
+    pub(crate) fn synchronise(&self, lock: &str) -> anyhow::Result<()> {
         let stamp = self.folder.join("synchronised.lock");
         let wanted = std::fs::read(workspace::root().join(lock))
             .with_context(|| format!("cannot read {lock}"))?;

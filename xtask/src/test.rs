@@ -67,6 +67,8 @@ enum Part {
     PythonLint,
     /// pytest of the package and of the Python example.
     Python,
+    /// What Parquet readers of others make of the store's files.
+    ParquetReaders,
     /// Real pages in a real browser, against a server fed by real programs.
     Browser,
 }
@@ -96,7 +98,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         });
         total.add(tally);
         report.push(format!(
-            "{:<12} {:>5} passed {:>3} failed {:>6.0} s",
+            "{:<14} {:>5} passed {:>3} failed {:>6.0} s",
             format!("{part:?}"),
             tally.passed,
             tally.failed,
@@ -135,6 +137,7 @@ impl Part {
             Part::Ui => count(&mut npm(&["run", "test"])?),
             Part::PythonLint => python_lint(),
             Part::Python => python_tests(),
+            Part::ParquetReaders => parquet_readers(),
             Part::Browser => browser::test(),
         }
     }
@@ -180,8 +183,15 @@ fn npm(arguments: &[&str]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Tests that read the store's files with other Parquet readers.
+const READERS_FOLDER: &str = "crates/lumitrace-store/tests/readers";
 /// Folders with Python, each with its own settings in `pyproject.toml`.
-const PYTHON_FOLDERS: [&str; 3] = ["python", "examples/fx-trainer-python", "bench/python"];
+const PYTHON_FOLDERS: [&str; 4] = [
+    "python",
+    "examples/fx-trainer-python",
+    "bench/python",
+    READERS_FOLDER,
+];
 /// Those of them that have tests.
 const PYTHON_TEST_FOLDERS: [&str; 2] = ["python", "examples/fx-trainer-python"];
 
@@ -208,6 +218,17 @@ fn python_tests() -> anyhow::Result<Tally> {
         tally.add(count(&mut pytest)?);
     }
     Ok(tally)
+}
+
+/// The readers are large, and nobody but these tests needs them: they have an environment of their own.
+fn parquet_readers() -> anyhow::Result<Tally> {
+    let environment = Environment::create(&workspace::cache().join("readers"))?;
+    environment.synchronise(&format!("{READERS_FOLDER}/requirements.lock"))?;
+    count(&mut in_folder(
+        &environment,
+        READERS_FOLDER,
+        &["pytest", "--color=no"],
+    ))
 }
 
 fn in_folder(environment: &Environment, folder: &str, arguments: &[&str]) -> Command {

@@ -191,18 +191,12 @@ export function metrics(query: URLSearchParams) {
   });
 }
 
-const METRIC_PAUSE_MILLIS = 5_000;
-
-/**
- * The series of a metric. `query` is built when asked, since relative ranges end now. `follow` asks
- * again and again.
- */
-export function metricSeries(key: string, query: () => URLSearchParams, follow: boolean) {
+/** The series of a metric. `query` is built when asked, since relative ranges end now. */
+export function metricSeries(key: string, query: () => URLSearchParams) {
   return queryOptions({
     queryKey: ['metric series', key],
     queryFn: ({ signal }) => getJson<MetricAnswer>(`/metrics/series?${query()}`, signal),
     refetchOnWindowFocus: false,
-    refetchInterval: follow ? METRIC_PAUSE_MILLIS : false,
   });
 }
 

@@ -1,11 +1,10 @@
 /** The page that finds log records, newest first. */
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { useCallback, useEffect, useMemo, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import type { LogRecord } from '../api/contract';
-import { useLive } from '../api/live';
 import { logs as logsQuery, logServices, serverStatus } from '../api/queries';
-import { useRounds } from '../api/use_rounds';
+import { useFollowing } from '../api/use_following';
 import { assignColors, colorToken } from '../app/colors';
 import { useTitle } from '../widgets/hooks';
 import { LiveSwitch } from '../widgets/LiveSwitch';
@@ -111,12 +110,7 @@ function FoundLogs({ filters, onChange }: FilterProps) {
   const query = useInfiniteQuery(logsQuery(key, () => logQuery(filters, Date.now())));
   // More than one page is not moved under the reader.
   const canFollow = follow && (query.data?.pages.length ?? 1) <= 1;
-  const ask = useRounds(() => query.refetch());
-  const { state } = useLive(canFollow ? liveLogsPath(filters) : null, ['logs'], ask, ask);
-  // Something may have been said between the first answer and the beginning of the stream.
-  useEffect(() => {
-    if (state === 'open') ask();
-  }, [state, ask]);
+  useFollowing(canFollow ? liveLogsPath(filters) : null, 'logs', () => query.refetch());
   const found = useMemo(() => query.data?.pages.flatMap((page) => page.logs) ?? [], [query.data]);
   const isTruncated = query.data?.pages.some((page) => page.truncated) ?? false;
   const colors = useServiceColors(found);

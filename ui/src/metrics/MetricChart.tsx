@@ -4,6 +4,7 @@ import { useMemo, useState } from 'react';
 import { ToggleButton } from 'react-aria-components';
 import type { MetricAnswer, MetricInfo } from '../api/contract';
 import { metricSeries } from '../api/queries';
+import { useFollowing } from '../api/use_following';
 import { formatDuration } from '../format/duration';
 import { formatCount, formatPlural, formatValue } from '../format/number';
 import { CurveChart, type ChartLine } from '../runs/CurveChart';
@@ -11,7 +12,13 @@ import { ColorDot } from '../widgets/marks';
 import { DamageNote, EmptyState, ErrorState, Skeleton } from '../widgets/messages';
 import { Segments } from '../widgets/Picker';
 import { isOpenEnded } from '../widgets/time_range';
-import { KINDS, metricFiltersToUrl, seriesQuery, type MetricFilters } from './metric_filters';
+import {
+  KINDS,
+  liveMetricPath,
+  metricFiltersToUrl,
+  seriesQuery,
+  type MetricFilters,
+} from './metric_filters';
 import { choicesOf, linesOf, QUANTILES, unitText, type Choice } from './metric_lines';
 import '../runs/runs.css';
 
@@ -29,12 +36,10 @@ export function MetricChart({ filters, listed, onChange }: ChartProps) {
   const isRate = isShownAsRate(listed, filters.show);
   const key = JSON.stringify(metricFiltersToUrl({ ...filters, text: '', show: '' }));
   const query = useQuery(
-    metricSeries(
-      `${key} ${isRate}`,
-      () => seriesQuery(filters, isRate, Date.now()),
-      isOpenEnded(filters),
-    ),
+    metricSeries(`${key} ${isRate}`, () => seriesQuery(filters, isRate, Date.now())),
   );
+  const stream = isOpenEnded(filters) ? liveMetricPath(filters) : null;
+  useFollowing(stream, 'metrics', () => query.refetch());
   const metric = query.data?.metric ?? listed;
   const curves = useMemo(() => curveNames(query.data), [query.data]);
   const shown = metric === null ? '' : shownOf(metric, curves, isRate ? 'rate' : filters.show);

@@ -77,12 +77,23 @@ export function listQuery({ service, text }: MetricFilters): URLSearchParams {
   return query;
 }
 
+/** The stream that says when points of the metric with these attributes are stored. */
+export function liveMetricPath(filters: MetricFilters): string {
+  const query = new URLSearchParams({ name: filters.metric });
+  addSeries(query, filters);
+  return `/live/metrics?${query}`;
+}
+
+function addSeries(query: URLSearchParams, filters: MetricFilters): void {
+  if (filters.service !== '') query.append('service', filters.service);
+  for (const tag of filters.tags) query.append('tag', tagParameter(tag));
+}
+
 /** The query string for `/metrics/series`. */
 export function seriesQuery(filters: MetricFilters, isRate: boolean, now: number): URLSearchParams {
   const query = new URLSearchParams({ name: filters.metric });
   if (filters.kind !== '') query.append('kind', filters.kind);
-  if (filters.service !== '') query.append('service', filters.service);
-  for (const tag of filters.tags) query.append('tag', tagParameter(tag));
+  addSeries(query, filters);
   if (isRate) query.append('rate', 'true');
   addWindow(query, filters, now);
   return query;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Attribute, MetricSeries } from '../api/contract';
 import {
+  liveMetricPath,
   listQuery,
   metricFiltersFromUrl,
   metricFiltersToUrl,
@@ -35,6 +36,9 @@ describe('filters of metrics', () => {
       ['service', 'model server'],
       ['text', 'duration'],
     ]);
+    expect(liveMetricPath(FULL)).toBe(
+      '/live/metrics?name=step.duration&service=model+server&tag=worker%3Da%3Db',
+    );
     expect([...seriesQuery(FULL, true, 0)]).toEqual([
       ['name', 'step.duration'],
       ['kind', 'histogram'],
