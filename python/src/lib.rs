@@ -15,13 +15,14 @@
 //! Modules in reading order, along the way of the data: `settings` and `provider` (setting up),
 //! `exporter`, `tracer`, `context` (which span is current), `tracing_context` (spans around
 //! blocks), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
-//! `exception`, `value` (what becomes of Python's objects), `finished` (spans as tests see them),
+//! `exception`, `value` and `names` (what becomes of Python's objects), `finished` (spans as tests see them),
 //! `ready`, `notice`.
 
 mod context;
 mod exception;
 mod exporter;
 mod finished;
+mod names;
 mod notice;
 mod provider;
 mod ready;

@@ -1,7 +1,9 @@
 //! Spans as Python programs hold them.
 
+use std::sync::{Mutex, PoisonError};
+
 use lumitrace::SpanContext;
-use lumitrace_model::{KeyValue, SpanKind, StatusCode};
+use lumitrace_model::{KeyValue, SpanKind, StatusCode, Text};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -15,6 +17,8 @@ use crate::{exception, span_context, value};
 #[pyclass(frozen, weakref, module = "lumitrace._lumitrace", name = "Span")]
 pub(crate) struct PySpan {
     span: lumitrace::Span,
+    /// The SDK's span is gone once it has ended.
+    name: Mutex<Text>,
     on_exception: OnException,
 }
 
@@ -37,8 +41,12 @@ impl Default for OnException {
 }
 
 impl PySpan {
-    pub(crate) fn new(span: lumitrace::Span, on_exception: OnException) -> Self {
-        Self { span, on_exception }
+    pub(crate) fn new(span: lumitrace::Span, name: Text, on_exception: OnException) -> Self {
+        Self {
+            span,
+            name: Mutex::new(name),
+            on_exception,
+        }
     }
 
     pub(crate) fn context(&self) -> &SpanContext {
@@ -79,9 +87,8 @@ impl PySpan {
 impl PySpan {
     #[getter]
     fn name(&self) -> String {
-        self.span
-            .snapshot()
-            .map_or_else(String::new, |span| span.name.into_owned())
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        name.clone().into_owned()
     }
 
     #[getter(context)]
@@ -148,7 +155,12 @@ impl PySpan {
     }
 
     fn update_name(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.span.rename(value::name_of(name)?);
+        let name = value::name_of(name)?;
+        if self.span.is_recording() {
+            let mut known = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+            known.clone_from(&name);
+        }
+        self.span.rename(name);
         Ok(())
     }
 

@@ -77,7 +77,11 @@ pub(crate) fn no_span(py: Python<'_>) -> PyResult<Py<PySpan>> {
     let make = || {
         Py::new(
             py,
-            PySpan::new(lumitrace::Span::none(), OnException::default()),
+            PySpan::new(
+                lumitrace::Span::none(),
+                Text::default(),
+                OnException::default(),
+            ),
         )
     };
     NO_SPAN
@@ -147,7 +151,7 @@ impl PyTracer {
         let span = start(
             name.py(),
             self.tracer,
-            name_text,
+            name_text.clone(),
             || value::attributes_of(attributes),
             options.as_deref(),
         )?;
@@ -155,7 +159,7 @@ impl PyTracer {
             record: record_exception,
             set_status: set_status_on_exception,
         };
-        Ok(PySpan::new(span, on_exception))
+        Ok(PySpan::new(span, name_text, on_exception))
     }
 
     #[pyo3(signature = (

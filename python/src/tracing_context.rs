@@ -206,8 +206,9 @@ impl PyTracingContext {
             let name = self.recipe.name.text(py)?;
             let attributes = || self.recipe.attributes.read(py);
             let options = self.recipe.options.as_deref();
-            let span = tracer::start(py, tracer, name, attributes, options)?;
-            let span = Bound::new(py, PySpan::new(span, self.recipe.on_exception))?;
+            let span = tracer::start(py, tracer, name.clone(), attributes, options)?;
+            let span = PySpan::new(span, name, self.recipe.on_exception);
+            let span = Bound::new(py, span)?;
             // Where the variable refuses, the span is recorded without being current.
             let attached = value::harmless(py, context::attach(py, span.as_any()))?;
             (span.unbind(), attached)

@@ -17,6 +17,8 @@ use pyo3::types::{
     PyTuple,
 };
 
+use crate::names;
+
 /// How deep lists and mappings are followed; what lies deeper becomes text. A list that contains
 /// itself ends here too.
 const MAX_DEPTH: usize = 32;
@@ -73,10 +75,13 @@ pub(crate) fn attributes_of(mapping: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<
 /// # Errors
 /// As [`value_of`].
 pub(crate) fn name_of(name: &Bound<'_, PyAny>) -> PyResult<Text> {
-    Ok(Cow::Owned(match name.cast::<PyString>() {
-        Ok(name) => string(name),
-        Err(_) => text_of(name)?,
-    }))
+    let Ok(text) = name.cast::<PyString>() else {
+        return Ok(Cow::Owned(text_of(name)?));
+    };
+    Ok(match text.to_str() {
+        Ok(known) => names::text_of(known, text.as_ptr() as usize),
+        Err(_) => Cow::Owned(string(text)),
+    })
 }
 
 /// `str(object)`, bounded; a placeholder when that fails.

@@ -3,6 +3,10 @@
 //! Spans are timed by the monotonic clock, so that a duration is right even when someone sets the
 //! system's clock meanwhile. The distance between the two clocks is measured once and then again
 //! by the worker thread; a span keeps the distance it started with.
+//!
+//! Where the processor's counter keeps time ([`ticks`]), it is read instead of the monotonic clock.
+
+mod ticks;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +22,7 @@ static CLOCK: LazyLock<Clock> = LazyLock::new(|| {
     let anchor = Instant::now();
     Clock {
         anchor,
-        offset_unix_nano: AtomicU64::new(measured_offset(anchor)),
+        offset_unix_nano: AtomicU64::new(measured_offset_of(|| anchor.elapsed().as_nanos() as u64)),
     }
 });
 
@@ -27,6 +31,11 @@ const STEP_NANO: u64 = 1_000_000;
 
 /// Nanoseconds since the clock was first used.
 pub(crate) fn monotonic_nano() -> u64 {
+    ticks::nano().unwrap_or_else(system_nano)
+}
+
+/// [`monotonic_nano`] by the system's clock.
+fn system_nano() -> u64 {
     // 64 bits of nanoseconds last 584 years.
     CLOCK.anchor.elapsed().as_nanos() as u64
 }
@@ -36,9 +45,11 @@ pub(crate) fn offset_unix_nano() -> u64 {
     CLOCK.offset_unix_nano.load(Ordering::Relaxed)
 }
 
-/// Follows the system's clock where it was set or has drifted.
+/// Follows the system's clocks where one was set or has drifted. To be called once in a while, by one
+/// thread.
 pub(crate) fn refresh() {
-    let offset = next_offset(offset_unix_nano(), measured_offset(CLOCK.anchor));
+    ticks::calibrate(system_nano);
+    let offset = next_offset(offset_unix_nano(), measured_offset());
     CLOCK.offset_unix_nano.store(offset, Ordering::Relaxed);
 }
 
@@ -50,14 +61,18 @@ fn next_offset(current: u64, measured: u64) -> u64 {
     }
 }
 
+fn measured_offset() -> u64 {
+    measured_offset_of(monotonic_nano)
+}
+
 /// The closest of three readings: a thread may be interrupted between the two clocks.
-fn measured_offset(anchor: Instant) -> u64 {
+fn measured_offset_of(monotonic_nano: impl Fn() -> u64) -> u64 {
     let readings = (0..3).map(|_| {
-        let before = anchor.elapsed().as_nanos() as u64;
+        let before = monotonic_nano();
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let after = anchor.elapsed().as_nanos() as u64;
+        let after = monotonic_nano();
         (
             after - before,
             (unix.as_nanos() as u64).saturating_sub(before.midpoint(after)),

@@ -7,12 +7,11 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use pin_project_lite::pin_project;
 
-use crate::recording::Recording;
+use crate::lane::SpanPlace;
 use crate::{Span, SpanContext};
 
 /// Where a piece of work belongs: the span that is current, if any.
@@ -37,10 +36,9 @@ pub struct Context {
 enum Current {
     #[default]
     Nothing,
-    Recorded(Arc<Recording>),
-    /// A span of another process, or one that nobody records. Shared, so that a context is small:
-    /// it is moved twice per span.
-    Known(Arc<SpanContext>),
+    Recorded(SpanContext, SpanPlace),
+    /// A span of another process, or one that nobody records.
+    Known(SpanContext),
 }
 
 impl Context {
@@ -51,9 +49,10 @@ impl Context {
 
     /// A context in which `span` is current.
     pub fn of_span(span: &Span) -> Self {
-        let current = match span.recording() {
-            Some(recording) => Current::Recorded(Arc::clone(recording)),
-            None if span.context().is_valid() => Current::Known(Arc::new(span.context().clone())),
+        let context = span.context();
+        let current = match span.place() {
+            Some(place) => Current::Recorded(context.clone(), place),
+            None if context.is_valid() => Current::Known(context.clone()),
             None => Current::Nothing,
         };
         Self { current }
@@ -63,7 +62,7 @@ impl Context {
     /// another process.
     pub fn of_span_context(context: SpanContext) -> Self {
         Self {
-            current: Current::Known(Arc::new(context)),
+            current: Current::Known(context),
         }
     }
 
@@ -71,8 +70,7 @@ impl Context {
     pub fn span_context(&self) -> Option<&SpanContext> {
         match &self.current {
             Current::Nothing => None,
-            Current::Recorded(recording) => Some(recording.context()),
-            Current::Known(context) => Some(context),
+            Current::Recorded(context, _) | Current::Known(context) => Some(context),
         }
     }
 
@@ -81,8 +79,8 @@ impl Context {
     pub fn span(&self) -> Span {
         match &self.current {
             Current::Nothing => Span::none(),
-            Current::Recorded(recording) => Span::reference(Arc::clone(recording)),
-            Current::Known(context) => Span::not_recorded(SpanContext::clone(context)),
+            Current::Recorded(context, place) => Span::reference(context.clone(), *place),
+            Current::Known(context) => Span::not_recorded(context.clone()),
         }
     }
 
@@ -124,7 +122,7 @@ pub fn current_span() -> Span {
     with_current(Context::span).unwrap_or_else(Span::none)
 }
 
-/// The ids of the current span, without touching its context's reference count.
+/// The ids of the current span.
 pub(crate) fn current_span_context() -> Option<SpanContext> {
     with_current(|context| context.span_context().cloned()).flatten()
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 use lumitrace_model::{Resource, Scope, Span};
 use lumitrace_wire::otlp::protobuf::RequestEncoder;
 
+use crate::ended::EndedSpans;
+
 pub use console::{ConsoleExporter, ConsoleFormat};
 pub use endpoint::{Endpoint, EndpointError, OtlpProtocol};
 #[cfg(feature = "grpc")]
@@ -108,7 +110,10 @@ pub enum ExportError {
 #[derive(Debug)]
 pub struct ExportBatch {
     resource: Arc<Resource>,
-    spans: Vec<ScopedSpan>,
+    /// As they were recorded, or else there are `spans`.
+    ended: Option<EndedSpans>,
+    /// As nouns: made for the first exporter that asks for them.
+    spans: OnceLock<Vec<ScopedSpan>>,
     otlp: OnceLock<Vec<u8>>,
 }
 
@@ -126,7 +131,17 @@ impl ExportBatch {
     pub fn new(resource: Arc<Resource>, spans: Vec<ScopedSpan>) -> Self {
         Self {
             resource,
-            spans,
+            ended: None,
+            spans: spans.into(),
+            otlp: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn of_ended(resource: Arc<Resource>, ended: EndedSpans) -> Self {
+        Self {
+            resource,
+            ended: Some(ended),
+            spans: OnceLock::new(),
             otlp: OnceLock::new(),
         }
     }
@@ -136,23 +151,30 @@ impl ExportBatch {
         &self.resource
     }
 
-    /// The spans.
+    /// The spans, made for whoever asks first: their OTLP bytes cost less.
     pub fn spans(&self) -> &[ScopedSpan] {
-        &self.spans
+        self.spans.get_or_init(|| {
+            self.ended
+                .as_ref()
+                .map_or_else(Vec::new, EndedSpans::to_spans)
+        })
     }
 
     /// How many spans it holds.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        match &self.ended {
+            Some(ended) => ended.len(),
+            None => self.spans().len(),
+        }
     }
 
     /// Whether it holds no span and only asks whether the receiver is there.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 
-    pub(crate) fn into_spans(self) -> Vec<ScopedSpan> {
-        self.spans
+    pub(crate) fn into_ended(self) -> Option<EndedSpans> {
+        self.ended
     }
 
     /// The batch as an OTLP `ExportTraceServiceRequest` in protobuf.
@@ -162,8 +184,13 @@ impl ExportBatch {
                 return Vec::new();
             }
             let mut request = RequestEncoder::new(&self.resource, "");
-            for ScopedSpan { scope, span } in &self.spans {
-                request.span(scope, span);
+            match &self.ended {
+                Some(ended) => ended.encode(&mut request),
+                None => {
+                    for ScopedSpan { scope, span } in self.spans() {
+                        request.span(scope, span);
+                    }
+                }
             }
             request.finish()
         })

@@ -30,8 +30,8 @@
 //! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
-//! begins), `ids`, `clock`, `recording` (what is kept of a span), [`limits`], `pipeline` (queue and
-//! worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
+//! begins), `ids`, `clock`, `lane` (what a thread records), `recording` (what is kept of an open span),
+//! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
 //! `lock` and `panics` concern them all.
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
@@ -42,11 +42,13 @@ mod clock;
 pub mod context;
 #[cfg(test)]
 mod documentation;
+mod ended;
 pub mod environment;
 pub mod exporter;
 mod fork;
 pub mod global;
 mod ids;
+mod lane;
 pub mod limits;
 mod lock;
 pub mod notice;

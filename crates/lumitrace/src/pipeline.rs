@@ -1,32 +1,29 @@
 //! From ended spans to exporters: one queue and one worker thread per provider and process.
 //!
-//! Modules in reading order: `spares` (recordings for reuse), `shards` (locks that threads do not
-//! share), `open_spans`, `queue`, `control` (waking, flushing, stopping the worker), `worker`,
-//! `delivery` (one exporter with its retries).
+//! Modules in reading order: `lanes` (where each thread records), `load` (how much waits), `control`
+//! (waking, flushing, stopping the worker), `worker`, `delivery` (one exporter with its retries).
 
 mod control;
 mod delivery;
-mod open_spans;
-mod queue;
-mod shards;
-mod spares;
+mod lanes;
+mod load;
 mod worker;
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use lumitrace_model::{KeyValue, Resource, names};
 
 use crate::exporter::SpanExporter;
+use crate::lane::Lane;
 use crate::notice::{Notice, NoticeHandler};
-use crate::recording::Recording;
 use crate::{BatchSettings, SpanLimits, fork};
 use control::Control;
 pub use control::FlushError;
-use open_spans::OpenSpans;
-use queue::SpanQueue;
-use spares::Spares;
+use lanes::Lanes;
+use load::WaitingLoad;
+pub(crate) use load::{Credit, QueueFull};
 
 /// Makes the exporter of one process: a forked child cannot share its parent's.
 pub(crate) type ExporterFactory = Box<dyn Fn() -> Box<dyn SpanExporter> + Send + Sync>;
@@ -44,9 +41,8 @@ pub(crate) struct PipelineSettings {
 pub(crate) struct Pipeline {
     generation: u32,
     settings: &'static PipelineSettings,
-    spares: Spares,
-    queue: SpanQueue,
-    open_spans: OpenSpans,
+    lanes: Lanes,
+    load: WaitingLoad,
     control: Control,
     counters: Counters,
     worker_started: OnceLock<bool>,
@@ -64,6 +60,12 @@ pub(crate) struct Counters {
     pub(crate) refused_spans: AtomicU64,
     pub(crate) unsent_spans: AtomicU64,
     pub(crate) failed_exports: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count_late_change(&self) {
+        self.late_changes.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What a provider has done so far in this process.
@@ -93,9 +95,8 @@ impl Pipeline {
         Self {
             generation: fork::generation(),
             settings,
-            spares: Spares::default(),
-            queue: SpanQueue::new(&settings.batch),
-            open_spans: OpenSpans::default(),
+            lanes: Lanes::default(),
+            load: WaitingLoad::new(&settings.batch),
             control: Control::default(),
             counters: Counters::default(),
             worker_started: OnceLock::new(),
@@ -123,8 +124,16 @@ impl Pipeline {
         &self.settings.limits
     }
 
-    pub(crate) fn spares(&self) -> &Spares {
-        &self.spares
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Where the calling thread records.
+    pub(crate) fn own_lane(&'static self) -> &'static Lane {
+        if self.has_exporters() {
+            self.start_worker();
+        }
+        Lanes::own(self)
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -136,33 +145,25 @@ impl Pipeline {
         !self.settings.exporters.is_empty()
     }
 
-    /// Takes note of a span that has just started.
-    pub(crate) fn opened(&'static self, recording: &Arc<Recording>) {
-        if self.has_exporters() {
-            self.start_worker();
-            self.open_spans.insert(recording);
+    /// Takes the room for a span that has ended out of `credit`, or claims some; where there is none,
+    /// the span is lost and counted. Returns whether the worker should look.
+    pub(crate) fn claim(&self, credit: &mut Credit, size_bytes: usize) -> Result<bool, QueueFull> {
+        if !self.has_exporters() {
+            // Nothing waits and nothing is lost.
+            return Err(QueueFull);
         }
+        let claimed = self.load.claim(credit, size_bytes);
+        if claimed.is_err() {
+            self.counters
+                .queue_full_spans
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        claimed
     }
 
-    /// Takes over a span that has ended; where too many wait already, drops and counts it.
-    pub(crate) fn submit(&self, recording: Arc<Recording>, size_bytes: usize) {
-        if !self.has_exporters() {
-            return;
-        }
-        match self.queue.push(recording, size_bytes) {
-            Ok(is_batch_full) => {
-                if is_batch_full {
-                    self.control.wake_if_sleeping();
-                }
-            }
-            Err(recording) => {
-                self.counters
-                    .queue_full_spans
-                    .fetch_add(1, Ordering::Relaxed);
-                // Frees what it holds now: the list of open spans may keep it a little longer.
-                drop(recording.take());
-            }
-        }
+    /// Has the worker look at what waits, unless it is at work.
+    pub(crate) fn wake_worker(&self) {
+        self.control.wake_if_sleeping();
     }
 
     /// Starts the worker at the first span: a process that records nothing has no thread.
@@ -214,8 +215,14 @@ impl Pipeline {
             unsent_spans: count(&self.counters.unsent_spans),
             failed_exports: count(&self.counters.failed_exports),
             late_changes: count(&self.counters.late_changes),
-            waiting_spans: self.queue.len() as u64,
+            waiting_spans: self.waiting_spans(),
         }
+    }
+
+    fn waiting_spans(&self) -> u64 {
+        let lanes = self.lanes.all().into_iter();
+        let to_come: u64 = lanes.map(|lane| lane.credit().spans()).sum();
+        self.load.spans().saturating_sub(to_come)
     }
 
     /// The resource as this process reports it. A forked child has a process id of its own, and

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lumitrace_model::Scope;
 
 use crate::pipeline::{Pipeline, PipelineSettings};
-use crate::recording::{Beginning, Parent, Recording};
+use crate::recording::{Beginning, Parent};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
 use crate::tracer::{Instrumentation, Tracers};
 use crate::{Span, SpanContext, Tracer, fork, ids, panics};
@@ -88,9 +88,8 @@ impl Recorder {
             span_id: parent.span_id(),
             is_remote: parent.is_remote(),
         });
-        let pipeline = self.pipeline();
-        let recording = Recording::start(&context, instrumentation, pipeline, beginning);
-        pipeline.opened(&recording);
-        Span::owned(recording)
+        let lane = self.pipeline().own_lane();
+        let place = lane.begin(&context, instrumentation, beginning);
+        Span::owned(context, place)
     }
 }

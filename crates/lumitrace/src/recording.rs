@@ -1,30 +1,30 @@
-//! What is recorded of one span while it is open and until it is sent.
-//!
-//! The handle that the program holds, the contexts that refer to the span, the list of open spans
-//! and the queue all share one allocation, which serves a later span once nobody refers to it. Its
-//! lock is taken by the traced program alone, except in the rare moment in which the worker thread
-//! announces a long-open span, so it costs no wait.
+//! What is recorded of one span while it is open.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use lumitrace_model::{
+    Event, KeyValue, Link, Scope, Span, SpanId, SpanKind, Status, StatusCode, Text,
+};
 
-use lumitrace_model::{Event, KeyValue, Link, Span, SpanId, SpanKind, Status, Text};
-
-use crate::lock::Mutex;
-use crate::pipeline::Pipeline;
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits, clock, limits};
 
-/// One recorded span.
+/// One recorded span, or the place for one.
+#[derive(Default)]
 pub(crate) struct Recording {
-    context: SpanContext,
-    instrumentation: &'static Instrumentation,
-    pipeline: &'static Pipeline,
+    pub(crate) context: SpanContext,
+    /// There is one as soon as a span was recorded.
+    pub(crate) instrumentation: Option<&'static Instrumentation>,
     /// Turns the monotonic clock into this span's time; kept, so that its duration is right even
     /// when the system's clock is set meanwhile.
     offset_unix_nano: u64,
-    ended: AtomicBool,
-    data: Mutex<RecordedData>,
+    pub(crate) name: Text,
+    pub(crate) kind: SpanKind,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) start_unix_nano: u64,
+    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) dropped_attributes_count: u32,
+    /// Boxed: most spans have none of it.
+    pub(crate) details: Option<Box<Details>>,
+    announcement: Announcement,
 }
 
 /// What a span starts with.
@@ -38,33 +38,20 @@ pub(crate) struct Beginning {
 }
 
 /// The part of a parent that its child keeps.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Parent {
     pub(crate) span_id: SpanId,
     pub(crate) is_remote: bool,
 }
 
-#[derive(Default)]
-struct RecordedData {
-    name: Text,
-    kind: SpanKind,
-    parent: Option<Parent>,
-    start_unix_nano: u64,
-    end_unix_nano: u64,
-    attributes: Vec<KeyValue>,
-    dropped_attributes_count: u32,
-    /// Boxed: most spans have none of it.
-    details: Option<Box<Details>>,
-    announcement: Announcement,
-}
-
-#[derive(Default)]
-struct Details {
-    events: Vec<Event>,
-    dropped_events_count: u32,
-    links: Vec<Link>,
-    dropped_links_count: u32,
-    status: Status,
+/// What most spans have none of.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Details {
+    pub(crate) events: Vec<Event>,
+    pub(crate) dropped_events_count: u32,
+    pub(crate) links: Vec<Link>,
+    pub(crate) dropped_links_count: u32,
+    pub(crate) status: Status,
 }
 
 #[derive(Default)]
@@ -75,269 +62,117 @@ struct Announcement {
     is_outdated: bool,
 }
 
-/// Attributes for which a recording keeps memory from one span to the next.
-const MAX_KEPT_ATTRIBUTES: usize = 16;
-
 impl Recording {
-    /// Begins a recording, in the memory of an earlier one where there is some.
-    pub(crate) fn start(
+    /// Begins a span. Writes field by field: a whole recording, made elsewhere and moved here, costs
+    /// more than the clock.
+    pub(crate) fn begin(
+        &mut self,
         context: &SpanContext,
         instrumentation: &'static Instrumentation,
-        pipeline: &'static Pipeline,
         beginning: Beginning,
-    ) -> Arc<Self> {
-        // Only one that nobody refers to any more: a handle never sees another span.
-        if let Some(mut spare) = pipeline.spares().take()
-            && let Some(place) = Arc::get_mut(&mut spare)
-        {
-            place.instrumentation = instrumentation;
-            place.pipeline = pipeline;
-            place.begin(context, beginning);
-            return spare;
-        }
-        let mut recording = Self {
-            context: SpanContext::default(),
-            instrumentation,
-            pipeline,
-            offset_unix_nano: 0,
-            ended: AtomicBool::new(true),
-            data: Mutex::default(),
-        };
-        recording.begin(context, beginning);
-        Arc::new(recording)
-    }
-
-    /// Writes field by field: a whole recording, made elsewhere and moved here, costs more than
-    /// the clock.
-    fn begin(&mut self, context: &SpanContext, beginning: Beginning) {
-        let limits = self.pipeline.limits();
+        limits: &SpanLimits,
+    ) {
+        self.context = context.clone();
+        self.instrumentation = Some(instrumentation);
         self.offset_unix_nano = clock::offset_unix_nano();
-        let start_unix_nano = beginning
+        self.name = beginning.name;
+        self.kind = beginning.kind;
+        self.parent = beginning.parent;
+        self.start_unix_nano = beginning
             .start_unix_nano
             .unwrap_or_else(|| self.now_unix_nano());
-        self.context = context.clone();
-        *self.ended.get_mut() = false;
-        let data = self.data.get_mut();
-        data.name = beginning.name;
-        data.kind = beginning.kind;
-        data.parent = beginning.parent;
-        data.start_unix_nano = start_unix_nano;
-        data.end_unix_nano = 0;
-        data.attributes.clear();
-        data.dropped_attributes_count = limits::set_each(
-            &mut data.attributes,
+        self.dropped_attributes_count = limits::set_each(
+            &mut self.attributes,
             beginning.attributes,
             limits.attributes,
             limits.value_length,
         );
-        data.details = None;
-        data.announcement = Announcement::default();
+        self.announcement = Announcement::default();
         for link in beginning.links {
-            data.add_link(link, limits);
+            self.add_link(link, limits);
         }
     }
 
-    pub(crate) fn context(&self) -> &SpanContext {
-        &self.context
+    /// Frees what is recorded. The memory of a few attributes stays for the next span.
+    pub(crate) fn clear(&mut self) {
+        self.attributes.clear();
+        self.details = None;
     }
 
-    pub(crate) fn instrumentation(&self) -> &'static Instrumentation {
-        self.instrumentation
-    }
-
-    /// Whether the span is open and belongs to this process: a forked child inherits copies of its
-    /// parent's spans, which only the parent may change and end.
-    pub(crate) fn is_open(&self) -> bool {
-        self.pipeline.is_of_this_process() && !self.ended.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    fn now_unix_nano(&self) -> u64 {
+    pub(crate) fn now_unix_nano(&self) -> u64 {
         clock::monotonic_nano() + self.offset_unix_nano
     }
 
-    /// Changes an open span; on one that has ended the change is ignored and counted.
-    fn change(&self, change: impl FnOnce(&mut RecordedData, &SpanLimits)) {
-        if !self.pipeline.is_of_this_process() {
-            return;
-        }
-        let mut data = self.data.lock();
-        if self.ended.load(Ordering::Relaxed) {
-            self.pipeline
-                .counters()
-                .late_changes
-                .fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        data.announcement.is_outdated = true;
-        change(&mut data, self.pipeline.limits());
-    }
-
-    pub(crate) fn set_attribute(&self, attribute: KeyValue) {
-        self.change(|data, limits| data.set_attribute(attribute, limits));
-    }
-
-    pub(crate) fn set_attributes(&self, attributes: Vec<KeyValue>) {
-        self.change(|data, limits| {
-            for attribute in attributes {
-                data.set_attribute(attribute, limits);
-            }
-        });
-    }
-
-    pub(crate) fn add_event(
-        &self,
-        name: Text,
-        time_unix_nano: Option<u64>,
-        attributes: Vec<KeyValue>,
-    ) {
-        let time_unix_nano = time_unix_nano.unwrap_or_else(|| self.now_unix_nano());
-        self.change(|data, limits| data.add_event(name, time_unix_nano, attributes, limits));
+    /// Notes that something was recorded since the last announcement.
+    pub(crate) fn is_changed(&mut self) {
+        self.announcement.is_outdated = true;
     }
 
     /// Adds an exception event, unless the span's last event already tells of the same exception:
     /// it passes several hands on its way out of a span.
-    pub(crate) fn add_exception(&self, name: Text, attributes: Vec<KeyValue>) {
-        let time_unix_nano = self.now_unix_nano();
-        self.change(|data, limits| {
-            let last = data
-                .details
-                .as_ref()
-                .and_then(|details| details.events.last());
-            let is_known = last.is_some_and(|last| {
-                let same = attributes
-                    .iter()
-                    .zip(&last.attributes)
-                    .take(2)
-                    .all(|(a, b)| a == b);
-                last.name == name && same
-            });
-            if !is_known {
-                data.add_event(name, time_unix_nano, attributes, limits);
-            }
+    pub(crate) fn add_exception(
+        &mut self,
+        name: Text,
+        attributes: Vec<KeyValue>,
+        limits: &SpanLimits,
+    ) {
+        let details = self.details.as_ref();
+        let last = details.and_then(|details| details.events.last());
+        let is_known = last.is_some_and(|last| {
+            let mut pairs = attributes.iter().zip(&last.attributes).take(2);
+            last.name == name && pairs.all(|(new, known)| new == known)
         });
-    }
-
-    pub(crate) fn add_link(&self, link: Link) {
-        self.change(|data, limits| data.add_link(link, limits));
+        if !is_known {
+            self.add_event(name, None, attributes, limits);
+        }
     }
 
     /// Sets the status; success, once declared, is final (specification, "Set Status").
-    pub(crate) fn set_status(&self, status: Status) {
-        self.change(|data, _| {
-            let details = data.details.get_or_insert_default();
-            if details.status.code != lumitrace_model::StatusCode::Ok {
-                details.status = status;
-            }
-        });
-    }
-
-    pub(crate) fn rename(&self, name: Text) {
-        self.change(|data, _| data.name = name);
-    }
-
-    /// Ends the span and hands it to the queue; a span that has ended stays as it is.
-    pub(crate) fn end(self: Arc<Self>, end_unix_nano: Option<u64>) {
-        if !self.pipeline.is_of_this_process() {
-            return;
-        }
-        let end_unix_nano = end_unix_nano.unwrap_or_else(|| self.now_unix_nano());
-        let size_bytes = {
-            let mut data = self.data.lock();
-            if self.ended.load(Ordering::Relaxed) {
-                return;
-            }
-            data.end_unix_nano = end_unix_nano;
-            self.ended.store(true, Ordering::Release);
-            data.size_bytes()
-        };
-        let pipeline = self.pipeline;
-        pipeline.submit(self, size_bytes);
-    }
-
-    /// A copy of what is recorded so far; of a span of another process, nothing.
-    pub(crate) fn snapshot(&self) -> Option<Span> {
-        self.pipeline
-            .is_of_this_process()
-            .then(|| self.to_span(&self.data.lock()))
-    }
-
-    /// The finished span; leaves nothing behind.
-    pub(crate) fn take(&self) -> Span {
-        let mut data = self.data.lock();
-        let attributes = std::mem::take(&mut data.attributes);
-        let details = data.details.take().unwrap_or_default();
-        Span {
-            attributes,
-            ..self.assemble(&data, *details)
+    pub(crate) fn set_status(&mut self, status: Status) {
+        let details = self.details.get_or_insert_default();
+        if details.status.code != StatusCode::Ok {
+            details.status = status;
         }
     }
 
-    /// Keeps the memory of `attributes` for the next span, unless it is much.
-    pub(crate) fn keep_memory(&mut self, mut attributes: Vec<KeyValue>) {
-        attributes.clear();
-        if attributes.capacity() <= MAX_KEPT_ATTRIBUTES {
-            self.data.get_mut().attributes = attributes;
-        }
-    }
-
-    /// The announcement of this open span, if one is due now.
-    pub(crate) fn announce(&self, now_nano: u64, rule: &AnnouncementRule) -> Option<Span> {
-        let mut data = self.data.lock();
-        if self.ended.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// Whether an announcement of this open span is due at `now_nano` of the monotonic clock.
+    pub(crate) fn is_due(&self, now_nano: u64, rule: &AnnouncementRule) -> bool {
         let now_unix_nano = now_nano + self.offset_unix_nano;
-        let open_nano = now_unix_nano.saturating_sub(data.start_unix_nano);
-        if !rule.is_due(open_nano, now_nano, &data.announcement) {
-            return None;
-        }
-        data.announcement = Announcement {
+        let open_nano = now_unix_nano.saturating_sub(self.start_unix_nano);
+        rule.is_due(open_nano, now_nano, &self.announcement)
+    }
+
+    /// The announcement of this open span.
+    pub(crate) fn announce(&mut self, now_nano: u64) -> Option<(&'static Scope, Span)> {
+        let instrumentation = self.instrumentation?;
+        let now_unix_nano = now_nano + self.offset_unix_nano;
+        self.announcement = Announcement {
             at_nano: Some(now_nano),
             is_outdated: false,
         };
-        let end_unix_nano = now_unix_nano.max(data.start_unix_nano);
-        Some(Span {
+        let span = Span {
             pending: true,
-            end_unix_nano,
-            ..self.to_span(&data)
-        })
-    }
-
-    fn to_span(&self, data: &RecordedData) -> Span {
-        let details = match &data.details {
-            None => Details::default(),
-            Some(details) => Details {
-                events: details.events.clone(),
-                links: details.links.clone(),
-                status: details.status.clone(),
-                ..**details
-            },
+            end_unix_nano: now_unix_nano.max(self.start_unix_nano),
+            ..self.to_span()
         };
-        Span {
-            attributes: data.attributes.clone(),
-            ..self.assemble(data, details)
-        }
+        Some((&instrumentation.scope, span))
     }
 
-    /// A span of everything but the attributes.
-    fn assemble(&self, data: &RecordedData, details: Details) -> Span {
-        let parent_is_remote = data.parent.is_some_and(|parent| parent.is_remote);
+    /// A copy of what is recorded so far.
+    pub(crate) fn to_span(&self) -> Span {
+        let details = self.details.as_deref().cloned().unwrap_or_default();
         Span {
             trace_id: self.context.trace_id(),
             span_id: self.context.span_id(),
-            parent_span_id: data.parent.map(|parent| parent.span_id),
+            parent_span_id: self.parent.map(|parent| parent.span_id),
             trace_state: self.context.trace_state().to_owned().into(),
-            flags: otlp_flags(self.context.trace_flags(), parent_is_remote),
-            name: data.name.clone(),
-            kind: data.kind,
-            start_unix_nano: data.start_unix_nano,
-            end_unix_nano: data.end_unix_nano,
-            attributes: Vec::new(),
-            dropped_attributes_count: data.dropped_attributes_count,
+            flags: otlp_flags(&self.context, self.parent),
+            name: self.name.clone(),
+            kind: self.kind,
+            start_unix_nano: self.start_unix_nano,
+            end_unix_nano: 0,
+            attributes: self.attributes.clone(),
+            dropped_attributes_count: self.dropped_attributes_count,
             events: details.events,
             dropped_events_count: details.dropped_events_count,
             links: details.links,
@@ -346,10 +181,8 @@ impl Recording {
             pending: false,
         }
     }
-}
 
-impl RecordedData {
-    fn set_attribute(&mut self, attribute: KeyValue, limits: &SpanLimits) {
+    pub(crate) fn set_attribute(&mut self, attribute: KeyValue, limits: &SpanLimits) {
         let attributes = &mut self.attributes;
         if !limits::set(
             attributes,
@@ -361,13 +194,15 @@ impl RecordedData {
         }
     }
 
-    fn add_event(
+    /// Adds an event, which happens now unless a time is given.
+    pub(crate) fn add_event(
         &mut self,
         name: Text,
-        time_unix_nano: u64,
+        time_unix_nano: Option<u64>,
         attributes: Vec<KeyValue>,
         limits: &SpanLimits,
     ) {
+        let time_unix_nano = time_unix_nano.unwrap_or_else(|| self.now_unix_nano());
         let details = self.details.get_or_insert_default();
         if details.events.len() >= limits.events {
             details.dropped_events_count += 1;
@@ -383,7 +218,7 @@ impl RecordedData {
         });
     }
 
-    fn add_link(&mut self, link: Link, limits: &SpanLimits) {
+    pub(crate) fn add_link(&mut self, link: Link, limits: &SpanLimits) {
         let details = self.details.get_or_insert_default();
         if details.links.len() >= limits.links {
             details.dropped_links_count += 1;
@@ -401,7 +236,8 @@ impl RecordedData {
         });
     }
 
-    fn size_bytes(&self) -> usize {
+    /// About how much memory it takes while it waits, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
         let attributes = |list: &[KeyValue]| list.iter().map(limits::size_bytes).sum::<usize>();
         let details = self.details.as_ref().map_or(0, |details| {
             let events = details
@@ -439,8 +275,9 @@ impl AnnouncementRule {
 
 /// OTLP's span flags: the W3C flags, and whether the parent is in another process (bit 8: known,
 /// bit 9: it is).
-fn otlp_flags(trace_flags: u8, parent_is_remote: bool) -> u32 {
-    u32::from(trace_flags) | 0x100 | if parent_is_remote { 0x200 } else { 0 }
+pub(crate) fn otlp_flags(context: &SpanContext, parent: Option<Parent>) -> u32 {
+    let parent_is_remote = parent.is_some_and(|parent| parent.is_remote);
+    u32::from(context.trace_flags()) | 0x100 | if parent_is_remote { 0x200 } else { 0 }
 }
 
 #[cfg(test)]
@@ -471,7 +308,13 @@ mod tests {
 
     #[test]
     fn flags_tell_otlp_whether_the_parent_is_remote() {
-        assert_eq!(otlp_flags(1, false), 0x101);
-        assert_eq!(otlp_flags(1, true), 0x301);
+        let context = SpanContext::new(Default::default(), SpanId::INVALID, 1);
+        let parent = |is_remote| Parent {
+            span_id: SpanId::INVALID,
+            is_remote,
+        };
+        assert_eq!(otlp_flags(&context, None), 0x101);
+        assert_eq!(otlp_flags(&context, Some(parent(false))), 0x101);
+        assert_eq!(otlp_flags(&context, Some(parent(true))), 0x301);
     }
 }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::Arc;
 
 use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, Value, names};
 
 use crate::context::{Context, ContextGuard};
+use crate::lane::SpanPlace;
 use crate::recording::Recording;
-use crate::{SpanContext, clock, panics};
+use crate::{SpanContext, SpanLimits, clock, panics};
 
 /// A piece of work that is being recorded.
 ///
@@ -27,25 +27,27 @@ use crate::{SpanContext, clock, panics};
 /// ```
 #[derive(Debug)]
 pub struct Span {
+    /// Its ids, valid or not, are what children see as their parent's.
+    context: SpanContext,
     state: State,
 }
 
+#[derive(Clone, Copy)]
 enum State {
     /// Recorded, and ended by this handle.
-    Owned(Arc<Recording>),
+    Owned(SpanPlace),
     /// Recorded, and ended by another handle.
-    Reference(Arc<Recording>),
-    /// Not recorded; its ids, valid or not, are what children see as their parent's.
-    NotRecorded(SpanContext),
+    Reference(SpanPlace),
+    NotRecorded,
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            State::Owned(recording) => write!(f, "Owned({:?})", recording.context()),
-            State::Reference(recording) => write!(f, "Reference({:?})", recording.context()),
-            State::NotRecorded(context) => write!(f, "NotRecorded({context:?})"),
-        }
+        f.write_str(match self {
+            State::Owned(_) => "Owned",
+            State::Reference(_) => "Reference",
+            State::NotRecorded => "NotRecorded",
+        })
     }
 }
 
@@ -58,74 +60,87 @@ impl Span {
     /// A span that records nothing, but is the parent of spans started in it.
     pub fn not_recorded(context: SpanContext) -> Self {
         Self {
-            state: State::NotRecorded(context),
+            context,
+            state: State::NotRecorded,
         }
     }
 
-    pub(crate) fn owned(recording: Arc<Recording>) -> Self {
+    pub(crate) fn owned(context: SpanContext, place: SpanPlace) -> Self {
         Self {
-            state: State::Owned(recording),
+            context,
+            state: State::Owned(place),
         }
     }
 
-    pub(crate) fn reference(recording: Arc<Recording>) -> Self {
+    pub(crate) fn reference(context: SpanContext, place: SpanPlace) -> Self {
         Self {
-            state: State::Reference(recording),
+            context,
+            state: State::Reference(place),
         }
     }
 
     /// A further handle on the same span; dropping it does not end the span.
     #[must_use]
     pub fn handle(&self) -> Self {
-        match &self.state {
-            State::Owned(recording) | State::Reference(recording) => {
-                Self::reference(Arc::clone(recording))
-            }
-            State::NotRecorded(context) => Self::not_recorded(context.clone()),
+        let context = self.context.clone();
+        match self.place() {
+            Some(place) => Self::reference(context, place),
+            None => Self::not_recorded(context),
         }
     }
 
-    pub(crate) fn recording(&self) -> Option<&Arc<Recording>> {
-        match &self.state {
-            State::Owned(recording) | State::Reference(recording) => Some(recording),
-            State::NotRecorded(_) => None,
+    pub(crate) fn place(&self) -> Option<SpanPlace> {
+        match self.state {
+            State::Owned(place) | State::Reference(place) => Some(place),
+            State::NotRecorded => None,
+        }
+    }
+
+    /// Changes the span, where it is recorded.
+    fn change(&self, change: impl FnOnce(&mut Recording, &SpanLimits)) {
+        if let Some(place) = self.place() {
+            place.change(change);
         }
     }
 
     /// Its ids and flags. Invalid on a span of a tracer that does nothing.
     pub fn context(&self) -> &SpanContext {
-        match &self.state {
-            State::Owned(recording) | State::Reference(recording) => recording.context(),
-            State::NotRecorded(context) => context,
-        }
+        &self.context
     }
 
     /// Whether changes are recorded: it was sampled, has not ended, and belongs to this process
     /// and not to the one this was forked from.
     pub fn is_recording(&self) -> bool {
-        self.recording()
-            .is_some_and(|recording| recording.is_open())
+        self.place().is_some_and(SpanPlace::is_open)
     }
 
     /// Sets an attribute; the value of a key that is already there is replaced.
     pub fn set_attribute(&self, key: impl Into<Text>, value: impl Into<Value>) {
-        if let Some(recording) = self.recording() {
-            recording.set_attribute(KeyValue::new(key, value));
+        if let Some(place) = self.place() {
+            // Before the span is locked: whatever these conversions do may use it.
+            let attribute = KeyValue::new(key, value);
+            place.change(|recording, limits| recording.set_attribute(attribute, limits));
         }
     }
 
     /// Sets several attributes.
     pub fn set_attributes(&self, attributes: impl IntoIterator<Item = KeyValue>) {
-        if let Some(recording) = self.recording() {
+        if let Some(place) = self.place() {
             // Before the span is locked: the iterator may use the span itself.
-            recording.set_attributes(attributes.into_iter().collect());
+            let attributes: Vec<_> = attributes.into_iter().collect();
+            place.change(|recording, limits| {
+                for attribute in attributes {
+                    recording.set_attribute(attribute, limits);
+                }
+            });
         }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&self, name: impl Into<Text>, attributes: Vec<KeyValue>) {
-        if let Some(recording) = self.recording() {
-            recording.add_event(name.into(), None, attributes);
+        if self.place().is_some() {
+            let name = name.into();
+            self.change(|recording, limits| recording.add_event(name, None, attributes, limits));
         }
     }
 
@@ -136,35 +151,38 @@ impl Span {
         time_unix_nano: u64,
         attributes: Vec<KeyValue>,
     ) {
-        if let Some(recording) = self.recording() {
-            recording.add_event(name.into(), Some(time_unix_nano), attributes);
+        if self.place().is_some() {
+            let (name, time) = (name.into(), Some(time_unix_nano));
+            self.change(|recording, limits| recording.add_event(name, time, attributes, limits));
         }
     }
 
     /// Adds a pointer to another span.
     pub fn add_link(&self, to: &SpanContext, attributes: Vec<KeyValue>) {
-        if let Some(recording) = self.recording() {
-            recording.add_link(link(to, attributes));
+        if self.place().is_some() {
+            let link = link(to, attributes);
+            self.change(|recording, limits| recording.add_link(link, limits));
         }
     }
 
     /// Says how the work went. Success, once declared, is final; the message is kept for errors
     /// only (specification, "Set Status").
     pub fn set_status(&self, code: StatusCode, message: impl Into<Text>) {
-        if let Some(recording) = self.recording() {
+        if self.place().is_some() {
             let message = if code == StatusCode::Error {
                 message.into()
             } else {
                 Cow::default()
             };
-            recording.set_status(Status { code, message });
+            self.change(|recording, _| recording.set_status(Status { code, message }));
         }
     }
 
     /// Changes the name.
     pub fn rename(&self, name: impl Into<Text>) {
-        if let Some(recording) = self.recording() {
-            recording.rename(name.into());
+        if self.place().is_some() {
+            let name = name.into();
+            self.change(|recording, _| recording.name = name);
         }
     }
 
@@ -193,25 +211,28 @@ impl Span {
         message: impl Into<Text>,
         stacktrace: impl Into<Text>,
     ) {
-        let Some(recording) = self.recording() else {
+        if self.place().is_none() {
             return;
-        };
+        }
         let (type_name, message) = (type_name.into(), message.into());
-        recording.add_exception(
-            names::EXCEPTION_EVENT.into(),
-            vec![
-                KeyValue::new(names::EXCEPTION_TYPE, type_name.clone()),
-                KeyValue::new(names::EXCEPTION_MESSAGE, message.clone()),
-                KeyValue::new(names::EXCEPTION_STACKTRACE, stacktrace.into()),
-            ],
-        );
-        recording.set_attributes(vec![
-            KeyValue::new(names::ERROR_TYPE, type_name),
-            KeyValue::new(names::ERROR_MESSAGE, message.clone()),
-        ]);
-        recording.set_status(Status {
-            code: StatusCode::Error,
-            message,
+        let event = vec![
+            KeyValue::new(names::EXCEPTION_TYPE, type_name.clone()),
+            KeyValue::new(names::EXCEPTION_MESSAGE, message.clone()),
+            KeyValue::new(names::EXCEPTION_STACKTRACE, stacktrace.into()),
+        ];
+        self.change(|recording, limits| {
+            recording.add_exception(names::EXCEPTION_EVENT.into(), event, limits);
+            let attributes = [
+                KeyValue::new(names::ERROR_TYPE, type_name),
+                KeyValue::new(names::ERROR_MESSAGE, message.clone()),
+            ];
+            for attribute in attributes {
+                recording.set_attribute(attribute, limits);
+            }
+            recording.set_status(Status {
+                code: StatusCode::Error,
+                message,
+            });
         });
     }
 
@@ -243,22 +264,22 @@ impl Span {
 
     /// Ends the span now. Further calls change nothing.
     pub fn end(&self) {
-        if let Some(recording) = self.recording() {
-            Arc::clone(recording).end(None);
+        if let Some(place) = self.place() {
+            place.end(None);
         }
     }
 
     /// Ends the span at a given time, in nanoseconds since the Unix epoch.
     pub fn end_at(&self, end_unix_nano: u64) {
-        if let Some(recording) = self.recording() {
-            Arc::clone(recording).end(Some(end_unix_nano));
+        if let Some(place) = self.place() {
+            place.end(Some(end_unix_nano));
         }
     }
 
-    /// A copy of what is recorded so far; `None` where nothing is. Of a span that has ended and
-    /// was sent, only the ids, name and times are left.
+    /// A copy of what is recorded so far; `None` where nothing is, and after the end: what was
+    /// recorded is on its way out then.
     pub fn snapshot(&self) -> Option<model::Span> {
-        self.recording().and_then(|recording| recording.snapshot())
+        self.place().and_then(SpanPlace::snapshot)
     }
 
     /// Makes the span current on this thread until the guard is dropped; the span goes on.
@@ -289,16 +310,11 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if let State::Owned(recording) = &self.state
-            && !recording.has_ended()
-        {
-            if std::thread::panicking() {
+        if let State::Owned(place) = self.state {
+            if std::thread::panicking() && place.is_open() {
                 self.record_panic();
             }
-            let nothing = State::NotRecorded(SpanContext::default());
-            if let State::Owned(recording) = std::mem::replace(&mut self.state, nothing) {
-                recording.end(None);
-            }
+            place.end(None);
         }
     }
 }

@@ -36,6 +36,12 @@ pub(crate) struct Instrumentation {
     is_global: bool,
 }
 
+impl std::fmt::Debug for Instrumentation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Instrumentation").field(&self.scope).finish()
+    }
+}
+
 impl Instrumentation {
     /// For one provider.
     pub(crate) fn of_recorder(scope: Scope, recorder: &'static Recorder) -> Self {

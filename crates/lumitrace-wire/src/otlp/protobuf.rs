@@ -19,7 +19,8 @@ pub use decode::{
     decode_scope, decode_span, decode_traces,
 };
 pub use encode::{
-    RequestEncoder, encode_attributes, encode_logs, encode_metrics, encode_sorted, encode_traces,
+    RequestEncoder, SpanFields, encode_attributes, encode_logs, encode_metrics, encode_sorted,
+    encode_traces,
 };
 pub use index::{
     LogHead, LogsIndex, MetricHead, MetricsIndex, Origin, Part, PointHead, SpanHead, TracesIndex,

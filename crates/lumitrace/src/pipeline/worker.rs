@@ -1,7 +1,6 @@
 //! The thread that gathers, encodes and sends. The traced program never waits for it, except in
 //! `force_flush` and `shutdown`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,11 +10,11 @@ use lumitrace_model::Resource;
 use super::Pipeline;
 use super::control::Request;
 use super::delivery::Delivery;
-use super::queue::Waiting;
 use crate::clock;
+use crate::ended::Backlog;
 use crate::exporter::{ExportBatch, ScopedSpan};
 use crate::notice::Notice;
-use crate::recording::{AnnouncementRule, Recording};
+use crate::recording::AnnouncementRule;
 
 /// How soon after the first span something is sent: live views start then, not after the first
 /// batch delay, and a receiver that is not there is told early.
@@ -44,11 +43,8 @@ struct Worker {
     pipeline: &'static Pipeline,
     resource: Arc<Resource>,
     deliveries: Vec<Delivery>,
-    /// Taken from the queue, but not sent yet; still counted as waiting there.
-    backlog: VecDeque<Waiting>,
-    /// The recordings of the batch that is being sent, and a buffer for the spans of the next.
-    emptied: Vec<Arc<Recording>>,
-    spans: Vec<ScopedSpan>,
+    /// Collected from the lanes, but not sent yet; still counted as waiting.
+    backlog: Backlog,
     next_send: Instant,
     next_look: Instant,
 }
@@ -64,9 +60,7 @@ impl Worker {
             pipeline,
             resource: Arc::new(pipeline.resource()),
             deliveries,
-            backlog: VecDeque::new(),
-            emptied: Vec::new(),
-            spans: Vec::new(),
+            backlog: Backlog::default(),
             next_send: now + FIRST_SEND_AFTER,
             next_look: now,
         };
@@ -86,7 +80,7 @@ impl Worker {
         let until = wakings
             .min()
             .unwrap_or_else(|| Instant::now() + LONGEST_REST);
-        let is_full = || self.pipeline.queue.is_batch_full();
+        let is_full = || self.pipeline.load.is_batch_full();
         let is_batch_full: Option<&dyn Fn() -> bool> = if self.is_anybody_ready() {
             Some(&is_full)
         } else {
@@ -96,7 +90,7 @@ impl Worker {
     }
 
     fn work(&mut self, request: Request) {
-        self.pipeline.queue.take_into(&mut self.backlog);
+        self.collect();
         self.retry(request.is_urgent());
         let is_time = Instant::now() >= self.next_send;
         self.send_batches(is_time || request.is_urgent(), None);
@@ -111,6 +105,16 @@ impl Worker {
         }
         if let Some(flush) = request.flush {
             self.pipeline.control.flushed(flush, !self.is_done());
+        }
+    }
+
+    /// Takes what has ended out of the lanes.
+    fn collect(&mut self) {
+        for lane in self.pipeline.lanes.all() {
+            self.backlog.collect(|list| {
+                let to_come = lane.take_ended(list);
+                self.pipeline.load.give_back(to_come);
+            });
         }
     }
 
@@ -144,46 +148,17 @@ impl Worker {
 
     fn next_batch(&mut self, max_spans: usize) -> ExportBatch {
         let max_bytes = self.pipeline.settings.batch.max_batch_bytes;
-        let mut spans = std::mem::take(&mut self.spans);
-        let mut bytes = 0;
-        while let Some(Waiting { size_bytes, .. }) = self.backlog.front() {
-            let is_full = spans.len() == max_spans || bytes + size_bytes > max_bytes;
-            if is_full && !spans.is_empty() {
-                break;
-            }
-            bytes += size_bytes;
-            let Some(Waiting { recording, .. }) = self.backlog.pop_front() else {
-                break;
-            };
-            let scope = &recording.instrumentation().scope;
-            spans.push(ScopedSpan {
-                scope,
-                span: recording.take(),
-            });
-            self.emptied.push(recording);
-        }
-        self.pipeline.queue.release(spans.len(), bytes);
-        ExportBatch::new(Arc::clone(&self.resource), spans)
+        let spans = self.backlog.next_batch(max_spans, max_bytes);
+        self.pipeline.load.release(spans.len(), spans.size_bytes());
+        ExportBatch::of_ended(Arc::clone(&self.resource), spans)
     }
 
-    /// Gives the recordings of a batch that was sent back to the traced threads, with the memory
-    /// of their attributes, unless somebody still refers to them.
+    /// Keeps the memory of a batch that was sent for spans to come.
     fn recycle(&mut self, batch: Arc<ExportBatch>) {
         // A batch that could not be sent stays with its delivery.
-        let batch = Arc::into_inner(batch);
-        let mut spans = batch.map(ExportBatch::into_spans).unwrap_or_default();
-        let mut spans_sent = spans.drain(..);
-        self.emptied.retain_mut(|recording| {
-            let attributes = spans_sent.next().map(|scoped| scoped.span.attributes);
-            let Some(recording) = Arc::get_mut(recording) else {
-                return false;
-            };
-            recording.keep_memory(attributes.unwrap_or_default());
-            true
-        });
-        drop(spans_sent);
-        self.spans = spans;
-        self.pipeline.spares.give_back(&mut self.emptied);
+        if let Some(ended) = Arc::into_inner(batch).and_then(ExportBatch::into_ended) {
+            self.backlog.keep(ended);
+        }
     }
 
     fn announce(&mut self, rule: AnnouncementRule) {
@@ -194,7 +169,10 @@ impl Worker {
         {
             return;
         }
-        let due = self.pipeline.open_spans.due(clock::monotonic_nano(), &rule);
+        let (now_nano, mut due) = (clock::monotonic_nano(), Vec::new());
+        for lane in self.pipeline.lanes.all() {
+            lane.announce(now_nano, &rule, &mut due);
+        }
         let mut spans = due
             .into_iter()
             .map(|(scope, span)| ScopedSpan { scope, span })
@@ -222,7 +200,7 @@ impl Worker {
     /// The end: one last attempt for everything, then the account of what was lost. Returns
     /// whether something was left.
     fn finish(&mut self, deadline: Instant) -> bool {
-        self.pipeline.queue.take_into(&mut self.backlog);
+        self.collect();
         for delivery in &mut self.deliveries {
             delivery.send(Some(deadline));
         }
@@ -284,9 +262,6 @@ impl Worker {
 
     /// Makes what the exporters have learned visible to the program's threads.
     fn note_answers(&self) {
-        self.pipeline
-            .open_spans
-            .set_wanted(self.wants_announcements());
         let is_unreachable = self.deliveries.iter().any(Delivery::is_unreachable);
         self.pipeline.control.set_unreachable(is_unreachable);
     }

@@ -11,7 +11,7 @@ use crate::proto::Writer;
 
 pub use logs::encode_logs;
 pub use metrics::encode_metrics;
-pub use traces::{RequestEncoder, encode_traces};
+pub use traces::{RequestEncoder, SpanFields, encode_traces};
 
 /// Encodes attributes as a `KeyValueList`, the form that keeps every value type, nested ones too.
 pub fn encode_attributes(attributes: &[KeyValue]) -> Vec<u8> {

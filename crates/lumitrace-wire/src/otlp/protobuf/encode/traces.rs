@@ -1,7 +1,8 @@
 //! From spans to bytes.
 
 use lumitrace_model::{
-    Event, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Status, Value, names,
+    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, SpanId, SpanKind,
+    Status, TraceId, Value, names,
 };
 
 use super::{key_values, messages, resource, scope, value};
@@ -19,6 +20,69 @@ pub fn encode_traces(resource_spans: &[ResourceSpans]) -> Vec<u8> {
     let mut request = Writer::default();
     messages(&mut request, 1, resource_spans, resource_group);
     request.into_bytes()
+}
+
+/// What is encoded of a span, wherever it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanFields<'a> {
+    /// The trace that it belongs to.
+    pub trace_id: TraceId,
+    /// Its id within the trace.
+    pub span_id: SpanId,
+    /// The span that caused it, unless it is a root.
+    pub parent_span_id: Option<SpanId>,
+    /// W3C trace state, as it is sent.
+    pub trace_state: &'a str,
+    /// W3C trace flags and OTLP's own.
+    pub flags: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// When it ended, in nanoseconds since the Unix epoch.
+    pub end_unix_nano: u64,
+    /// Its attributes, without the mark of an announcement.
+    pub attributes: &'a [KeyValue],
+    /// How many attributes were dropped.
+    pub dropped_attributes_count: u32,
+    /// Its events.
+    pub events: &'a [Event],
+    /// How many events were dropped.
+    pub dropped_events_count: u32,
+    /// Its links.
+    pub links: &'a [Link],
+    /// How many links were dropped.
+    pub dropped_links_count: u32,
+    /// How it went.
+    pub status: &'a Status,
+    /// Whether it announces a span that is still open.
+    pub pending: bool,
+}
+
+impl<'a> From<&'a Span> for SpanFields<'a> {
+    fn from(span: &'a Span) -> Self {
+        Self {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            trace_state: &span.trace_state,
+            flags: span.flags,
+            name: &span.name,
+            kind: span.kind,
+            start_unix_nano: span.start_unix_nano,
+            end_unix_nano: span.end_unix_nano,
+            attributes: &span.attributes,
+            dropped_attributes_count: span.dropped_attributes_count,
+            events: &span.events,
+            dropped_events_count: span.dropped_events_count,
+            links: &span.links,
+            dropped_links_count: span.dropped_links_count,
+            status: &span.status,
+            pending: span.pending,
+        }
+    }
 }
 
 /// Builds the request of one resource span by span, each encoded once, without holding the spans.
@@ -54,7 +118,7 @@ impl RequestEncoder {
     }
 
     /// Appends a span, grouped with the earlier ones of its scope.
-    pub fn span(&mut self, scope_: &Scope, span_: &Span) {
+    pub fn span<'a>(&mut self, scope_: &Scope, span_: impl Into<SpanFields<'a>>) {
         // A batch has few scopes, and consecutive spans mostly share theirs.
         let index = self.scopes.iter().rposition(|(known, _)| known == scope_);
         let index = index.unwrap_or_else(|| {
@@ -65,7 +129,7 @@ impl RequestEncoder {
         });
         self.scopes[index]
             .1
-            .message(2, |message| span(message, span_));
+            .message(2, |message| span(message, span_.into()));
         self.span_count += 1;
     }
 
@@ -102,11 +166,13 @@ fn resource_group(message: &mut Writer, group: &ResourceSpans) {
 
 fn scope_group(message: &mut Writer, group: &ScopeSpans) {
     message.message(1, |message| scope(message, &group.scope));
-    messages(message, 2, &group.spans, span);
+    messages(message, 2, &group.spans, |message, it| {
+        span(message, it.into());
+    });
     message.bytes(3, group.schema_url.as_bytes());
 }
 
-fn span(message: &mut Writer, span: &Span) {
+fn span(message: &mut Writer, span: SpanFields<'_>) {
     message.bytes_always(1, span.trace_id.as_bytes());
     message.bytes_always(2, span.span_id.as_bytes());
     message.bytes(3, span.trace_state.as_bytes());
@@ -117,7 +183,7 @@ fn span(message: &mut Writer, span: &Span) {
     message.varint(6, span.kind.code().into());
     message.fixed64(7, span.start_unix_nano);
     message.fixed64(8, span.end_unix_nano);
-    key_values(message, 9, &span.attributes);
+    key_values(message, 9, span.attributes);
     if span.pending {
         message.message(9, |message| {
             message.bytes(1, names::PENDING_ATTRIBUTE.as_bytes());
@@ -125,11 +191,11 @@ fn span(message: &mut Writer, span: &Span) {
         });
     }
     message.varint(10, span.dropped_attributes_count.into());
-    messages(message, 11, &span.events, event);
+    messages(message, 11, span.events, event);
     message.varint(12, span.dropped_events_count.into());
-    messages(message, 13, &span.links, link);
+    messages(message, 13, span.links, link);
     message.varint(14, span.dropped_links_count.into());
-    if span.status != Status::default() {
+    if *span.status != Status::default() {
         message.message(15, |message| {
             message.bytes(2, span.status.message.as_bytes());
             message.varint(3, span.status.code.code().into());
