@@ -7,14 +7,15 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use pin_project_lite::pin_project;
 
 use crate::lane::SpanPlace;
-use crate::{Span, SpanContext};
+use crate::{Baggage, Span, SpanContext};
 
-/// Where a piece of work belongs: the span that is current, if any.
+/// Where a piece of work belongs: the span that is current, if any, and the baggage that travels with it.
 ///
 /// Cheap to clone, and may be carried into other threads and tasks. It keeps no span open: a span
 /// ends with its [`Span`].
@@ -30,6 +31,8 @@ use crate::{Span, SpanContext};
 #[derive(Clone, Default)]
 pub struct Context {
     current: Current,
+    /// Mostly none: it costs nothing then.
+    baggage: Option<Arc<Baggage>>,
 }
 
 #[derive(Clone, Default)]
@@ -47,7 +50,7 @@ impl Context {
         with_current(Clone::clone).unwrap_or_default()
     }
 
-    /// A context in which `span` is current.
+    /// The current context, but with `span` as its span.
     pub fn of_span(span: &Span) -> Self {
         let context = span.context();
         let current = match span.place() {
@@ -55,15 +58,38 @@ impl Context {
             None if context.is_valid() => Current::Known(context.clone()),
             None => Current::Nothing,
         };
-        Self { current }
+        let baggage = with_current(|context| context.baggage.clone()).flatten();
+        Self { current, baggage }
     }
 
     /// A context in which a span is current of which only the ids are known, such as the caller in
     /// another process.
     pub fn of_span_context(context: SpanContext) -> Self {
+        Self::default().with_span_context(context)
+    }
+
+    /// The same context, but with a span of which only the ids are known.
+    #[must_use]
+    pub fn with_span_context(self, context: SpanContext) -> Self {
         Self {
             current: Current::Known(context),
+            ..self
         }
+    }
+
+    /// The same context, but with this baggage.
+    #[must_use]
+    pub fn with_baggage(self, baggage: Baggage) -> Self {
+        Self {
+            baggage: (!baggage.is_empty()).then(|| Arc::new(baggage)),
+            ..self
+        }
+    }
+
+    /// What travels with it.
+    pub fn baggage(&self) -> &Baggage {
+        static NONE: Baggage = Baggage::new();
+        self.baggage.as_deref().unwrap_or(&NONE)
     }
 
     /// The ids of the current span.
@@ -102,6 +128,7 @@ impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context")
             .field("span", &self.span_context())
+            .field("baggage", self.baggage())
             .finish()
     }
 }

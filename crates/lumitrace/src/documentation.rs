@@ -106,6 +106,7 @@ fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
             "OTEL_RESOURCE_ATTRIBUTES",
             [fact("deployment.environment.name"), fact("service.version")].join(","),
         ),
+        ("OTEL_PROPAGATORS", "tracecontext,baggage".to_owned()),
         ("OTEL_TRACES_EXPORTER", "otlp".to_owned()),
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",

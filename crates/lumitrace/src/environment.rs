@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::exporter::{Compression, Endpoint, OtlpProtocol};
 use crate::notice::Notice;
+use crate::propagation::Propagators;
 use crate::resource::ResourceEnvironment;
 use crate::{BatchSettings, SpanLimits};
 
@@ -25,6 +26,8 @@ pub struct Environment {
     pub(crate) resource: ResourceEnvironment,
     /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler: Option<(String, f64)>,
+    /// `OTEL_PROPAGATORS`: names of [`Propagators::NAMES`].
+    pub propagators: Option<Vec<String>>,
     /// `OTEL_TRACES_EXPORTER`; empty for `none`.
     pub exporters: Option<Vec<ExporterName>>,
     /// `OTEL_EXPORTER_OTLP_*`.
@@ -88,6 +91,7 @@ impl Environment {
             is_disabled: variables.flag("OTEL_SDK_DISABLED"),
             resource: resource(&mut variables),
             sampler: sampler(&mut variables),
+            propagators: propagators(&mut variables),
             exporters: exporters(&mut variables),
             otlp: otlp(&mut variables),
             batch: batch(&mut variables),
@@ -184,6 +188,21 @@ fn sampler<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Optio
         None
     };
     Some((name, ratio.unwrap_or(1.0)))
+}
+
+fn propagators<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Option<Vec<String>> {
+    let list = variables.text("OTEL_PROPAGATORS")?;
+    let names = list.split(',').map(str::trim);
+    let (known, unknown): (Vec<_>, Vec<_>) = names
+        .filter(|name| !name.is_empty())
+        .partition(|name| Propagators::NAMES.contains(name));
+    for name in unknown {
+        let known = Propagators::NAMES.join(", ");
+        variables.complain(format!(
+            "OTEL_PROPAGATORS: {name:?} is not used: it is one of {known}"
+        ));
+    }
+    (!known.is_empty()).then(|| known.into_iter().map(str::to_owned).collect())
 }
 
 fn exporters<L: Fn(&str) -> Option<String>>(
@@ -351,7 +370,8 @@ mod tests {
     }
 
     /// Each variable with a value that changes something, and one that cannot be used, if there is.
-    const VARIABLES: [(&str, &str, Option<&str>); 28] = [
+    const VARIABLES: [(&str, &str, Option<&str>); 29] = [
+        ("OTEL_PROPAGATORS", "b3", Some("carrier-pigeon")),
         ("OTEL_SDK_DISABLED", "true", Some("1")),
         ("OTEL_SERVICE_NAME", "train", None),
         ("OTEL_RESOURCE_ATTRIBUTES", "run.id=7", Some("run.id")),

@@ -29,7 +29,7 @@
 //!
 //! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
-//! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`sampler`], `recorder` (decides and
+//! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`baggage`], [`propagation`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `lane` (what a thread records), `recording` (what is kept of an open span),
 //! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
 //! `lock` and `panics` concern them all.
@@ -37,6 +37,7 @@
 // The code that `#[trace]` writes names the crate, also in its own tests.
 extern crate self as lumitrace;
 
+pub mod baggage;
 pub mod batch_settings;
 mod clock;
 pub mod context;
@@ -54,6 +55,7 @@ mod lock;
 pub mod notice;
 mod panics;
 mod pipeline;
+pub mod propagation;
 pub mod provider;
 mod recorder;
 mod recording;
@@ -78,6 +80,7 @@ pub use lumitrace_macros::trace;
 pub use lumitrace_model as model;
 pub use lumitrace_model::{KeyValue, SpanKind, StatusCode, Value};
 
+pub use baggage::{Baggage, BaggageEntry};
 pub use batch_settings::BatchSettings;
 pub use context::{Context, ContextGuard, FutureExt, current_span};
 pub use fork::after_fork_in_child;

@@ -10,6 +10,7 @@ use crate::exporter::{
     SpanExporter,
 };
 use crate::notice::{Notice, NoticeHandler};
+use crate::propagation::{self, Propagators};
 use crate::provider::TracerProviderBuilder;
 use crate::resource::{ProcessFacts, ResourceArguments};
 use crate::sampler::Sampler;
@@ -46,6 +47,7 @@ pub fn setup_tracing(service_name: impl Into<String>) -> TracingSetup {
         timeout: None,
         compression: None,
         sampler: None,
+        propagators: None,
         batch: None,
         limits: None,
         exporters: Vec::new(),
@@ -65,6 +67,7 @@ pub struct TracingSetup {
     timeout: Option<Duration>,
     compression: Option<Compression>,
     sampler: Option<Box<dyn Sampler>>,
+    propagators: Option<Propagators>,
     batch: Option<BatchSettings>,
     limits: Option<SpanLimits>,
     exporters: Vec<AddExporter>,
@@ -130,6 +133,13 @@ impl TracingSetup {
         self
     }
 
+    /// In which formats traces are carried into other processes, instead of those of
+    /// `OTEL_PROPAGATORS`; see [`propagation`].
+    pub fn propagators(mut self, propagators: Propagators) -> Self {
+        self.propagators = Some(propagators);
+        self
+    }
+
     /// How spans are gathered.
     pub fn batch(mut self, batch: BatchSettings) -> Self {
         self.batch = Some(batch);
@@ -170,8 +180,18 @@ impl TracingSetup {
 
     /// Makes this the tracing of the whole program, unless it is set up already: then everything
     /// stays as it is, and the guard ends nothing.
-    pub fn install(self) -> Tracing {
+    pub fn install(mut self) -> Tracing {
+        let environment = self
+            .environment
+            .get_or_insert_with(Environment::from_process);
+        let names = environment.propagators.as_ref();
+        let of_environment =
+            || names.map(|names| Propagators::by_names(names.iter().map(String::as_str)));
+        let propagators = self.propagators.take().or_else(of_environment);
         let (provider, is_new) = global::provider_or_set(|| self.build());
+        if let Some(propagators) = propagators.filter(|_| is_new) {
+            propagation::set_global(propagators);
+        }
         Tracing {
             provider,
             ends_tracing: is_new,
