@@ -30,6 +30,7 @@ static CLOCK: LazyLock<Clock> = LazyLock::new(|| {
 const STEP_NANO: u64 = 1_000_000;
 
 /// Nanoseconds since the clock was first used.
+#[inline]
 pub(crate) fn monotonic_nano() -> u64 {
     ticks::nano().unwrap_or_else(system_nano)
 }
@@ -41,6 +42,7 @@ fn system_nano() -> u64 {
 }
 
 /// What to add to [`monotonic_nano`] for nanoseconds since the Unix epoch.
+#[inline]
 pub(crate) fn offset_unix_nano() -> u64 {
     CLOCK.offset_unix_nano.load(Ordering::Relaxed)
 }

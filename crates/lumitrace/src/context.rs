@@ -52,12 +52,7 @@ impl Context {
 
     /// The current context, but with `span` as its span.
     pub fn of_span(span: &Span) -> Self {
-        let context = span.context();
-        let current = match span.place() {
-            Some(place) => Current::Recorded(context.clone(), place),
-            None if context.is_valid() => Current::Known(context.clone()),
-            None => Current::Nothing,
-        };
+        let current = Current::of_span(span);
         let baggage = with_current(|context| context.baggage.clone()).flatten();
         Self { current, baggage }
     }
@@ -112,15 +107,40 @@ impl Context {
 
     /// Makes this the context of the thread until the guard is dropped.
     pub fn attach(self) -> ContextGuard {
-        let position = STACK.try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            stack.push(Some(self));
-            stack.len() - 1
-        });
-        ContextGuard {
-            position: position.ok(),
-            stays_on_its_thread: PhantomData,
+        attach(|_| self)
+    }
+}
+
+impl Current {
+    fn of_span(span: &Span) -> Self {
+        let context = span.context();
+        match span.place() {
+            Some(place) => Self::Recorded(context.clone(), place),
+            None if context.is_valid() => Self::Known(context.clone()),
+            None => Self::Nothing,
         }
+    }
+}
+
+/// [`Context::of_span`], attached: the stack is looked up once.
+pub(crate) fn attach_span(span: &Span) -> ContextGuard {
+    attach(|current| Context {
+        current: Current::of_span(span),
+        baggage: current.and_then(|current| current.baggage.clone()),
+    })
+}
+
+/// Makes what `make` makes of the current context the one of the thread.
+fn attach(make: impl FnOnce(Option<&Context>) -> Context) -> ContextGuard {
+    let position = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        let context = make(stack.last().and_then(Option::as_ref));
+        stack.push(Some(context));
+        stack.len() - 1
+    });
+    ContextGuard {
+        position: position.ok(),
+        stays_on_its_thread: PhantomData,
     }
 }
 

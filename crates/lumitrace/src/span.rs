@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, Value, names};
 
-use crate::context::{Context, ContextGuard};
+use crate::context::{ContextGuard, attach_span};
 use crate::lane::SpanPlace;
 use crate::recording::Recording;
 use crate::{SpanContext, SpanLimits, clock, panics};
@@ -284,7 +284,7 @@ impl Span {
 
     /// Makes the span current on this thread until the guard is dropped; the span goes on.
     pub fn attach(&self) -> ContextGuard {
-        Context::of_span(self).attach()
+        attach_span(self)
     }
 
     /// Makes the span current on this thread and ends it together with that.

@@ -27,6 +27,7 @@ struct Scale {
 }
 
 impl Scale {
+    #[inline]
     fn nano_at(&self, ticks: u64) -> u64 {
         // A core may be a few ticks behind the one that measured.
         let passed = ticks.saturating_sub(self.ticks);
@@ -39,6 +40,7 @@ static SCALES: [OnceLock<Scale>; MAX_SCALES] = [const { OnceLock::new() }; MAX_S
 static SCALE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The time by the counter, on the scale of the system's clock; none where it is no clock.
+#[inline]
 pub(super) fn nano() -> Option<u64> {
     let last = SCALE_COUNT.load(Ordering::Acquire).checked_sub(1)?;
     Some(SCALES[last].get()?.nano_at(counter()?))
