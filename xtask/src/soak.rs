@@ -92,11 +92,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn row(what: &str, package: &str, test: &str, size: (&str, &str)) -> anyhow::Result<String> {
+    let cargo_test = |arguments: &[&str]| {
+        let mut command = process::cargo();
+        command.args(["test", "--release", "--quiet", "--package", package]);
+        process::run(command.args(arguments).env(size.0, size.1))
+    };
+    // What it takes to build is not the test's.
+    cargo_test(&["--no-run"])?;
     let begun = Instant::now();
-    let mut command = process::cargo();
-    command.args(["test", "--release", "--quiet", "--package", package, test]);
-    command.env(size.0, size.1);
-    process::run(&mut command).with_context(|| format!("{what} failed"))?;
+    cargo_test(&[test]).with_context(|| format!("{what} failed"))?;
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     Ok(format!(
         "| {what} | nothing acknowledged lost, nothing twice | {minutes:.0} |"
