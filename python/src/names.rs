@@ -1,10 +1,10 @@
-//! Names of spans and keys of attributes: a program uses few of them again and again, and each is made
+//! Names of spans and events, and keys of attributes: a program uses few of them again and again, and each is made
 //! a text that lives as long as the process, so that a span allocates none.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lumitrace_model::Text;
 
@@ -44,7 +44,8 @@ fn known(name: &str) -> Option<&'static str> {
     if name.len() > MAX_NAME_BYTES {
         return None;
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    // In a forked child, a thread that is not there may hold it.
+    let mut known = KNOWN.try_lock().ok()?;
     let known = known.get_or_insert_default();
     if let Some(known) = known.get(name) {
         return Some(known);

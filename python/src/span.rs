@@ -173,7 +173,7 @@ impl PySpan {
         let (code, own_description) = status_code_of(status);
         let description = description.filter(|text| !text.is_none());
         let message = match description.or(own_description.as_ref()) {
-            Some(description) => value::name_of(description)?,
+            Some(description) => value::message_of(description)?,
             None => "".into(),
         };
         match code {

@@ -70,6 +70,17 @@ pub(crate) fn attributes_of(mapping: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<
     }
 }
 
+/// A text for people, or a key that is data: unlike a name, it hardly ever comes again.
+///
+/// # Errors
+/// As [`value_of`].
+pub(crate) fn message_of(text: &Bound<'_, PyAny>) -> PyResult<Text> {
+    Ok(Cow::Owned(match text.cast::<PyString>() {
+        Ok(text) => string(text),
+        Err(_) => text_of(text)?,
+    }))
+}
+
 /// The text of a name: of a span, an event, an attribute.
 ///
 /// # Errors
@@ -226,7 +237,7 @@ impl Nested {
             }
             let value = self.value_of(value, depth + 1)?;
             entries.push(KeyValue {
-                key: name_of(key)?,
+                key: message_of(key)?,
                 value,
             });
         }

@@ -49,7 +49,7 @@ test('an open chart is drawn anew as soon as points of its metric are stored', a
   await page.goto(`/series?service=${service}&metric=${name}`);
   const chart = page.getByRole('img', { name: /depth/ });
   await expect(chart).toHaveAccessibleName(/value: 1 point, last 5/);
-  // The page asks again only when it is told to, so that this one is seen for the stream alone.
+  // By itself the page asks again after fifteen seconds: this one is seen for the stream.
   await sendMetrics(service, [gauge(name, [{ value: 7, at: 1_000 }], base)]);
   await expect(chart).toHaveAccessibleName(/value: 2 points, last 7/);
 });

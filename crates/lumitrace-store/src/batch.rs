@@ -215,7 +215,8 @@ pub(crate) mod testing {
 
     use super::*;
     use crate::SpanParts;
-    use crate::stored::{Origins, StoredBatch};
+    use crate::origins::Origins;
+    use crate::stored::StoredBatch;
 
     /// A span of trace `trace` with id `span`, one second long, of service `checkout`.
     pub(crate) fn span(trace: u8, span: u64) -> Span {
@@ -238,7 +239,8 @@ pub(crate) mod testing {
 
     /// The spans as the store keeps them, numbered from `first_seq`, received at 7.
     pub(crate) fn stored(spans: Vec<Span>, first_seq: u64) -> Arc<StoredBatch> {
-        Origins::default().store(batch(spans), first_seq, 7)
+        let mut origins = Origins::default();
+        Arc::new(StoredBatch::new(batch(spans), first_seq, 7, &mut origins))
     }
 
     pub(crate) fn resource_spans(spans: Vec<Span>) -> Vec<ResourceSpans> {

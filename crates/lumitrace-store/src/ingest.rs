@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::append::{AppendError, AppendReceipt};
 use crate::engine::Engine;
 use crate::failpoint::{Failpoint, reached};
+use crate::origins::Origins;
 use crate::retries::RecentRequests;
 use crate::signal::{Batch, Signal};
 use crate::stats::count;
-use crate::stored::Origins;
 use crate::wal::queue::{NextGroup, WaitingBatch};
 use crate::wal::writer::{LogFailure, LogWriter};
 

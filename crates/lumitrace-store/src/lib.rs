@@ -11,7 +11,7 @@
 //!
 //! 1. [`options`]: where the folder is and what durable means.
 //! 2. [`batch`]: what is stored; [`append`]: how a batch is handed over and answered; [`stored`]: a
-//!    batch in memory, whose spans are read in place.
+//!    batch in memory, whose spans are read in place, and `origins`: what they come from.
 //! 3. `wal`: batches wait, are written in groups, and are read back after a crash; `ingest` is the
 //!    thread that does it, which knows a request that comes again (`retries`).
 //! 4. `memtable`: the newest spans, searchable where they lie (`places`); `identity`: which records are
@@ -75,6 +75,7 @@ mod manifest;
 mod memtable;
 pub mod metrics;
 pub mod options;
+mod origins;
 mod parallel;
 mod places;
 pub mod query_budget;

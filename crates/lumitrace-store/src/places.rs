@@ -82,7 +82,7 @@ impl<B: Records> PlacedRecords<B> {
         self.places[index].of(&self.batches)
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = B::Record<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = B::Record<'_>> {
         (0..self.len()).map(|index| self.get(index))
     }
 

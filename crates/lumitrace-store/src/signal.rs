@@ -18,8 +18,8 @@ use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::manifest::{BlockId, BlockRecord};
 use crate::memtable::MemtableSize;
+use crate::origins::Origins;
 use crate::retries::RetryKey;
-use crate::stored::Origins;
 
 /// One kind of what is stored: spans, or log records, or points of metrics.
 pub(crate) trait Signal: Send + Sync + Sized + 'static {

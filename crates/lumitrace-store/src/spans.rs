@@ -19,10 +19,11 @@ use crate::error::ReadError;
 use crate::identity::supersedes;
 use crate::manifest::BlockRecord;
 use crate::memtable::Memtable;
+use crate::origins::Origins;
 use crate::retries::RetryKey;
 use crate::rewrite::{self, Batches, Rewritable};
 use crate::signal::{Batch, BlockRows, BlockTarget, Signal};
-use crate::stored::{Origins, StoredBatch};
+use crate::stored::StoredBatch;
 use crate::summary::Summaries;
 use crate::{SpanBatch, SpanParts, SpanRecord};
 
@@ -69,7 +70,12 @@ impl Batch for SpanBatch {
         received_unix_nano: u64,
         origins: &mut Origins,
     ) -> Arc<StoredBatch> {
-        origins.store(self, first_seq, received_unix_nano)
+        Arc::new(StoredBatch::new(
+            self,
+            first_seq,
+            received_unix_nano,
+            origins,
+        ))
     }
 }
 

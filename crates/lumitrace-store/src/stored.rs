@@ -1,20 +1,16 @@
 //! Spans in memory: the bytes of their request, and where each of them is in it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lumitrace_model::{Event, KeyValue, Link, Resource, Scope, Span, SpanId, Status, TraceId};
-use lumitrace_wire::otlp::protobuf::view::{MetricView, SpanView};
-use lumitrace_wire::otlp::protobuf::{self, MetricHead, SpanHead};
+use lumitrace_wire::otlp::protobuf::view::SpanView;
+use lumitrace_wire::otlp::protobuf::{self, SpanHead};
 
 use crate::identity::Version;
-use crate::metrics::MetricInfo;
+use crate::origins::Origins;
 use crate::places::Records;
 use crate::{SpanBatch, SpanParts, SpanRecord};
-
-/// Bytes that are remembered of one sort before all are forgotten and learnt anew.
-const REMEMBERED_BYTES: usize = 8 << 20;
 
 /// What a record comes from; shared among all that come from the same.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,11 +51,31 @@ pub struct StoredBatch {
     payload: Bytes,
     heads: Vec<SpanHead>,
     origins: Vec<Arc<Origin>>,
+    /// What was built for it of its origins; others are shared with earlier batches.
+    origin_bytes: usize,
     first_seq: u64,
     received_unix_nano: u64,
 }
 
 impl StoredBatch {
+    /// The batch as it is kept once it is logged.
+    pub(crate) fn new(
+        batch: SpanBatch,
+        first_seq: u64,
+        received_unix_nano: u64,
+        origins: &mut Origins,
+    ) -> Self {
+        let SpanBatch { payload, index, .. } = batch;
+        Self {
+            origins: origins.all(&index.origins, &payload),
+            origin_bytes: origins.take_built_bytes(),
+            heads: index.spans,
+            payload,
+            first_seq,
+            received_unix_nano,
+        }
+    }
+
     /// How many spans it holds.
     pub fn len(&self) -> usize {
         self.heads.len()
@@ -92,9 +108,13 @@ impl StoredBatch {
         self.first_seq..self.first_seq + self.heads.len() as u64
     }
 
-    /// How much memory it takes, in bytes; about. Origins are shared, and not counted.
+    /// How much memory it takes, in bytes; about.
     pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.payload.len() + self.heads.len() * size_of::<SpanHead>()
+        size_of::<Self>()
+            + self.payload.len()
+            + self.heads.capacity() * size_of::<SpanHead>()
+            + self.origins.capacity() * size_of::<Arc<Origin>>()
+            + self.origin_bytes
     }
 }
 
@@ -239,132 +259,5 @@ impl<'a> SpanRef<'a> {
             span.links = view.links().map(link).collect();
         }
         span
-    }
-}
-
-/// What came lately of that which a process sends the same with each request, by its bytes: it is built
-/// once.
-#[derive(Debug)]
-struct Known<T> {
-    built: HashMap<Box<[u8]>, Arc<T>>,
-    bytes: usize,
-}
-
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Self {
-            built: HashMap::new(),
-            bytes: 0,
-        }
-    }
-}
-
-impl<T> Known<T> {
-    fn get(&mut self, key: &[u8], build: impl FnOnce() -> T) -> Arc<T> {
-        if let Some(built) = self.built.get(key) {
-            return Arc::clone(built);
-        }
-        if self.bytes > REMEMBERED_BYTES {
-            self.built.clear();
-            self.bytes = 0;
-        }
-        let built = Arc::new(build());
-        self.bytes += key.len();
-        self.built.insert(key.into(), Arc::clone(&built));
-        built
-    }
-}
-
-/// The origins, and the metrics, that came lately.
-#[derive(Debug, Default)]
-pub(crate) struct Origins {
-    origins: Known<Origin>,
-    metrics: Known<MetricInfo>,
-    key: Vec<u8>,
-}
-
-impl Origins {
-    /// The batch as it is kept once it is logged.
-    pub(crate) fn store(
-        &mut self,
-        batch: SpanBatch,
-        first_seq: u64,
-        received_unix_nano: u64,
-    ) -> Arc<StoredBatch> {
-        let SpanBatch { payload, index, .. } = batch;
-        Arc::new(StoredBatch {
-            origins: self.all(&index.origins, &payload),
-            heads: index.spans,
-            payload,
-            first_seq,
-            received_unix_nano,
-        })
-    }
-
-    /// The origins of a request.
-    pub(crate) fn all(&mut self, origins: &[protobuf::Origin], payload: &[u8]) -> Vec<Arc<Origin>> {
-        let origins = origins.iter();
-        origins.map(|origin| self.get(origin, payload)).collect()
-    }
-
-    fn get(&mut self, origin: &protobuf::Origin, payload: &[u8]) -> Arc<Origin> {
-        let parts = [
-            origin.resource.bytes(payload),
-            origin.resource_schema_url.bytes(payload),
-            origin.scope.bytes(payload),
-            origin.scope_schema_url.bytes(payload),
-        ];
-        set_key(&mut self.key, &parts);
-        self.origins.get(&self.key, || decode(parts))
-    }
-
-    /// What a metric of a request is.
-    pub(crate) fn metric(&mut self, head: &MetricHead, payload: &[u8]) -> Arc<MetricInfo> {
-        let view = MetricView::new(head.message(payload));
-        let parts = [
-            head.name(payload).as_bytes(),
-            view.description.as_bytes(),
-            view.unit.as_bytes(),
-            &[
-                head.kind as u8,
-                head.temporality.code(),
-                u8::from(head.is_monotonic),
-            ],
-        ];
-        let build = || MetricInfo {
-            name: head.name(payload).to_owned().into(),
-            description: view.description.to_owned().into(),
-            unit: view.unit.to_owned().into(),
-            metadata: view.metadata().to_vec(),
-            kind: head.kind,
-            temporality: head.temporality,
-            is_monotonic: head.is_monotonic,
-        };
-        if view.metadata().iter().next().is_some() {
-            // Rare, and not worth a key.
-            return Arc::new(build());
-        }
-        set_key(&mut self.key, &parts);
-        self.metrics.get(&self.key, build)
-    }
-}
-
-/// Makes `key` one that only the same parts have.
-fn set_key(key: &mut Vec<u8>, parts: &[&[u8]]) {
-    key.clear();
-    for part in parts {
-        key.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        key.extend_from_slice(part);
-    }
-}
-
-fn decode([resource, resource_schema_url, scope, scope_schema_url]: [&[u8]; 4]) -> Origin {
-    // The bytes were checked when the request was indexed.
-    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default().into();
-    Origin {
-        resource: Arc::new(protobuf::decode_resource(resource).unwrap_or_default()),
-        resource_schema_url: text(resource_schema_url),
-        scope: Arc::new(protobuf::decode_scope(scope).unwrap_or_default()),
-        scope_schema_url: text(scope_schema_url),
     }
 }

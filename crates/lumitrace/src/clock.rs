@@ -47,8 +47,7 @@ pub(crate) fn offset_unix_nano() -> u64 {
     CLOCK.offset_unix_nano.load(Ordering::Relaxed)
 }
 
-/// Follows the system's clocks where one was set or has drifted. To be called once in a while, by one
-/// thread.
+/// Follows the system's clocks where one was set or has drifted. To be called once in a while.
 pub(crate) fn refresh() {
     ticks::calibrate(system_nano);
     let offset = next_offset(offset_unix_nano(), measured_offset());
@@ -69,16 +68,16 @@ fn measured_offset() -> u64 {
 
 /// The closest of three readings: a thread may be interrupted between the two clocks.
 fn measured_offset_of(monotonic_nano: impl Fn() -> u64) -> u64 {
-    let readings = (0..3).map(|_| {
+    let readings = (0..3).filter_map(|_| {
         let before = monotonic_nano();
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let after = monotonic_nano();
-        (
-            after - before,
-            (unix.as_nanos() as u64).saturating_sub(before.midpoint(after)),
-        )
+        // Another thread may have measured the counter anew in between.
+        let distance = after.checked_sub(before)?;
+        let unix_nano = unix.as_nanos() as u64;
+        Some((distance, unix_nano.saturating_sub(before.midpoint(after))))
     });
     readings.min().map_or(0, |(_, offset)| offset)
 }

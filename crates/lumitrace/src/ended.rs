@@ -76,6 +76,7 @@ impl EndedSpans {
             details: recording.details.take(),
         });
         self.attributes.append(&mut recording.attributes);
+        recording.keep_little_memory();
         self.size_bytes += size_bytes;
     }
 

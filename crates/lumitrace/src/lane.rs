@@ -91,7 +91,10 @@ impl Lane {
     /// are released. Returns room that was claimed for spans to come.
     pub(crate) fn take_ended(&self, taken: &mut EndedSpans) -> Credit {
         let mut state = self.state.lock();
-        std::mem::swap(&mut state.ended, taken);
+        // An idle lane must not get the memory of a busy one.
+        if !state.ended.is_empty() {
+            std::mem::swap(&mut state.ended, taken);
+        }
         std::mem::take(&mut state.credit)
     }
 
@@ -180,8 +183,15 @@ impl SpanPlace {
         }
         place.is_open = false;
         place.generation = place.generation.wrapping_add(1);
-        free.push(self.place);
-        let end_unix_nano = end_unix_nano.unwrap_or_else(|| place.recording.now_unix_nano());
+        // After 2^32 spans its generations would come again.
+        if place.generation != 0 {
+            free.push(self.place);
+        }
+        let now = || {
+            let now = place.recording.now_unix_nano();
+            now.max(place.recording.start_unix_nano)
+        };
+        let end_unix_nano = end_unix_nano.unwrap_or_else(now);
         let size_bytes = place.recording.size_bytes();
         match pipeline.claim(credit, size_bytes) {
             Ok(is_batch_full) => {
@@ -191,8 +201,12 @@ impl SpanPlace {
                     pipeline.wake_worker();
                 }
             }
-            // Frees what it holds.
-            Err(_) => place.recording.clear(),
+            Err(_) => {
+                // Frees what it holds.
+                place.recording.clear();
+                drop(state);
+                pipeline.wake_worker();
+            }
         }
     }
 }

@@ -7,6 +7,9 @@ use lumitrace_model::{
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits, clock, limits};
 
+/// Attributes for which a place keeps memory from one span to the next.
+const MAX_KEPT_ATTRIBUTES: usize = 16;
+
 /// One recorded span, or the place for one.
 #[derive(Default)]
 pub(crate) struct Recording {
@@ -96,7 +99,15 @@ impl Recording {
     /// Frees what is recorded. The memory of a few attributes stays for the next span.
     pub(crate) fn clear(&mut self) {
         self.attributes.clear();
+        self.keep_little_memory();
         self.details = None;
+    }
+
+    /// Frees the memory of attributes, which there are none of, if it is much.
+    pub(crate) fn keep_little_memory(&mut self) {
+        if self.attributes.capacity() > MAX_KEPT_ATTRIBUTES {
+            self.attributes = Vec::new();
+        }
     }
 
     pub(crate) fn now_unix_nano(&self) -> u64 {

@@ -191,12 +191,16 @@ export function metrics(query: URLSearchParams) {
   });
 }
 
-/** The series of a metric. `query` is built when asked, since relative ranges end now. */
-export function metricSeries(key: string, query: () => URLSearchParams) {
+/**
+ * The series of a metric. `query` is built when asked, since relative ranges end now: `isMoving` asks
+ * again in a while, so that a chart moves on also where nothing comes.
+ */
+export function metricSeries(key: string, query: () => URLSearchParams, isMoving: boolean) {
   return queryOptions({
     queryKey: ['metric series', key],
     queryFn: ({ signal }) => getJson<MetricAnswer>(`/metrics/series?${query()}`, signal),
     refetchOnWindowFocus: false,
+    refetchInterval: isMoving ? 15_000 : false,
   });
 }
 

@@ -110,7 +110,9 @@ function FoundLogs({ filters, onChange }: FilterProps) {
   const query = useInfiniteQuery(logsQuery(key, () => logQuery(filters, Date.now())));
   // More than one page is not moved under the reader.
   const canFollow = follow && (query.data?.pages.length ?? 1) <= 1;
-  useFollowing(canFollow ? liveLogsPath(filters) : null, 'logs', () => query.refetch());
+  useFollowing(canFollow ? liveLogsPath(filters) : null, 'logs', () =>
+    query.refetch({ cancelRefetch: false }),
+  );
   const found = useMemo(() => query.data?.pages.flatMap((page) => page.logs) ?? [], [query.data]);
   const isTruncated = query.data?.pages.some((page) => page.truncated) ?? false;
   const colors = useServiceColors(found);

@@ -23,6 +23,8 @@ import { choicesOf, linesOf, QUANTILES, unitText, type Choice } from './metric_l
 import '../runs/runs.css';
 
 const HEIGHT = 360;
+/** All of the range is asked for each time. */
+const PAUSE_MILLIS = 2_000;
 const NO_MARKS: never[] = [];
 
 interface ChartProps {
@@ -34,12 +36,13 @@ interface ChartProps {
 
 export function MetricChart({ filters, listed, onChange }: ChartProps) {
   const isRate = isShownAsRate(listed, filters.show);
+  const isMoving = isOpenEnded(filters);
   const key = JSON.stringify(metricFiltersToUrl({ ...filters, text: '', show: '' }));
   const query = useQuery(
-    metricSeries(`${key} ${isRate}`, () => seriesQuery(filters, isRate, Date.now())),
+    metricSeries(`${key} ${isRate}`, () => seriesQuery(filters, isRate, Date.now()), isMoving),
   );
-  const stream = isOpenEnded(filters) ? liveMetricPath(filters) : null;
-  useFollowing(stream, 'metrics', () => query.refetch());
+  const ask = () => query.refetch({ cancelRefetch: false });
+  useFollowing(isMoving ? liveMetricPath(filters) : null, 'metrics', ask, PAUSE_MILLIS);
   const metric = query.data?.metric ?? listed;
   const curves = useMemo(() => curveNames(query.data), [query.data]);
   const shown = metric === null ? '' : shownOf(metric, curves, isRate ? 'rate' : filters.show);

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 /// How much is decompressed at a time: what a bomb may overshoot the limit by.
+const COPIED_BELOW_BYTES: usize = 64 << 10;
 const CHUNK_BYTES: usize = 64 << 10;
 /// How long a refused sender is listened to before it is cut off.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,10 +100,19 @@ async fn collect(
         }
     }
     Ok(if whole.is_empty() {
-        first
+        of_its_own(first)
     } else {
         whole.freeze()
     })
+}
+
+/// A small body is copied: it is kept until it is in a block, and would hold all of the buffer that the
+/// connection was read into.
+fn of_its_own(body: Bytes) -> Bytes {
+    if body.len() < COPIED_BELOW_BYTES {
+        return Bytes::copy_from_slice(&body);
+    }
+    body
 }
 
 /// Reads on without keeping anything, so that a refused sender gets to read the answer instead of

@@ -9,8 +9,9 @@ use lumitrace_wire::{DecodeError, DecodeLimits};
 
 use super::stored::StoredLogs;
 use crate::batch::{attributes_bytes, value_bytes};
+use crate::origins::Origins;
 use crate::signal;
-use crate::stored::{Origin, Origins};
+use crate::stored::Origin;
 
 /// The log records of one request, as the bytes in which the log and the memtable keep them.
 ///

@@ -7,8 +7,9 @@ use lumitrace_wire::otlp::protobuf::view::LogView;
 use lumitrace_wire::otlp::protobuf::{self, LogHead};
 
 use super::batch::{LogBatch, LogEntry};
+use crate::origins::Origins;
 use crate::places::Records;
-use crate::stored::{Origin, Origins};
+use crate::stored::Origin;
 
 /// The log records of one request that was stored. They are read in place: nothing is built of a log
 /// record before somebody asks for it.
@@ -31,6 +32,8 @@ pub struct StoredLogs {
     payload: Bytes,
     heads: Vec<LogHead>,
     origins: Vec<Arc<Origin>>,
+    /// What was built for it of its origins; others are shared with earlier batches.
+    origin_bytes: usize,
     first_seq: u64,
     received_unix_nano: u64,
 }
@@ -46,6 +49,7 @@ impl StoredLogs {
         let LogBatch { payload, index } = batch;
         Self {
             origins: origins.all(&index.origins, &payload),
+            origin_bytes: origins.take_built_bytes(),
             heads: index.logs,
             payload,
             first_seq,
@@ -85,9 +89,13 @@ impl StoredLogs {
         self.first_seq..self.first_seq + self.heads.len() as u64
     }
 
-    /// How much memory it takes, in bytes; about. Origins are shared, and not counted.
+    /// How much memory it takes, in bytes; about.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.payload.len() + size_of_val(self.heads.as_slice())
+        size_of::<Self>()
+            + self.payload.len()
+            + self.heads.capacity() * size_of::<LogHead>()
+            + self.origins.capacity() * size_of::<Arc<Origin>>()
+            + self.origin_bytes
     }
 }
 

@@ -12,8 +12,9 @@ use lumitrace_wire::{DecodeError, DecodeLimits};
 
 use super::stored::StoredPoints;
 use crate::batch::attributes_bytes;
+use crate::origins::Origins;
 use crate::signal;
-use crate::stored::{Origin, Origins};
+use crate::stored::Origin;
 
 /// The metrics of one request, as the bytes in which the log and the memtable keep them.
 ///
@@ -300,5 +301,6 @@ fn reject_points(index: &mut MetricsIndex) -> Rejected {
         rejected.reason.get_or_insert(reason);
         false
     });
+    index.points.shrink_to_fit();
     rejected
 }

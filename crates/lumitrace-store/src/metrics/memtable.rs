@@ -37,29 +37,25 @@ struct Content {
 impl MetricMemtable {
     /// All points, or those of one metric, in the order of blocks.
     pub(crate) fn points(&self, name: Option<&str>) -> PlacedRecords<StoredPoints> {
-        let content = self.content.read();
-        let mut of_metrics: Vec<(&str, &[Place])> = match name {
-            Some(name) => {
-                let places = content.by_metric.get(name).into_iter();
-                places.map(|places| (name, places.as_slice())).collect()
-            }
-            None => {
-                let all = content.by_metric.iter();
-                all.map(|(name, places)| (name.as_str(), places.as_slice()))
-                    .collect()
-            }
+        let (batches, mut of_metrics) = {
+            let content = self.content.read();
+            let all = content.by_metric.iter();
+            let wanted = all.filter(|(own, _)| name.is_none_or(|name| name == own.as_str()));
+            let of_metrics = wanted.map(|(own, places)| (own.clone(), places.clone()));
+            let of_metrics: Vec<_> = of_metrics.collect();
+            (content.batches.clone(), of_metrics)
         };
-        of_metrics.sort_unstable_by_key(|(name, _)| *name);
-        let sorted = of_metrics.iter().map(|(_, places)| {
-            let mut keyed: Vec<_> = places
-                .iter()
-                .map(|place| (row::key_within_metric(place.of(&content.batches)), *place))
-                .collect();
+        // The memtable is free again: sorting must not hold up those that come in.
+        of_metrics.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut places = Vec::new();
+        for (_, of_metric) in of_metrics {
+            let key = |place: Place| row::key_within_metric(place.of(&batches));
+            let keyed = of_metric.into_iter().map(|place| (key(place), place));
+            let mut keyed: Vec<_> = keyed.collect();
             keyed.sort_unstable_by_key(|(key, _)| *key);
-            keyed
-        });
-        let places = sorted.flatten().map(|(_, place)| place).collect();
-        PlacedRecords::new(&content.batches, places)
+            places.extend(keyed.into_iter().map(|(_, place)| place));
+        }
+        PlacedRecords::new(&batches, places)
     }
 
     /// What the metric of this name and kind is, if points of it are here.

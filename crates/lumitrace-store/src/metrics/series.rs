@@ -1,6 +1,8 @@
 //! Which points are of one series: those of the same resource, scope, metric name and attributes,
 //! whatever the order of attributes.
 
+use std::hash::Hasher;
+
 use lumitrace_model::KeyValue;
 use lumitrace_wire::otlp::protobuf;
 use lumitrace_wire::otlp::protobuf::view::AttributesView;
@@ -21,35 +23,38 @@ pub(crate) fn series_key(origin: &Origin, name: &str, attributes: &[KeyValue]) -
 /// they must never change.
 #[derive(Default)]
 pub(crate) struct SeriesHasher {
-    /// Of the last series.
-    key: Vec<u8>,
-    /// How much of it is the origin's, and how much of it is the metric's too.
-    origin_bytes: usize,
-    metric_bytes: usize,
+    /// Of the origin, and of the metric too: an origin may be large, and is hashed once.
+    of_origin: XxHash64,
+    of_metric: XxHash64,
+    /// The rest of the last series' key.
+    rest: Vec<u8>,
     attributes: Vec<u8>,
 }
 
 impl SeriesHasher {
     /// What is hashed next comes from here.
     pub(crate) fn begin_origin(&mut self, origin: &Origin) {
-        self.key = origin_key(origin);
-        self.origin_bytes = self.key.len();
+        self.of_origin = XxHash64::with_seed(0);
+        self.of_origin.write(&origin_key(origin));
     }
 
     /// What is hashed next are points of this metric.
     pub(crate) fn begin_metric(&mut self, name: &str) {
-        self.key.truncate(self.origin_bytes);
-        self.key.put_bytes(name.as_bytes());
-        self.metric_bytes = self.key.len();
+        self.of_metric = self.of_origin.clone();
+        self.rest.clear();
+        self.rest.put_bytes(name.as_bytes());
+        self.of_metric.write(&self.rest);
     }
 
     /// The hash of the series with these attributes.
     pub(crate) fn hash(&mut self, attributes: AttributesView<'_>) -> u64 {
-        self.key.truncate(self.metric_bytes);
         self.attributes.clear();
         protobuf::encode_sorted(attributes, &mut self.attributes);
-        self.key.put_bytes(&self.attributes);
-        XxHash64::oneshot(0, &self.key)
+        self.rest.clear();
+        self.rest.put_bytes(&self.attributes);
+        let mut hasher = self.of_metric.clone();
+        hasher.write(&self.rest);
+        hasher.finish()
     }
 }
 

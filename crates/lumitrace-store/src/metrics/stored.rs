@@ -9,8 +9,9 @@ use lumitrace_wire::otlp::protobuf::view::{AttributesView, PointView, point_attr
 
 use super::batch::{MetricBatch, MetricInfo, Point, StoredPoint};
 use super::series::SeriesHasher;
+use crate::origins::Origins;
 use crate::places::Records;
-use crate::stored::{Origin, Origins};
+use crate::stored::Origin;
 
 /// The points of one request that was stored. They are read in place: nothing is built of a point
 /// before somebody asks for it.
@@ -35,6 +36,8 @@ pub struct StoredPoints {
     heads: Vec<PointHead>,
     /// One for each point.
     series_hashes: Vec<u64>,
+    /// What was built for it of its origins and metrics; others are shared with earlier batches.
+    origin_bytes: usize,
     first_seq: u64,
     received_unix_nano: u64,
 }
@@ -61,6 +64,7 @@ impl StoredPoints {
             metrics,
             heads: index.points,
             series_hashes: Vec::new(),
+            origin_bytes: origins.take_built_bytes(),
             first_seq,
             received_unix_nano,
         };
@@ -121,13 +125,14 @@ impl StoredPoints {
         self.first_seq..self.first_seq + self.heads.len() as u64
     }
 
-    /// How much memory it takes, in bytes; about. What is shared with other batches is not counted.
+    /// How much memory it takes, in bytes; about.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.payload.len()
-            + size_of_val(self.metrics.as_slice())
-            + size_of_val(self.heads.as_slice())
-            + size_of_val(self.series_hashes.as_slice())
+            + self.metrics.capacity() * size_of::<(Arc<MetricInfo>, Arc<Origin>)>()
+            + self.heads.capacity() * size_of::<PointHead>()
+            + self.series_hashes.capacity() * size_of::<u64>()
+            + self.origin_bytes
     }
 }
 

@@ -9,9 +9,9 @@ use crate::disk::RealDisk;
 use crate::error::{OpenError, ReadError, io_error};
 use crate::manifest::{BlockId, BlockRecord};
 use crate::options::StoreOptions;
+use crate::origins::Origins;
 use crate::scan::SCAN_WINDOW_NANO;
 use crate::signal::{Batch, BlockRows, BlockTarget, Memtable, Signal};
-use crate::stored::Origins;
 use crate::wal::survey::{FoundFrame, survey};
 use crate::{compaction, flush};
 

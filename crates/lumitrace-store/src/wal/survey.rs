@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Corruption;
+use crate::origins::Origins;
 use crate::signal::Batch;
-use crate::stored::Origins;
 pub(crate) use crate::wal::frame::FoundFrame;
 use crate::wal::frame::{self, FrameFormat, FrameHeader, FrameShape, frame_at, later_frames};
 use crate::wal::segment::{self, BadSegmentHeader, SegmentHeader};

@@ -73,20 +73,29 @@ impl WaitingLoad {
     pub(crate) fn claim(&self, credit: &mut Credit, size_bytes: usize) -> Result<bool, QueueFull> {
         let bytes = size_bytes as u64;
         if credit.spans == 0 || credit.bytes < bytes {
-            // What is left of an earlier block stays: its bytes were too few for this span.
-            let block = Load::new(self.block_spans, BLOCK_BYTES.max(size_bytes));
-            let claimed = if self.add(block) {
-                block
-            } else {
-                let one = Load::new(1, size_bytes);
-                self.add(one).then_some(one).ok_or(QueueFull)?
-            };
+            let claimed = self.add_what_lacks(*credit, size_bytes)?;
             credit.spans += claimed.spans();
             credit.bytes += claimed.bytes();
         }
         credit.spans -= 1;
         credit.bytes -= bytes;
         Ok(credit.spans == 0 && self.is_batch_full())
+    }
+
+    /// Claims a block, or just as much as a span of this size lacks: where a block has no room, and once a
+    /// batch waits, so that many threads with a few spans each do not take the room of all.
+    fn add_what_lacks(&self, credit: Credit, size_bytes: usize) -> Result<Load, QueueFull> {
+        let lacks_span = credit.spans == 0;
+        let left = credit.bytes as usize;
+        let block = Load::new(
+            if lacks_span { self.block_spans } else { 0 },
+            BLOCK_BYTES.max(size_bytes).saturating_sub(left),
+        );
+        if !self.is_batch_full() && self.add(block) {
+            return Ok(block);
+        }
+        let one = Load::new(usize::from(lacks_span), size_bytes.saturating_sub(left));
+        self.add(one).then_some(one).ok_or(QueueFull)
     }
 
     /// Claims room; returns whether there is any.
@@ -175,6 +184,30 @@ mod tests {
             let first = (1..).find(|_| load.claim(&mut credit, 10) == Ok(true));
             assert_eq!(first, Some(batch_spans));
         }
+    }
+
+    #[test]
+    fn spans_with_many_bytes_find_as_much_room_as_there_is() {
+        for size_bytes in [300, 1_100, 2_000, 17_000] {
+            let (max_spans, max_bytes) = (2048, 1 << 20);
+            let load = load(max_spans, max_bytes);
+            let mut credit = Credit::default();
+            let claims = (0..4000).map(|_| load.claim(&mut credit, size_bytes));
+            let claims: Vec<_> = claims.take_while(Result::is_ok).collect();
+            let fit = max_spans.min(max_bytes / size_bytes);
+            assert_eq!(claims.len(), fit, "{size_bytes}");
+        }
+    }
+
+    #[test]
+    fn many_threads_with_a_span_each_find_room_for_all() {
+        let load = load(2048, 32 << 20);
+        let mut credits = vec![Credit::default(); 1000];
+        let mut is_told = false;
+        for credit in &mut credits {
+            is_told |= load.claim(credit, 300).unwrap();
+        }
+        assert!(is_told, "a batch waits");
     }
 
     #[test]

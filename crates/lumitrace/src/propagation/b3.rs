@@ -87,7 +87,7 @@ fn context_of(
     state: Option<&str>,
     is_debug: bool,
 ) -> Option<SpanContext> {
-    // Debugging implies sampling. Nothing said leaves the decision to us: as if not sampled so far.
+    // Debugging implies sampling. Where nothing is said, nobody has sampled so far.
     let is_sampled = is_debug || matches!(state, Some("1" | "d" | "true"));
     let span_id: SpanId = span_id.parse().ok()?;
     let context = SpanContext::new(long_trace_id(trace_id)?, span_id, u8::from(is_sampled));

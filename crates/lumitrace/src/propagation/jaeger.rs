@@ -4,6 +4,7 @@
 use lumitrace_model::{SpanId, TraceId};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::w3c_baggage::is_token;
 use super::{Extractor, Injector, Propagator};
 use crate::baggage::Baggage;
 use crate::{Context, SpanContext};
@@ -23,7 +24,7 @@ impl Propagator for Jaeger {
             // The parent's id is no more in use.
             carrier.set(HEADER, format!("{trace_id}:{span_id}:0:{flags:x}"));
         }
-        for entry in context.baggage().iter() {
+        for entry in context.baggage().iter().filter(|it| is_token(&it.name)) {
             let value = utf8_percent_encode(&entry.value, NON_ALPHANUMERIC);
             carrier.set(
                 &format!("{BAGGAGE_PREFIX}{}", entry.name),
@@ -61,8 +62,10 @@ impl Propagator for Jaeger {
     }
 }
 
+/// A plus is a space, as in forms: Jaeger's own clients write it so. A real one is always encoded.
 fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 /// `{trace id}:{span id}:{parent's span id}:{flags}`, in which colons may be encoded and zeroes at the
@@ -134,11 +137,12 @@ mod tests {
 
     #[test]
     fn each_entry_of_the_baggage_is_a_header() {
-        let pairs = headers([("Uberctx-user", "G%C3%B6")]);
+        let pairs = headers([("Uberctx-user", "G%C3%B6+%2B")]);
         let context = Jaeger.extract(Context::default(), &pairs);
-        assert_eq!(context.baggage().get("user"), Some("Gö"));
+        assert_eq!(context.baggage().get("user"), Some("Gö +"));
+        let baggage = context.baggage().clone().with("no\r\nheader", "1");
         let mut written = Headers::new();
-        Jaeger.inject(&context, &mut written);
-        assert_eq!(written, headers([("uberctx-user", "G%C3%B6")]));
+        Jaeger.inject(&context.with_baggage(baggage), &mut written);
+        assert_eq!(written, headers([("uberctx-user", "G%C3%B6%20%2B")]));
     }
 }

@@ -65,7 +65,8 @@ fn header(baggage: &Baggage) -> String {
         if !entry.properties.is_empty() {
             member = format!("{member};{}", entry.properties);
         }
-        if header.len() + 1 + member.len() > MAX_BYTES {
+        let comma = usize::from(!header.is_empty());
+        if header.len() + comma + member.len() > MAX_BYTES {
             continue;
         }
         if !header.is_empty() {
@@ -90,7 +91,7 @@ fn entry(member: &str) -> Option<BaggageEntry> {
 }
 
 /// A token of RFC 7230, section 3.2.6.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_allowed)
 }

@@ -41,10 +41,10 @@ impl Propagator for XRay {
 fn parse(text: &str) -> Option<SpanContext> {
     let (mut trace_id, mut span_id, mut is_sampled) = (None, None, false);
     for part in text.split(';') {
-        match part.trim().split_once('=')? {
-            ("Root", root) => trace_id = parse_root(root),
-            ("Parent", parent) => span_id = parent.parse::<SpanId>().ok(),
-            ("Sampled", sampled) => is_sampled = sampled == "1",
+        match part.trim().split_once('=') {
+            Some(("Root", root)) => trace_id = parse_root(root),
+            Some(("Parent", parent)) => span_id = parent.parse::<SpanId>().ok(),
+            Some(("Sampled", sampled)) => is_sampled = sampled == "1",
             _ => {}
         }
     }

@@ -470,14 +470,21 @@ fn a_merge_that_failed_on_a_full_disk_is_tried_again_later_and_a_damaged_one_is_
 fn memory_is_bounded_by_what_spans_share_too() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _disk) = open(options(dir.path()));
-    let mut resource_spans = resource_spans(vec![span(1, 1), span(1, 2)]);
-    resource_spans[0].schema_url = "u".repeat(500_000).into();
-    let large = KeyValue::new("large", "x".repeat(1_000_000));
-    resource_spans[0].resource.attributes.push(large);
-    let batch = SpanBatch::from_resource_spans(&resource_spans).unwrap();
-    store.append(batch).wait().unwrap();
-    let bytes = store.stats().memtable_bytes;
-    assert!((1_500_000..1_510_000).contains(&bytes), "once: {bytes}");
+    let append = |number: u64| {
+        let mut resource_spans = resource_spans(vec![span(1, number), span(1, number + 1)]);
+        resource_spans[0].schema_url = "u".repeat(500_000).into();
+        let large = KeyValue::new("large", "x".repeat(1_000_000));
+        resource_spans[0].resource.attributes.push(large);
+        let batch = SpanBatch::from_resource_spans(&resource_spans).unwrap();
+        store.append(batch).wait().unwrap();
+        store.stats().memtable_bytes
+    };
+    // Once for both spans: the bytes that they came in, and what is built of them.
+    let bytes = append(1);
+    assert!((3_000_000..3_010_000).contains(&bytes), "{bytes}");
+    // What is built is shared with the next request.
+    let bytes = append(3);
+    assert!((4_500_000..4_520_000).contains(&bytes), "{bytes}");
 }
 
 #[test]

@@ -330,7 +330,7 @@ impl Run {
             batch,
             receipt.first_seq,
             0,
-            &mut crate::stored::Origins::default(),
+            &mut crate::origins::Origins::default(),
         );
         self.stored
             .extend(stored.logs().map(|log| Arc::new(log.entry())));
@@ -366,6 +366,38 @@ proptest! {
         drop(run.store);
         let whole = check(&dir, &mut |_| ControlFlow::Continue(())).unwrap();
         prop_assert_eq!(whole.damages, vec![]);
+    }
+}
+
+#[test]
+fn a_search_of_a_trace_in_memory_comes_to_all_of_it_and_makes_few_whole_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    // Every other one has a long body, and ends what is made whole at once.
+    let record = |number: u64| LogRecord {
+        body: Value::from("x".repeat(if number % 2 == 0 { 10 } else { 60_000 })),
+        ..log(1, number)
+    };
+    let batch = logs((0..1000).map(record));
+    store.append_logs(batch).wait().unwrap();
+    let of_trace = LogScan {
+        trace_id: log(1, 0).trace_id,
+        ..LogScan::default()
+    };
+    for stop_after in [1, 20, 999, 2000] {
+        let mut found = Vec::new();
+        let visit = &mut |entry: Arc<LogEntry>| {
+            found.push(entry.log.time_unix_nano - FIRST_LOG);
+            match found.len() == stop_after {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let stats = store.scan_logs(&of_trace, visit).unwrap();
+        let expected: Vec<u64> = (0..1000).rev().take(stop_after).collect();
+        assert_eq!(found, expected);
+        let ahead = stats.examined_records - found.len() as u64;
+        assert!(ahead < 64, "{stats:?}");
     }
 }
 

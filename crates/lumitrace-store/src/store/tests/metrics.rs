@@ -429,7 +429,7 @@ impl Run {
                 let batch = MetricBatch::from_resource_metrics(&metrics).unwrap();
                 let receipt = self.store.append_metrics(batch.clone()).wait().unwrap();
                 assert_eq!(receipt.record_count, batch.point_count());
-                let mut origins = crate::stored::Origins::default();
+                let mut origins = crate::origins::Origins::default();
                 let first_seq = receipt.first_seq;
                 let stored = crate::signal::Batch::into_stored(batch, first_seq, 0, &mut origins);
                 self.stored

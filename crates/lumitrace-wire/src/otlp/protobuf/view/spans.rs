@@ -5,7 +5,7 @@ use lumitrace_model::{SpanId, TraceId, names};
 use super::{AttributeView, AttributesView, ValueView, fields, messages, number, text};
 use crate::proto::Field;
 
-/// What a `Span` message holds beside its [`SpanHead`](super::SpanHead).
+/// What a `Span` message holds beside its [`SpanHead`](super::super::SpanHead).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct SpanView<'a> {
     /// W3C trace state, as it was sent.
