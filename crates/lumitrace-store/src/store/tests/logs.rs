@@ -375,7 +375,7 @@ fn a_search_of_a_trace_in_memory_comes_to_all_of_it_and_makes_few_whole_at_a_tim
     let store = Store::open(options(dir.path())).unwrap();
     // Every other one has a long body, and ends what is made whole at once.
     let record = |number: u64| LogRecord {
-        body: Value::from("x".repeat(if number % 2 == 0 { 10 } else { 60_000 })),
+        body: Value::from("x".repeat(if number.is_multiple_of(2) { 10 } else { 60_000 })),
         ..log(1, number)
     };
     let batch = logs((0..1000).map(record));
