@@ -28,20 +28,30 @@ use crate::{Baggage, Span, SpanContext};
 ///     // Spans started here are children of the span that was current there.
 /// });
 /// ```
-#[derive(Clone, Default)]
+#[derive(Default)]
+// In this order, as `SpanContext` asks for.
+#[repr(C)]
 pub struct Context {
-    current: Current,
+    /// Of the current span; invalid where there is none.
+    span_context: SpanContext,
+    /// Where that is recorded; none for a span of another process, or one that nobody records.
+    place: Option<SpanPlace>,
     /// Mostly none: it costs nothing then.
     baggage: Option<Arc<Baggage>>,
 }
 
-#[derive(Clone, Default)]
-enum Current {
-    #[default]
-    Nothing,
-    Recorded(SpanContext, SpanPlace),
-    /// A span of another process, or one that nobody records.
-    Known(SpanContext),
+impl Clone for Context {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.span_context.clone_from(&other.span_context);
+        self.place = other.place;
+        self.baggage.clone_from(&other.baggage);
+    }
 }
 
 impl Context {
@@ -52,9 +62,18 @@ impl Context {
 
     /// The current context, but with `span` as its span.
     pub fn of_span(span: &Span) -> Self {
-        let current = Current::of_span(span);
-        let baggage = with_current(|context| context.baggage.clone()).flatten();
-        Self { current, baggage }
+        let mut context = Self::default();
+        context.set(
+            span,
+            with_current(|current| current.baggage.clone()).flatten(),
+        );
+        context
+    }
+
+    fn set(&mut self, span: &Span, baggage: Option<Arc<Baggage>>) {
+        self.span_context.clone_from(span.context());
+        self.place = span.place();
+        self.baggage = baggage;
     }
 
     /// A context in which a span is current of which only the ids are known, such as the caller in
@@ -67,7 +86,8 @@ impl Context {
     #[must_use]
     pub fn with_span_context(self, context: SpanContext) -> Self {
         Self {
-            current: Current::Known(context),
+            span_context: context,
+            place: None,
             ..self
         }
     }
@@ -89,55 +109,40 @@ impl Context {
 
     /// The ids of the current span.
     pub fn span_context(&self) -> Option<&SpanContext> {
-        match &self.current {
-            Current::Nothing => None,
-            Current::Recorded(context, _) | Current::Known(context) => Some(context),
-        }
+        Some(&self.span_context).filter(|context| context.is_valid())
     }
 
     /// A further handle on the current span; dropping it does not end the span. Without a current
     /// span, one that records nothing.
     pub fn span(&self) -> Span {
-        match &self.current {
-            Current::Nothing => Span::none(),
-            Current::Recorded(context, place) => Span::reference(context.clone(), *place),
-            Current::Known(context) => Span::not_recorded(context.clone()),
+        let context = self.span_context.clone();
+        match self.place {
+            Some(place) => Span::reference(context, place),
+            None => Span::not_recorded(context),
         }
     }
 
     /// Makes this the context of the thread until the guard is dropped.
     pub fn attach(self) -> ContextGuard {
-        attach(|_| self)
+        self.attach_copy()
+    }
+
+    fn attach_copy(&self) -> ContextGuard {
+        attach(|_, context| context.clone_from(self))
     }
 }
 
-impl Current {
-    fn of_span(span: &Span) -> Self {
-        let context = span.context();
-        match span.place() {
-            Some(place) => Self::Recorded(context.clone(), place),
-            None if context.is_valid() => Self::Known(context.clone()),
-            None => Self::Nothing,
-        }
-    }
-}
-
-/// [`Context::of_span`], attached: the stack is looked up once.
+/// [`Context::of_span`], attached.
 pub(crate) fn attach_span(span: &Span) -> ContextGuard {
-    attach(|current| Context {
-        current: Current::of_span(span),
-        baggage: current.and_then(|current| current.baggage.clone()),
+    attach(|below, context| {
+        let baggage = below.and_then(|below| below.baggage.clone());
+        context.set(span, baggage);
     })
 }
 
-/// Makes what `make` makes of the current context the one of the thread.
-fn attach(make: impl FnOnce(Option<&Context>) -> Context) -> ContextGuard {
-    let position = STACK.try_with(|stack| {
-        let mut stack = stack.borrow_mut();
-        let context = make(stack.last().and_then(Option::as_ref));
-        stack.push(Some(context));
-        stack.len() - 1
-    });
+/// Makes what `set` makes of a context, given the current one, the context of the thread.
+fn attach(set: impl FnOnce(Option<&Context>, &mut Context)) -> ContextGuard {
+    let position = STACK.try_with(|stack| stack.borrow_mut().push(set));
     ContextGuard {
         position: position.ok(),
         stays_on_its_thread: PhantomData,
@@ -154,9 +159,71 @@ impl std::fmt::Debug for Context {
 }
 
 thread_local! {
-    /// The last entry is the current context and always there; earlier ones are empty where their
-    /// guard was dropped out of order.
-    static STACK: RefCell<Vec<Option<Context>>> = const { RefCell::new(Vec::new()) };
+    static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
+}
+
+/// The contexts that are attached on a thread. Entries are filled in place and used again.
+struct Stack {
+    entries: Vec<Entry>,
+    /// How many of them are in use. The last one of these is the current context, and open.
+    depth: usize,
+}
+
+#[derive(Default)]
+struct Entry {
+    context: Context,
+    /// Earlier ones may be closed: their guard was dropped out of order.
+    is_open: bool,
+}
+
+/// Entries that are kept for later.
+const MAX_KEPT_ENTRIES: usize = 64;
+
+impl Stack {
+    const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    fn current(&self) -> Option<&Context> {
+        let top = self.depth.checked_sub(1)?;
+        self.entries.get(top).map(|entry| &entry.context)
+    }
+
+    /// Opens an entry with what `set` makes of its context, given the current one; returns its position.
+    fn push(&mut self, set: impl FnOnce(Option<&Context>, &mut Context)) -> usize {
+        let position = self.depth;
+        if position == self.entries.len() {
+            self.entries.push(Entry::default());
+        }
+        let (below, above) = self.entries.split_at_mut(position);
+        let entry = &mut above[0];
+        set(below.last().map(|entry| &entry.context), &mut entry.context);
+        entry.is_open = true;
+        self.depth += 1;
+        position
+    }
+
+    fn close(&mut self, position: usize) {
+        let Some(entry) = self.entries.get_mut(position) else {
+            return;
+        };
+        entry.is_open = false;
+        entry.context.baggage = None;
+        while self
+            .depth
+            .checked_sub(1)
+            .is_some_and(|top| !self.entries[top].is_open)
+        {
+            self.depth -= 1;
+        }
+        if self.entries.len() > MAX_KEPT_ENTRIES && self.depth <= MAX_KEPT_ENTRIES / 2 {
+            self.entries.truncate(MAX_KEPT_ENTRIES);
+            self.entries.shrink_to_fit();
+        }
+    }
 }
 
 /// A handle on the current span; dropping it does not end the span. Without a current span, one
@@ -169,15 +236,15 @@ pub fn current_span() -> Span {
     with_current(Context::span).unwrap_or_else(Span::none)
 }
 
-/// The ids of the current span.
-pub(crate) fn current_span_context() -> Option<SpanContext> {
-    with_current(|context| context.span_context().cloned()).flatten()
+/// Copies the ids of the current span, if there is one.
+pub(crate) fn copy_current_span_context(to: &mut SpanContext) {
+    with_current(|current| to.clone_from(&current.span_context));
 }
 
 fn with_current<R>(read: impl FnOnce(&Context) -> R) -> Option<R> {
     // In a thread's last moments the stack is gone: nothing is current then.
     STACK
-        .try_with(|stack| stack.borrow().last()?.as_ref().map(read))
+        .try_with(|stack| stack.borrow().current().map(read))
         .ok()
         .flatten()
 }
@@ -195,16 +262,8 @@ impl Drop for ContextGuard {
         let Some(position) = self.position else {
             return;
         };
-        let removed = STACK.try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            let removed = stack.get_mut(position).and_then(Option::take);
-            while let Some(None) = stack.last() {
-                stack.pop();
-            }
-            removed
-        });
-        // Dropped here, with the stack free again: the last reference may run a destructor.
-        drop(removed);
+        // Where the stack is gone, the thread ends.
+        let _closed = STACK.try_with(|stack| stack.borrow_mut().close(position));
     }
 }
 
@@ -225,7 +284,7 @@ impl<F: Future> Future for InContext<F> {
 
     fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _guard = this.context.clone().attach();
+        let _guard = this.context.attach_copy();
         let poll = this.future.poll(task);
         if poll.is_ready()
             && let Some(span) = this.span.take()
@@ -283,7 +342,7 @@ mod tests {
     }
 
     fn current() -> Option<u8> {
-        current_span_context().map(|context| context.span_id().as_bytes()[0])
+        with_current(|context| context.span_context.span_id().as_bytes()[0])
     }
 
     #[test]

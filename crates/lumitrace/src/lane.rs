@@ -6,21 +6,23 @@
 //! have ended: a span costs no allocation and no reference count, and a handle that is older than what
 //! is in its place now finds a place of another generation.
 
+pub(crate) mod barrier;
+mod biased_lock;
+
 use lumitrace_model::{Scope, Span};
-use spin::mutex::SpinMutex;
-use spin::relax::Yield;
 
 use crate::ended::EndedSpans;
-use crate::pipeline::{Credit, Pipeline};
+use crate::pipeline::{Credit, Pipeline, lanes};
 use crate::recording::{AnnouncementRule, Beginning, Recording};
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits};
+use biased_lock::BiasedLock;
 
 /// One per thread that records for a pipeline. Kept for as long as the process lives: when its thread
 /// ends, another one takes it over, since spans may outlive the thread that started them.
 pub(crate) struct Lane {
     pipeline: &'static Pipeline,
-    state: SpinMutex<State, Yield>,
+    state: BiasedLock<State>,
 }
 
 #[derive(Default)]
@@ -29,8 +31,15 @@ struct State {
     /// Places of no open span; the one that was left last is taken first, as it is in the caches.
     free: Vec<u32>,
     ended: EndedSpans,
+    /// Lists that are a batch each: they are handed on as they are.
+    full: Vec<EndedSpans>,
+    /// Empty ones.
+    spares: Vec<EndedSpans>,
     credit: Credit,
 }
+
+/// Empty lists that a lane keeps, if it fills as many between two looks of the worker.
+const MAX_SPARES: usize = 4;
 
 #[derive(Default)]
 struct Place {
@@ -44,15 +53,44 @@ struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct SpanPlace {
     lane: &'static Lane,
-    place: u32,
-    generation: u32,
+    key: PlaceKey,
+}
+
+/// The number of a place in the lower half, and its generation in the upper one: a word, so that a
+/// [`SpanPlace`] travels in two registers.
+#[derive(Clone, Copy)]
+struct PlaceKey(u64);
+
+impl PlaceKey {
+    fn new(number: u32, generation: u32) -> Self {
+        Self(u64::from(generation) << 32 | u64::from(number))
+    }
+
+    fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 impl Lane {
     pub(crate) fn new(pipeline: &'static Pipeline) -> Self {
         Self {
             pipeline,
-            state: SpinMutex::default(),
+            state: BiasedLock::new(State::default(), pipeline.has_barrier()),
+        }
+    }
+
+    #[inline]
+    fn with_state<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        if lanes::is_own(self) {
+            // SAFETY: a lane is one thread's own at a time. When a thread ends, its lane goes to the next
+            // one through a mutex.
+            unsafe { self.state.with_as_owner(work) }
+        } else {
+            self.state.with(work)
         }
     }
 
@@ -65,42 +103,52 @@ impl Lane {
         &'static self,
         context: &SpanContext,
         instrumentation: &'static Instrumentation,
-        beginning: Beginning,
+        beginning: &mut Beginning,
     ) -> SpanPlace {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let number = state.free.pop().unwrap_or_else(|| {
-            state.places.push(Place::default());
-            // Memory runs out long before there are 2^32 open spans.
-            state.places.len() as u32 - 1
-        });
-        let place = &mut state.places[number as usize];
-        place.is_open = true;
         let limits = self.pipeline.limits();
-        place
-            .recording
-            .begin(context, instrumentation, beginning, limits);
-        SpanPlace {
-            lane: self,
-            place: number,
-            generation: place.generation,
-        }
+        self.with_state(|state| {
+            let number = state.free.pop().unwrap_or_else(|| {
+                state.places.push(Place::default());
+                // Memory runs out long before there are 2^32 open spans.
+                state.places.len() as u32 - 1
+            });
+            let place = &mut state.places[number as usize];
+            place.is_open = true;
+            let recording = &mut place.recording;
+            recording.begin(context, instrumentation, beginning, limits);
+            SpanPlace {
+                lane: self,
+                key: PlaceKey::new(number, place.generation),
+            }
+        })
     }
 
     /// Moves the spans that have ended to `taken`, which must be empty: they count as waiting until they
-    /// are released. Returns room that was claimed for spans to come.
-    pub(crate) fn take_ended(&self, taken: &mut EndedSpans) -> Credit {
-        let mut state = self.state.lock();
-        // An idle lane must not get the memory of a busy one.
-        if !state.ended.is_empty() {
-            std::mem::swap(&mut state.ended, taken);
-        }
-        std::mem::take(&mut state.credit)
+    /// are released. Leaves some of `spares` for those to come. Returns room that was claimed for them.
+    pub(crate) fn take_ended(
+        &self,
+        taken: &mut Vec<EndedSpans>,
+        spares: &mut Vec<EndedSpans>,
+    ) -> Credit {
+        // Not while it is locked.
+        taken.reserve(1);
+        self.state.with_briefly(|state| {
+            std::mem::swap(&mut state.full, taken);
+            // An idle lane must not get the memory of a busy one.
+            for _ in state.spares.len()..taken.len().min(MAX_SPARES) {
+                state.spares.extend(spares.pop());
+            }
+            if !state.ended.is_empty() {
+                let next = spares.pop().unwrap_or_default();
+                taken.push(std::mem::replace(&mut state.ended, next));
+            }
+            std::mem::take(&mut state.credit)
+        })
     }
 
     /// The room that was claimed for spans to come.
     pub(crate) fn credit(&self) -> Credit {
-        self.state.lock().credit
+        self.state.with_briefly(|state| state.credit)
     }
 
     /// Adds to `due` the announcements that are due at `now_nano` of the monotonic clock.
@@ -111,17 +159,18 @@ impl Lane {
         due: &mut Vec<(&'static Scope, Span)>,
     ) {
         let is_due = |place: &Place| place.is_open && place.recording.is_due(now_nano, rule);
-        let places: Vec<usize> = {
-            let state = self.state.lock();
+        let places: Vec<usize> = self.state.with_briefly(|state| {
             let numbered = state.places.iter().enumerate();
             let due = numbered.filter(|(_, place)| is_due(place));
             due.map(|(number, _)| number).collect()
-        };
+        });
         // One at a time: copying many spans must not hold up the thread.
         for number in places {
-            let mut state = self.state.lock();
-            let place = state.places.get_mut(number).filter(|place| is_due(place));
-            due.extend(place.and_then(|place| place.recording.announce(now_nano)));
+            let announced = self.state.with_briefly(|state| {
+                let place = state.places.get_mut(number).filter(|place| is_due(place));
+                place.map(|place| place.recording.announce(now_nano))
+            });
+            due.extend(announced);
         }
     }
 }
@@ -129,15 +178,16 @@ impl Lane {
 impl SpanPlace {
     /// What `look` makes of the span, if it is open and belongs to this process: a forked child has
     /// copies of its parent's spans, which only the parent may change and end.
+    #[inline]
     fn with<R>(self, look: impl FnOnce(&mut Recording) -> R) -> Option<R> {
         // First of all: a thread that is not in the child may have held the lock.
         if !self.lane.pipeline.is_of_this_process() {
             return None;
         }
-        let mut state = self.lane.state.lock();
-        let place = state.places.get_mut(self.place as usize)?;
-        let is_it = place.is_open && place.generation == self.generation;
-        is_it.then(|| look(&mut place.recording))
+        self.lane.with_state(|state| {
+            let place = open_place(&mut state.places, self.key)?;
+            Some(look(&mut place.recording))
+        })
     }
 
     pub(crate) fn is_open(self) -> bool {
@@ -150,13 +200,21 @@ impl SpanPlace {
     }
 
     /// Changes an open span; on one that has ended the change is ignored and counted.
+    #[inline]
     pub(crate) fn change(self, change: impl FnOnce(&mut Recording, &SpanLimits)) {
         let limits = self.lane.pipeline.limits();
         let changed = self.with(|recording| {
             recording.is_changed();
             change(recording, limits);
         });
-        if changed.is_none() && self.lane.pipeline.is_of_this_process() {
+        if changed.is_none() {
+            self.note_late_change();
+        }
+    }
+
+    #[cold]
+    fn note_late_change(self) {
+        if self.lane.pipeline.is_of_this_process() {
             self.lane.pipeline.counters().count_late_change();
         }
     }
@@ -168,45 +226,61 @@ impl SpanPlace {
         if !pipeline.is_of_this_process() {
             return;
         }
-        let mut state = self.lane.state.lock();
-        let State {
+        let should_wake = self
+            .lane
+            .with_state(|state| state.end(self.key, pipeline, end_unix_nano));
+        if should_wake {
+            pipeline.wake_worker();
+        }
+    }
+}
+
+/// The place of a span, if that is still open.
+#[inline]
+fn open_place(places: &mut [Place], key: PlaceKey) -> Option<&mut Place> {
+    let place = places.get_mut(key.number() as usize)?;
+    let is_it = place.is_open && place.generation == key.generation();
+    is_it.then_some(place)
+}
+
+impl State {
+    /// Ends a span, if it is still open; returns whether the worker should look.
+    fn end(&mut self, key: PlaceKey, pipeline: &Pipeline, end_unix_nano: Option<u64>) -> bool {
+        let Self {
             places,
             free,
             ended,
+            full,
+            spares,
             credit,
-        } = &mut *state;
-        let Some(place) = places.get_mut(self.place as usize) else {
-            return;
+        } = self;
+        let Some(place) = open_place(places, key) else {
+            return false;
         };
-        if !place.is_open || place.generation != self.generation {
-            return;
-        }
         place.is_open = false;
         place.generation = place.generation.wrapping_add(1);
         // After 2^32 spans its generations would come again.
         if place.generation != 0 {
-            free.push(self.place);
+            free.push(key.number());
         }
+        let recording = &mut place.recording;
         let now = || {
-            let now = place.recording.now_unix_nano();
-            now.max(place.recording.start_unix_nano)
+            recording
+                .now_unix_nano()
+                .max(recording.span.start_unix_nano)
         };
         let end_unix_nano = end_unix_nano.unwrap_or_else(now);
-        let size_bytes = place.recording.size_bytes();
-        match pipeline.claim(credit, size_bytes) {
-            Ok(is_batch_full) => {
-                ended.push(&mut place.recording, end_unix_nano, size_bytes);
-                drop(state);
-                if is_batch_full {
-                    pipeline.wake_worker();
-                }
-            }
-            Err(_) => {
-                // Frees what it holds.
-                place.recording.clear();
-                drop(state);
-                pipeline.wake_worker();
-            }
+        let size_bytes = recording.size_bytes();
+        let Ok(is_worth_a_look) = pipeline.claim(credit, size_bytes) else {
+            // Frees what it holds.
+            recording.clear();
+            return true;
+        };
+        ended.push(recording, end_unix_nano, size_bytes);
+        if ended.is_full(pipeline.batch_size()) {
+            let next = spares.pop().unwrap_or_default();
+            full.push(std::mem::replace(ended, next));
         }
+        is_worth_a_look
     }
 }

@@ -30,7 +30,7 @@
 //! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`baggage`], [`propagation`], [`sampler`], `recorder` (decides and
-//! begins), `ids`, `clock`, `lane` (what a thread records), `recording` (what is kept of an open span),
+//! begins), `ids`, `clock`, `lane` (what a thread records, behind a lock that is biased towards it), `recording` (what is kept of an open span),
 //! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
 //! `lock` and `panics` concern them all.
 

@@ -5,7 +5,7 @@
 
 mod control;
 mod delivery;
-mod lanes;
+pub(crate) mod lanes;
 mod load;
 mod worker;
 
@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use lumitrace_model::{KeyValue, Resource, names};
 
+use crate::ended::BatchSize;
 use crate::exporter::SpanExporter;
-use crate::lane::Lane;
+use crate::lane::{Lane, barrier};
 use crate::notice::{Notice, NoticeHandler};
 use crate::{BatchSettings, SpanLimits, fork};
 use control::Control;
@@ -40,7 +41,10 @@ pub(crate) struct PipelineSettings {
 /// The queue and worker of one provider in one process.
 pub(crate) struct Pipeline {
     generation: u32,
+    /// Whether threads may have their lanes for themselves; see [`barrier`].
+    has_barrier: bool,
     settings: &'static PipelineSettings,
+    batch_size: BatchSize,
     lanes: Lanes,
     load: WaitingLoad,
     control: Control,
@@ -80,7 +84,7 @@ pub struct TracingStats {
     pub queue_full_spans: u64,
     /// Spans that a receiver refused for good.
     pub refused_spans: u64,
-    /// Spans that were still waiting when tracing ended.
+    /// Spans that were still waiting when tracing ended, or that ended after it.
     pub unsent_spans: u64,
     /// Attempts to export that failed, retries included.
     pub failed_exports: u64,
@@ -94,7 +98,17 @@ impl Pipeline {
     pub(crate) fn new(settings: &'static PipelineSettings) -> Self {
         Self {
             generation: fork::generation(),
+            has_barrier: barrier::register(),
             settings,
+            batch_size: BatchSize {
+                // The specification asks for at most the queue's size.
+                spans: settings
+                    .batch
+                    .max_batch_spans
+                    .min(settings.batch.max_queue_spans)
+                    .max(1),
+                bytes: settings.batch.max_batch_bytes,
+            },
             lanes: Lanes::default(),
             load: WaitingLoad::new(&settings.batch),
             control: Control::default(),
@@ -104,6 +118,7 @@ impl Pipeline {
         }
     }
 
+    #[inline]
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.generation == fork::generation()
     }
@@ -120,6 +135,15 @@ impl Pipeline {
         pipeline
     }
 
+    pub(crate) fn has_barrier(&self) -> bool {
+        self.has_barrier
+    }
+
+    pub(crate) fn batch_size(&self) -> BatchSize {
+        self.batch_size
+    }
+
+    #[inline]
     pub(crate) fn limits(&self) -> &'static SpanLimits {
         &self.settings.limits
     }
@@ -154,9 +178,11 @@ impl Pipeline {
         }
         let claimed = self.load.claim(credit, size_bytes);
         if claimed.is_err() {
-            self.counters
-                .queue_full_spans
-                .fetch_add(1, Ordering::Relaxed);
+            let lost = match self.load.is_closed() {
+                true => &self.counters.unsent_spans,
+                false => &self.counters.queue_full_spans,
+            };
+            lost.fetch_add(1, Ordering::Relaxed);
         }
         claimed
     }

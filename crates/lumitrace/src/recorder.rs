@@ -64,32 +64,44 @@ impl Recorder {
         &'static self,
         instrumentation: &'static Instrumentation,
         parent: Option<&SpanContext>,
-        mut beginning: Beginning,
+        beginning: &mut Beginning,
     ) -> Span {
         let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
+        // Before what was just written is read again: see `SpanContext`.
+        let span_id = ids::span_id();
         let decision = self.sampler.should_sample(&SamplingParameters {
             parent,
             trace_id,
             name: &beginning.name,
             kind: beginning.kind,
-            attributes: &beginning.attributes,
-            links: &beginning.links,
+            attributes: slice(&beginning.attributes),
+            links: slice(&beginning.links),
         });
         let is_sampled = decision == SamplingDecision::RecordAndSample;
-        let span_id = ids::span_id();
-        let context = match parent {
+        // Made where the caller gets it: see `SpanContext`.
+        let mut span = Span::not_recorded(match parent {
             Some(parent) => parent.child(span_id, is_sampled),
             None => SpanContext::root(trace_id, span_id, is_sampled),
-        };
-        if !is_sampled {
-            return Span::not_recorded(context);
-        }
-        beginning.parent = parent.map(|parent| Parent {
-            span_id: parent.span_id(),
-            is_remote: parent.is_remote(),
         });
-        let lane = self.pipeline().own_lane();
-        let place = lane.begin(&context, instrumentation, beginning);
-        Span::owned(context, place)
+        if is_sampled {
+            beginning.parent = parent.map(|parent| Parent {
+                span_id: parent.span_id(),
+                is_remote: parent.is_remote(),
+            });
+            let lane = self.pipeline().own_lane();
+            let place = lane.begin(span.context(), instrumentation, beginning);
+            span.own(place);
+        }
+        span
     }
+}
+
+/// The list as a slice. Of an empty list only the length is read: its other words were just written, in
+/// other pieces than a slice is made of (see [`SpanContext`]).
+#[expect(
+    clippy::ptr_arg,
+    reason = "a slice is what reads the words, and it is not made of an empty list"
+)]
+fn slice<T>(list: &Vec<T>) -> &[T] {
+    if list.is_empty() { &[] } else { list }
 }

@@ -1,8 +1,11 @@
 //! What is recorded of one span while it is open.
 
+use std::sync::LazyLock;
+
 use lumitrace_model::{
     Event, KeyValue, Link, Scope, Span, SpanId, SpanKind, Status, StatusCode, Text,
 };
+use lumitrace_wire::otlp::protobuf::SpanFields;
 
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits, clock, limits};
@@ -13,21 +16,33 @@ const MAX_KEPT_ATTRIBUTES: usize = 16;
 /// One recorded span, or the place for one.
 #[derive(Default)]
 pub(crate) struct Recording {
-    pub(crate) context: SpanContext,
-    /// There is one as soon as a span was recorded.
-    pub(crate) instrumentation: Option<&'static Instrumentation>,
+    pub(crate) span: SpanRecord,
+    pub(crate) attributes: Vec<KeyValue>,
     /// Turns the monotonic clock into this span's time; kept, so that its duration is right even
     /// when the system's clock is set meanwhile.
     offset_unix_nano: u64,
+    announcement: Announcement,
+}
+
+/// What is recorded of a span, but for its attributes. It moves as a whole when the span ends.
+#[derive(Debug, Default)]
+pub(crate) struct SpanRecord {
+    pub(crate) context: SpanContext,
+    /// There is one as soon as a span was recorded.
+    pub(crate) instrumentation: Option<&'static Instrumentation>,
     pub(crate) name: Text,
-    pub(crate) kind: SpanKind,
     pub(crate) parent: Option<Parent>,
+    pub(crate) kind: SpanKind,
     pub(crate) start_unix_nano: u64,
-    pub(crate) attributes: Vec<KeyValue>,
+    /// Zero while it is open.
+    pub(crate) end_unix_nano: u64,
     pub(crate) dropped_attributes_count: u32,
+    /// Known when it has ended, like the next one.
+    pub(crate) attribute_count: u32,
+    /// What it is counted with while it waits.
+    pub(crate) size_bytes: u32,
     /// Boxed: most spans have none of it.
     pub(crate) details: Option<Box<Details>>,
-    announcement: Announcement,
 }
 
 /// What a span starts with.
@@ -72,27 +87,30 @@ impl Recording {
         &mut self,
         context: &SpanContext,
         instrumentation: &'static Instrumentation,
-        beginning: Beginning,
+        beginning: &mut Beginning,
         limits: &SpanLimits,
     ) {
-        self.context = context.clone();
-        self.instrumentation = Some(instrumentation);
         self.offset_unix_nano = clock::offset_unix_nano();
-        self.name = beginning.name;
-        self.kind = beginning.kind;
-        self.parent = beginning.parent;
-        self.start_unix_nano = beginning
-            .start_unix_nano
-            .unwrap_or_else(|| self.now_unix_nano());
-        self.dropped_attributes_count = limits::set_each(
-            &mut self.attributes,
-            beginning.attributes,
-            limits.attributes,
-            limits.value_length,
-        );
         self.announcement = Announcement::default();
-        for link in beginning.links {
-            self.add_link(link, limits);
+        let now_unix_nano = || clock::monotonic_nano() + self.offset_unix_nano;
+        let span = &mut self.span;
+        span.start_unix_nano = beginning.start_unix_nano.unwrap_or_else(now_unix_nano);
+        span.context.clone_from(context);
+        span.instrumentation = Some(instrumentation);
+        span.name = std::mem::take(&mut beginning.name);
+        span.kind = beginning.kind;
+        span.parent = beginning.parent;
+        span.dropped_attributes_count = 0;
+        // Asked for first: taking them out of an empty list costs as much as all above.
+        if !beginning.attributes.is_empty() {
+            for attribute in std::mem::take(&mut beginning.attributes) {
+                self.set_attribute(attribute, limits);
+            }
+        }
+        if !beginning.links.is_empty() {
+            for link in std::mem::take(&mut beginning.links) {
+                self.add_link(link, limits);
+            }
         }
     }
 
@@ -100,7 +118,7 @@ impl Recording {
     pub(crate) fn clear(&mut self) {
         self.attributes.clear();
         self.keep_little_memory();
-        self.details = None;
+        self.span = SpanRecord::default();
     }
 
     /// Frees the memory of attributes, which there are none of, if it is much.
@@ -115,6 +133,7 @@ impl Recording {
     }
 
     /// Notes that something was recorded since the last announcement.
+    #[inline]
     pub(crate) fn is_changed(&mut self) {
         self.announcement.is_outdated = true;
     }
@@ -127,7 +146,7 @@ impl Recording {
         attributes: Vec<KeyValue>,
         limits: &SpanLimits,
     ) {
-        let details = self.details.as_ref();
+        let details = self.span.details.as_ref();
         let last = details.and_then(|details| details.events.last());
         let is_known = last.is_some_and(|last| {
             let mut pairs = attributes.iter().zip(&last.attributes).take(2);
@@ -140,7 +159,7 @@ impl Recording {
 
     /// Sets the status; success, once declared, is final (specification, "Set Status").
     pub(crate) fn set_status(&mut self, status: Status) {
-        let details = self.details.get_or_insert_default();
+        let details = self.span.details.get_or_insert_default();
         if details.status.code != StatusCode::Ok {
             details.status = status;
         }
@@ -149,13 +168,13 @@ impl Recording {
     /// Whether an announcement of this open span is due at `now_nano` of the monotonic clock.
     pub(crate) fn is_due(&self, now_nano: u64, rule: &AnnouncementRule) -> bool {
         let now_unix_nano = now_nano + self.offset_unix_nano;
-        let open_nano = now_unix_nano.saturating_sub(self.start_unix_nano);
+        let open_nano = now_unix_nano.saturating_sub(self.span.start_unix_nano);
         rule.is_due(open_nano, now_nano, &self.announcement)
     }
 
     /// The announcement of this open span.
-    pub(crate) fn announce(&mut self, now_nano: u64) -> Option<(&'static Scope, Span)> {
-        let instrumentation = self.instrumentation?;
+    pub(crate) fn announce(&mut self, now_nano: u64) -> (&'static Scope, Span) {
+        let scope = self.span.scope();
         let now_unix_nano = now_nano + self.offset_unix_nano;
         self.announcement = Announcement {
             at_nano: Some(now_nano),
@@ -163,45 +182,38 @@ impl Recording {
         };
         let span = Span {
             pending: true,
-            end_unix_nano: now_unix_nano.max(self.start_unix_nano),
+            end_unix_nano: now_unix_nano.max(self.span.start_unix_nano),
             ..self.to_span()
         };
-        Some((&instrumentation.scope, span))
+        (scope, span)
     }
 
     /// A copy of what is recorded so far.
     pub(crate) fn to_span(&self) -> Span {
-        let details = self.details.as_deref().cloned().unwrap_or_default();
-        Span {
-            trace_id: self.context.trace_id(),
-            span_id: self.context.span_id(),
-            parent_span_id: self.parent.map(|parent| parent.span_id),
-            trace_state: self.context.trace_state().to_owned().into(),
-            flags: otlp_flags(&self.context, self.parent),
-            name: self.name.clone(),
-            kind: self.kind,
-            start_unix_nano: self.start_unix_nano,
-            end_unix_nano: 0,
-            attributes: self.attributes.clone(),
-            dropped_attributes_count: self.dropped_attributes_count,
-            events: details.events,
-            dropped_events_count: details.dropped_events_count,
-            links: details.links,
-            dropped_links_count: details.dropped_links_count,
-            status: details.status,
-            pending: false,
+        self.span.to_span(&self.attributes)
+    }
+
+    #[inline]
+    pub(crate) fn set_attribute(&mut self, attribute: KeyValue, limits: &SpanLimits) {
+        let attributes = &mut self.attributes;
+        let has_room = attributes.len() < limits.attributes.min(attributes.capacity());
+        let is_new = || attributes.iter().all(|known| known.key != attribute.key);
+        if has_room && limits.value_length.is_none() && is_new() {
+            attributes.push(attribute);
+        } else {
+            self.set_attribute_out_of_the_ordinary(attribute, limits);
         }
     }
 
-    pub(crate) fn set_attribute(&mut self, attribute: KeyValue, limits: &SpanLimits) {
-        let attributes = &mut self.attributes;
+    #[cold]
+    fn set_attribute_out_of_the_ordinary(&mut self, attribute: KeyValue, limits: &SpanLimits) {
         if !limits::set(
-            attributes,
+            &mut self.attributes,
             attribute,
             limits.attributes,
             limits.value_length,
         ) {
-            self.dropped_attributes_count += 1;
+            self.span.dropped_attributes_count += 1;
         }
     }
 
@@ -214,7 +226,7 @@ impl Recording {
         limits: &SpanLimits,
     ) {
         let time_unix_nano = time_unix_nano.unwrap_or_else(|| self.now_unix_nano());
-        let details = self.details.get_or_insert_default();
+        let details = self.span.details.get_or_insert_default();
         if details.events.len() >= limits.events {
             details.dropped_events_count += 1;
             return;
@@ -230,7 +242,7 @@ impl Recording {
     }
 
     pub(crate) fn add_link(&mut self, link: Link, limits: &SpanLimits) {
-        let details = self.details.get_or_insert_default();
+        let details = self.span.details.get_or_insert_default();
         if details.links.len() >= limits.links {
             details.dropped_links_count += 1;
             return;
@@ -250,7 +262,7 @@ impl Recording {
     /// About how much memory it takes while it waits, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let attributes = |list: &[KeyValue]| list.iter().map(limits::size_bytes).sum::<usize>();
-        let details = self.details.as_ref().map_or(0, |details| {
+        let details = self.span.details.as_ref().map_or(0, |details| {
             let events = details
                 .events
                 .iter()
@@ -262,6 +274,79 @@ impl Recording {
             events.chain(links).sum::<usize>() + details.status.message.len()
         });
         std::mem::size_of::<Recording>() + attributes(&self.attributes) + details
+    }
+}
+
+impl SpanRecord {
+    /// Who recorded it.
+    pub(crate) fn scope(&self) -> &'static Scope {
+        static NOBODY: LazyLock<Scope> = LazyLock::new(Scope::default);
+        self.instrumentation
+            .map_or_else(|| &*NOBODY, |instrumentation| &instrumentation.scope)
+    }
+
+    /// It and its attributes, to be encoded.
+    pub(crate) fn fields<'a>(&'a self, attributes: &'a [KeyValue]) -> SpanFields<'a> {
+        static NONE: Details = Details::new();
+        let details = self.details.as_deref().unwrap_or(&NONE);
+        SpanFields {
+            trace_id: self.context.trace_id(),
+            span_id: self.context.span_id(),
+            parent_span_id: self.parent.map(|parent| parent.span_id),
+            trace_state: self.context.trace_state(),
+            flags: otlp_flags(&self.context, self.parent),
+            name: &self.name,
+            kind: self.kind,
+            start_unix_nano: self.start_unix_nano,
+            end_unix_nano: self.end_unix_nano,
+            attributes,
+            dropped_attributes_count: self.dropped_attributes_count,
+            events: &details.events,
+            dropped_events_count: details.dropped_events_count,
+            links: &details.links,
+            dropped_links_count: details.dropped_links_count,
+            status: &details.status,
+            pending: false,
+        }
+    }
+
+    /// A copy of it and its attributes.
+    pub(crate) fn to_span(&self, attributes: &[KeyValue]) -> Span {
+        let fields = self.fields(attributes);
+        Span {
+            trace_id: fields.trace_id,
+            span_id: fields.span_id,
+            parent_span_id: fields.parent_span_id,
+            trace_state: fields.trace_state.to_owned().into(),
+            flags: fields.flags,
+            name: self.name.clone(),
+            kind: fields.kind,
+            start_unix_nano: fields.start_unix_nano,
+            end_unix_nano: fields.end_unix_nano,
+            attributes: attributes.to_vec(),
+            dropped_attributes_count: fields.dropped_attributes_count,
+            events: fields.events.to_vec(),
+            dropped_events_count: fields.dropped_events_count,
+            links: fields.links.to_vec(),
+            dropped_links_count: fields.dropped_links_count,
+            status: fields.status.clone(),
+            pending: false,
+        }
+    }
+}
+
+impl Details {
+    const fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            dropped_events_count: 0,
+            links: Vec::new(),
+            dropped_links_count: 0,
+            status: Status {
+                code: StatusCode::Unset,
+                message: Text::Borrowed(""),
+            },
+        }
     }
 }
 

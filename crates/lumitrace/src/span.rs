@@ -26,6 +26,8 @@ use crate::{SpanContext, SpanLimits, clock, panics};
 /// span.end();
 /// ```
 #[derive(Debug)]
+// In this order, as `SpanContext` asks for.
+#[repr(C)]
 pub struct Span {
     /// Its ids, valid or not, are what children see as their parent's.
     context: SpanContext,
@@ -65,11 +67,9 @@ impl Span {
         }
     }
 
-    pub(crate) fn owned(context: SpanContext, place: SpanPlace) -> Self {
-        Self {
-            context,
-            state: State::Owned(place),
-        }
+    /// Has this handle end the span that is recorded there.
+    pub(crate) fn own(&mut self, place: SpanPlace) {
+        self.state = State::Owned(place);
     }
 
     pub(crate) fn reference(context: SpanContext, place: SpanPlace) -> Self {
@@ -89,6 +89,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) fn place(&self) -> Option<SpanPlace> {
         match self.state {
             State::Owned(place) | State::Reference(place) => Some(place),
@@ -115,6 +116,8 @@ impl Span {
     }
 
     /// Sets an attribute; the value of a key that is already there is replaced.
+    // Inlined down to the list of attributes, so that key and value are written there and nowhere else.
+    #[inline]
     pub fn set_attribute(&self, key: impl Into<Text>, value: impl Into<Value>) {
         if let Some(place) = self.place() {
             // Before the span is locked: whatever these conversions do may use it.
@@ -182,7 +185,7 @@ impl Span {
     pub fn rename(&self, name: impl Into<Text>) {
         if self.place().is_some() {
             let name = name.into();
-            self.change(|recording, _| recording.name = name);
+            self.change(|recording, _| recording.span.name = name);
         }
     }
 

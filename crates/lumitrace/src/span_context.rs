@@ -5,13 +5,41 @@ use std::sync::Arc;
 use lumitrace_model::{SpanId, TraceId};
 
 /// The part of a span that other spans, threads and processes refer to (W3C Trace Context).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, PartialEq, Eq, Default)]
+// In this order a move, which goes by 16 bytes, cuts no field: a processor cannot hand on a value that
+// is read in other pieces than it was just written in, and waits a dozen cycles.
+#[repr(C)]
 pub struct SpanContext {
     trace_id: TraceId,
     span_id: SpanId,
+    /// Boxed once more: a pointer of one word, as hardly any context has one.
+    trace_state: Option<Arc<Box<str>>>,
     trace_flags: u8,
     is_remote: bool,
-    trace_state: Option<Arc<str>>,
+}
+
+impl Clone for SpanContext {
+    fn clone(&self) -> Self {
+        Self {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            trace_state: self.trace_state.clone(),
+            trace_flags: self.trace_flags,
+            is_remote: self.is_remote,
+        }
+    }
+
+    /// Field by field, in place.
+    #[inline]
+    fn clone_from(&mut self, other: &Self) {
+        self.trace_id = other.trace_id;
+        self.span_id = other.span_id;
+        self.trace_flags = other.trace_flags;
+        self.is_remote = other.is_remote;
+        if self.trace_state.is_some() || other.trace_state.is_some() {
+            self.trace_state.clone_from(&other.trace_state);
+        }
+    }
 }
 
 /// W3C: the caller records this trace.
@@ -23,9 +51,9 @@ impl SpanContext {
         Self {
             trace_id,
             span_id,
+            trace_state: None,
             trace_flags,
             is_remote: false,
-            trace_state: None,
         }
     }
 
@@ -39,7 +67,7 @@ impl SpanContext {
     /// The same context with a W3C `tracestate`; empty means none.
     #[must_use]
     pub fn with_trace_state(mut self, trace_state: &str) -> Self {
-        self.trace_state = (!trace_state.is_empty()).then(|| trace_state.into());
+        self.trace_state = (!trace_state.is_empty()).then(|| Arc::new(trace_state.into()));
         self
     }
 
@@ -70,7 +98,7 @@ impl SpanContext {
 
     /// The W3C `tracestate`, or empty.
     pub fn trace_state(&self) -> &str {
-        self.trace_state.as_deref().unwrap_or_default()
+        self.trace_state.as_deref().map_or("", |state| state)
     }
 
     /// Whether both ids are set; the context of a span that nobody records may be invalid.
@@ -82,10 +110,11 @@ impl SpanContext {
     pub(crate) fn child(&self, span_id: SpanId, sampled: bool) -> Self {
         let trace_flags = self.trace_flags & !SAMPLED | u8::from(sampled);
         Self {
+            trace_id: self.trace_id,
             span_id,
+            trace_state: self.trace_state.clone(),
             trace_flags,
             is_remote: false,
-            ..self.clone()
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use lumitrace_model::{KeyValue, Scope, SpanKind, Text, Value};
 
-use crate::context::current_span_context;
+use crate::context::copy_current_span_context;
 use crate::recorder::Recorder;
 use crate::recording::Beginning;
 use crate::span::{EnteredSpan, link};
@@ -243,15 +243,17 @@ impl SpanBuilder {
     }
 
     /// Starts it. It is not current: see [`Span::entered`] and [`SpanBuilder::enter`].
-    pub fn start(self) -> Span {
-        let parent = match self.parent {
-            ParentChoice::Current => current_span_context(),
-            ParentChoice::Root => None,
-            ParentChoice::Given(parent) => Some(parent),
-        };
-        let parent = parent.as_ref().filter(|parent| parent.is_valid());
+    pub fn start(mut self) -> Span {
+        // Written field by field and read so: see `SpanContext`.
+        let mut parent = SpanContext::default();
+        match &self.parent {
+            ParentChoice::Current => copy_current_span_context(&mut parent),
+            ParentChoice::Root => {}
+            ParentChoice::Given(given) => parent.clone_from(given),
+        }
+        let parent = Some(&parent).filter(|parent| parent.is_valid());
         match self.instrumentation.recorder() {
-            Some(recorder) => recorder.start(self.instrumentation, parent, self.beginning),
+            Some(recorder) => recorder.start(self.instrumentation, parent, &mut self.beginning),
             // So that a trace passes through an untraced part unbroken.
             None => parent.cloned().map_or_else(Span::none, Span::not_recorded),
         }

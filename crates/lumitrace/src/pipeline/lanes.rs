@@ -1,11 +1,17 @@
 //! The lanes of a pipeline, and which of them is the calling thread's.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 use super::Pipeline;
 use crate::lane::Lane;
 use crate::lock::Mutex;
+
+/// Whether the lane is the calling thread's own, and the one that it used last.
+#[inline]
+pub(crate) fn is_own(lane: &Lane) -> bool {
+    std::ptr::eq(LATEST.get(), lane)
+}
 
 /// The lanes of one pipeline: as many as threads have recorded at the same time.
 #[derive(Default)]
@@ -23,6 +29,9 @@ struct Lists {
 }
 
 thread_local! {
+    /// The one of them that was used last; null where there is none, and once the thread ends. Beside
+    /// the list, because reading it takes one instruction.
+    static LATEST: Cell<*const Lane> = const { Cell::new(std::ptr::null()) };
     static OWN: RefCell<OwnLanes> = const { RefCell::new(OwnLanes(Vec::new())) };
 }
 
@@ -45,6 +54,8 @@ impl OwnLanes {
 
 impl Drop for OwnLanes {
     fn drop(&mut self) {
+        // Before anybody else gets them.
+        LATEST.set(std::ptr::null());
         for lane in self.0.drain(..) {
             if lane.pipeline().is_of_this_process() {
                 lane.pipeline().lanes().lists.lock().free.push(lane);
@@ -56,8 +67,18 @@ impl Drop for OwnLanes {
 impl Lanes {
     /// The lane of the calling thread.
     pub(crate) fn own(pipeline: &'static Pipeline) -> &'static Lane {
-        let own = OWN.try_with(|own| own.borrow_mut().get(pipeline));
-        own.unwrap_or_else(|_| pipeline.lanes().shared(pipeline))
+        // SAFETY: lanes are never freed.
+        let latest = unsafe { LATEST.get().as_ref() };
+        if let Some(lane) = latest.filter(|lane| std::ptr::eq(lane.pipeline(), pipeline)) {
+            return lane;
+        }
+        match OWN.try_with(|own| own.borrow_mut().get(pipeline)) {
+            Ok(lane) => {
+                LATEST.set(lane);
+                lane
+            }
+            Err(_) => pipeline.lanes().shared(pipeline),
+        }
     }
 
     /// A lane that no thread has.

@@ -1,6 +1,6 @@
 //! How much waits for the worker: bounded in number and in bytes, over all threads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::BatchSettings;
 
@@ -17,8 +17,10 @@ pub(crate) struct WaitingLoad {
     /// In one number, so that one atomic addition claims both: see [`Load`].
     load: AtomicU64,
     max: Load,
-    batch_spans: u64,
+    /// So much is worth sending.
+    batch: Load,
     block_spans: usize,
+    is_closed: AtomicBool,
 }
 
 /// Room that a lane has claimed for spans to come.
@@ -60,11 +62,14 @@ impl WaitingLoad {
         let max_bytes = settings.max_queue_bytes.clamp(1, 1 << (BYTES_BITS - 1));
         // A queue smaller than a batch is full before a batch is.
         let batch_spans = settings.max_batch_spans.clamp(1, max_spans);
+        // Half of it: a large span may find no room although there is some.
+        let batch_bytes = settings.max_batch_bytes.clamp(1, max_bytes.div_ceil(2));
         Self {
             load: AtomicU64::new(0),
             max: Load::new(max_spans, max_bytes),
-            batch_spans: batch_spans as u64,
+            batch: Load::new(batch_spans, batch_bytes),
             block_spans: (batch_spans / BLOCKS_PER_BATCH).clamp(1, BLOCK_SPANS),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -72,14 +77,18 @@ impl WaitingLoad {
     /// look, as a whole batch waits.
     pub(crate) fn claim(&self, credit: &mut Credit, size_bytes: usize) -> Result<bool, QueueFull> {
         let bytes = size_bytes as u64;
-        if credit.spans == 0 || credit.bytes < bytes {
+        let lacks_room = credit.spans == 0 || credit.bytes < bytes;
+        if lacks_room {
             let claimed = self.add_what_lacks(*credit, size_bytes)?;
             credit.spans += claimed.spans();
             credit.bytes += claimed.bytes();
         }
         credit.spans -= 1;
         credit.bytes -= bytes;
-        Ok(credit.spans == 0 && self.is_batch_full())
+        // Spans that are claimed ahead are no reason to look yet.
+        let is_worth_a_look =
+            (credit.spans == 0 && self.are_spans_full()) || (lacks_room && self.are_bytes_full());
+        Ok(is_worth_a_look)
     }
 
     /// Claims a block, or just as much as a span of this size lacks: where a block has no room, and once a
@@ -103,7 +112,8 @@ impl WaitingLoad {
         // SeqCst pairs with the worker, which first says that it sleeps and then looks here.
         let before = Load(self.load.fetch_add(claim.0, Ordering::SeqCst));
         let fits = before.spans() + claim.spans() <= self.max.spans()
-            && before.bytes() + claim.bytes() <= self.max.bytes();
+            && before.bytes() + claim.bytes() <= self.max.bytes()
+            && !self.is_closed();
         if !fits {
             self.load.fetch_sub(claim.0, Ordering::SeqCst);
         }
@@ -121,14 +131,36 @@ impl WaitingLoad {
         self.release(credit.spans as usize, credit.bytes as usize);
     }
 
+    /// From now on there is no room; what was claimed before stays claimed.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
     /// How many spans wait, together with those to come that room is claimed for.
     pub(crate) fn spans(&self) -> u64 {
         Load(self.load.load(Ordering::SeqCst)).spans()
     }
 
-    /// Whether a whole batch may wait.
+    /// Whether a whole batch may wait: so many spans or so many bytes.
     pub(crate) fn is_batch_full(&self) -> bool {
-        self.spans() >= self.batch_spans
+        self.are_spans_full() || self.are_bytes_full()
+    }
+
+    /// The bytes that are worth sending, however few spans they are.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.batch.bytes() as usize
+    }
+
+    fn are_spans_full(&self) -> bool {
+        self.spans() >= self.batch.spans()
+    }
+
+    fn are_bytes_full(&self) -> bool {
+        Load(self.load.load(Ordering::SeqCst)).bytes() >= self.batch.bytes()
     }
 }
 
@@ -187,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_is_told_of_a_few_spans_with_the_bytes_of_a_batch() {
+        let load = load(2048, 1 << 20);
+        let mut credit = Credit::default();
+        let told = (1..).find(|_| load.claim(&mut credit, 200_000) != Ok(false));
+        // Half of the queue: a fifth one would fit, and a sixth would not.
+        assert_eq!(told, Some(3));
+    }
+
+    #[test]
+    fn nothing_finds_room_after_the_end() {
+        let load = load(2048, 1 << 20);
+        let mut credit = Credit::default();
+        assert_eq!(load.claim(&mut credit, 100), Ok(false));
+        load.close();
+        let claimed_before = (0..100).take_while(|_| load.claim(&mut credit, 100).is_ok());
+        assert_eq!(claimed_before.count(), BLOCK_SPANS - 1);
+    }
+
+    #[test]
     fn spans_with_many_bytes_find_as_much_room_as_there_is() {
         for size_bytes in [300, 1_100, 2_000, 17_000] {
             let (max_spans, max_bytes) = (2048, 1 << 20);
@@ -214,9 +265,9 @@ mod tests {
     fn a_span_with_more_bytes_than_a_block_is_counted_with_them() {
         let load = load(100, 3 * BLOCK_BYTES);
         let mut credit = Credit::default();
-        assert_eq!(load.claim(&mut credit, 2 * BLOCK_BYTES), Ok(false));
+        assert!(load.claim(&mut credit, 2 * BLOCK_BYTES).is_ok());
         assert_eq!(load.claim(&mut credit, 2 * BLOCK_BYTES), Err(QueueFull));
-        assert_eq!(load.claim(&mut credit, BLOCK_BYTES), Ok(false));
+        assert!(load.claim(&mut credit, BLOCK_BYTES).is_ok());
         assert_eq!(load.claim(&mut credit, 1), Err(QueueFull));
     }
 }

@@ -111,10 +111,8 @@ impl Worker {
     /// Takes what has ended out of the lanes.
     fn collect(&mut self) {
         for lane in self.pipeline.lanes.all() {
-            self.backlog.collect(|list| {
-                let to_come = lane.take_ended(list);
-                self.pipeline.load.give_back(to_come);
-            });
+            let to_come = self.backlog.collect(lane);
+            self.pipeline.load.give_back(to_come);
         }
     }
 
@@ -130,12 +128,8 @@ impl Worker {
 
     /// Sends full batches, and if `all` the rest too, as long as somebody can take them.
     fn send_batches(&mut self, all: bool, deadline: Option<Instant>) {
-        let settings = &self.pipeline.settings.batch;
-        let batch_spans = settings.max_batch_spans.max(1);
-        let full = batch_spans.min(settings.max_queue_spans.max(1));
-        let least = if all { 1 } else { full };
-        while self.backlog.len() >= least && self.is_anybody_ready() {
-            let batch = Arc::new(self.next_batch(batch_spans));
+        while self.is_worth_sending(all) && self.is_anybody_ready() {
+            let batch = Arc::new(self.next_batch());
             for delivery in &mut self.deliveries {
                 delivery.give(&batch);
                 if delivery.is_ready() {
@@ -146,9 +140,16 @@ impl Worker {
         }
     }
 
-    fn next_batch(&mut self, max_spans: usize) -> ExportBatch {
-        let max_bytes = self.pipeline.settings.batch.max_batch_bytes;
-        let spans = self.backlog.next_batch(max_spans, max_bytes);
+    fn is_worth_sending(&self, all: bool) -> bool {
+        let is_full = || {
+            self.backlog.len() >= self.pipeline.batch_size.spans
+                || self.backlog.size_bytes() >= self.pipeline.load.batch_bytes()
+        };
+        !self.backlog.is_empty() && (all || is_full())
+    }
+
+    fn next_batch(&mut self) -> ExportBatch {
+        let spans = self.backlog.next_batch(self.pipeline.batch_size);
         self.pipeline.load.release(spans.len(), spans.size_bytes());
         ExportBatch::of_ended(Arc::clone(&self.resource), spans)
     }
@@ -200,6 +201,8 @@ impl Worker {
     /// The end: one last attempt for everything, then the account of what was lost. Returns
     /// whether something was left.
     fn finish(&mut self, deadline: Instant) -> bool {
+        // What ends from here on is lost, and counted as such.
+        self.pipeline.load.close();
         self.collect();
         for delivery in &mut self.deliveries {
             delivery.send(Some(deadline));
