@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sides import start, trace_batches
+from sides import start
 
 FIRST_SEND_TIMEOUT_S = 30.0
 
@@ -29,18 +29,28 @@ def main() -> None:
     keep_waiting(3 * spans)
     provider = start(side, endpoint)
     tracer = provider.get_tracer("bench")
-    trace_batches(tracer, 1)
+    end_spans(tracer, 1)
     if side == "lumitrace":
         wait_for_first_send(provider)
-    trace_batches(tracer, spans)
+    end_spans(tracer, spans)
     before = resident_bytes()
-    trace_batches(tracer, spans)
+    end_spans(tracer, spans)
     grown = resident_bytes() - before
     if side == "lumitrace" and provider.statistics()["waiting_spans"] != 2 * spans:
         raise SystemExit(f"the spans do not wait: {provider.statistics()}")
     print(json.dumps({"bytes_per_span": grown / spans}), flush=True)
     # Without the end of the program, which would send what waits.
     os._exit(0)
+
+
+def end_spans(tracer: Any, count: int) -> None:
+    """Start and end so many spans with four attributes."""
+    for index in range(count):
+        with tracer.start_as_current_span("batch_processing") as span:
+            span.set_attribute("batch_index", index)
+            span.set_attribute("batch_size", 32)
+            span.set_attribute("loss", 0.5)
+            span.set_attribute("task", "direction")
 
 
 def keep_waiting(spans: int) -> None:

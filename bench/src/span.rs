@@ -1,11 +1,13 @@
 //! One traced unit of work in three libraries, in turn: a root span with 99 children, each made
 //! current while it is open. Prints nanoseconds of process CPU time per span for every round, as
-//! `{"lumitrace": [...], "opentelemetry_sdk": [...], "fastrace": [...]}`.
+//! `{"lumitrace": [...], "opentelemetry_sdk": [...], "fastrace": [...]}`, and the same of the first two with
+//! a sampler that records nothing, less those of an empty loop, as `"..._sampled_out"`.
 //!
 //! Each library batches in the background into an exporter that throws the spans away, so what is
 //! measured is recording and batching. Work comes in bursts below the queues' size with a flush
 //! after each, so that no library gains by dropping spans.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -42,7 +44,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     fastrace::set_reporter(Sink, fastrace::collector::Config::default());
 
     let (tracer, otel_tracer) = (ours.tracer("bench"), theirs.tracer("bench"));
-    let mut rounds: [Vec<f64>; 3] = Default::default();
+    let off = sampled_out();
+    let mut rounds: [Vec<f64>; 5] = Default::default();
     // The first round warms up and is not kept.
     for number in 0..=arguments.rounds {
         let costs = [
@@ -68,6 +71,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
                     Ok(())
                 },
             )?,
+            over_empty_loop(|| lumitrace_child(&off.0, 0, false))?,
+            over_empty_loop(|| opentelemetry_child(&off.1, 0, false))?,
         ];
         if number > 0 {
             rounds
@@ -76,15 +81,52 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
                 .for_each(|(kept, cost)| kept.push(cost));
         }
     }
-    let [lumitrace, opentelemetry, fastrace] = rounds;
+    let [lumitrace, opentelemetry, fastrace, off, opentelemetry_off] = rounds;
     let report = serde_json::json!({
         "lumitrace": lumitrace, "opentelemetry_sdk": opentelemetry, "fastrace": fastrace,
+        "lumitrace_sampled_out": off, "opentelemetry_sdk_sampled_out": opentelemetry_off,
     });
     #[allow(clippy::print_stdout, reason = "the line is the program's result")]
     {
         println!("{report}");
     }
     Ok(())
+}
+
+/// Tracers of providers that record nothing.
+fn sampled_out() -> (lumitrace::Tracer, opentelemetry_sdk::trace::SdkTracer) {
+    let ours = lumitrace::TracerProvider::builder()
+        .sampler(lumitrace::sampler::AlwaysOff)
+        .exporter(Sink)
+        .build();
+    let theirs = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+        .with_sampler(opentelemetry_sdk::trace::Sampler::AlwaysOff)
+        .with_batch_exporter(Sink)
+        .build();
+    (ours.tracer("bench"), theirs.tracer("bench"))
+}
+
+/// Nanoseconds of CPU time of a span over those of a turn of an empty loop.
+fn over_empty_loop(mut span: impl FnMut()) -> anyhow::Result<f64> {
+    let turns = 0..=CHILDREN;
+    let empty = round(
+        || {
+            turns.clone().for_each(|turn| {
+                black_box(turn);
+            });
+        },
+        || Ok(()),
+    )?;
+    let traced = round(
+        || {
+            turns.clone().for_each(|turn| {
+                black_box(turn);
+                span();
+            });
+        },
+        || Ok(()),
+    )?;
+    Ok(traced - empty)
 }
 
 /// Nanoseconds of CPU time of the whole process per span.
@@ -108,27 +150,35 @@ fn process_cpu() -> Duration {
 
 fn lumitrace_unit(tracer: &lumitrace::Tracer, with_attributes: bool) {
     let _root = tracer.span("unit").enter();
-    for index in 0..CHILDREN {
-        let span = tracer.span("batch_processing").enter();
-        if with_attributes {
-            span.set_attribute("batch_index", index);
-            span.set_attribute("batch_size", 32);
-            span.set_attribute("loss", 0.5);
-        }
+    (0..CHILDREN).for_each(|index| lumitrace_child(tracer, index, with_attributes));
+}
+
+fn lumitrace_child(tracer: &lumitrace::Tracer, index: u64, with_attributes: bool) {
+    let span = tracer.span("batch_processing").enter();
+    if with_attributes {
+        span.set_attribute("batch_index", index);
+        span.set_attribute("batch_size", 32);
+        span.set_attribute("loss", 0.5);
     }
 }
 
 fn opentelemetry_unit(tracer: &opentelemetry_sdk::trace::SdkTracer, with_attributes: bool) {
     tracer.in_span("unit", |_| {
-        for index in 0..CHILDREN {
-            tracer.in_span("batch_processing", |context| {
-                if with_attributes {
-                    let span = opentelemetry::trace::TraceContextExt::span(&context);
-                    span.set_attribute(KeyValue::new("batch_index", index as i64));
-                    span.set_attribute(KeyValue::new("batch_size", 32));
-                    span.set_attribute(KeyValue::new("loss", 0.5));
-                }
-            });
+        (0..CHILDREN).for_each(|index| opentelemetry_child(tracer, index, with_attributes));
+    });
+}
+
+fn opentelemetry_child(
+    tracer: &opentelemetry_sdk::trace::SdkTracer,
+    index: u64,
+    with_attributes: bool,
+) {
+    tracer.in_span("batch_processing", |context| {
+        if with_attributes {
+            let span = opentelemetry::trace::TraceContextExt::span(&context);
+            span.set_attribute(KeyValue::new("batch_index", index as i64));
+            span.set_attribute(KeyValue::new("batch_size", 32));
+            span.set_attribute(KeyValue::new("loss", 0.5));
         }
     });
 }

@@ -5,9 +5,8 @@
 //! with their spread, and cost is CPU time rather than wall time where both would do.
 
 mod end_to_end;
-mod python_sdk;
 mod report;
-mod rust_sdk;
+mod sdk;
 mod store;
 
 use std::fs;
@@ -16,57 +15,33 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use crate::{process, ui, workspace};
-use report::{Figure, Report};
+use report::Report;
 
 /// What is measured.
 #[derive(clap::Subcommand)]
 pub(crate) enum Suite {
-    /// The whole way: server, store, queries, and both SDKs beside their peers.
+    /// The whole way: start, ingest over HTTP, bytes on disk, and lookups.
     First(Options),
     /// The store: what spans cost to take in, keep and find, beside ClickHouse's engine.
     Store(store::Options),
+    /// The SDK: what tracing costs a program in Rust and in Python, beside its peers.
+    Sdk(sdk::Options),
 }
 
 /// How much is measured.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The parts to measure; all if none is named.
-    sections: Vec<Section>,
-    /// A fifth of the spans and few rounds: under five minutes once everything is built.
+    /// A fifth of the spans: under five minutes once everything is built.
     #[arg(long)]
     quick: bool,
-    /// Write the figures to docs/benchmarks.md; of some parts only, their rows.
+    /// Write the figures to docs/benchmarks.md.
     #[arg(long)]
     write: bool,
 }
 
-/// A part of the suite.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq)]
-enum Section {
-    /// Start, ingest, bytes on disk, and lookups.
-    Server,
-    /// What a span costs in Rust.
-    RustSpan,
-    /// What a span costs in Python.
-    PythonSpan,
-    /// What tracing adds to a real training in PyTorch.
-    Training,
-    /// What spans occupy in Python while they wait.
-    Memory,
-}
-
 impl Options {
-    fn includes(&self, section: Section) -> bool {
-        self.sections.is_empty() || self.sections.contains(&section)
-    }
-
     fn spans(&self) -> u64 {
         if self.quick { 200_000 } else { 1_000_000 }
-    }
-
-    /// Rounds of each pair.
-    fn rounds(&self) -> usize {
-        if self.quick { 5 } else { 11 }
     }
 }
 
@@ -85,13 +60,18 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
     process::run(process::cargo().args(["build", "--release"]).args(packages))?;
     let (report, write, is_whole) = match suite {
         Suite::First(options) => {
-            let figures = first(options)?;
+            let figures = end_to_end::measure(options.spans())?;
             let report = Report::new("first", Some(options.spans()), figures)?;
-            (report, options.write, options.sections.is_empty())
+            (report, options.write, true)
         }
         Suite::Store(options) => {
             let figures = store::measure(options)?;
             let report = Report::new("store", None, figures)?;
+            (report, options.writes(), options.is_whole())
+        }
+        Suite::Sdk(options) => {
+            let figures = sdk::measure(options)?;
+            let report = Report::new("sdk", None, figures)?;
             (report, options.writes(), options.is_whole())
         }
     };
@@ -104,18 +84,6 @@ pub(crate) fn run(suite: &Suite) -> anyhow::Result<()> {
         bail!("below the bar: {}", missed.join(", "));
     }
     Ok(())
-}
-
-fn first(options: &Options) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    if options.includes(Section::Server) {
-        figures.extend(end_to_end::measure(options)?);
-    }
-    if options.includes(Section::RustSpan) {
-        figures.extend(rust_sdk::measure(options)?);
-    }
-    figures.extend(python_sdk::measure(options)?);
-    Ok(figures)
 }
 
 /// A data folder for a benchmark.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use super::empty_folder;
 use super::report::{Bar, Figure};
-use super::{Options, empty_folder};
 use crate::server::Server;
 use crate::{process, workspace};
 
@@ -29,8 +29,7 @@ struct Measured {
     lookup: Value,
 }
 
-pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
-    let spans = options.spans();
+pub(super) fn measure(spans: u64) -> anyhow::Result<Vec<Figure>> {
     let measured = run(spans)?;
     let mut figures = ingest_figures(&measured, spans as f64)?;
     figures.extend(lookup_figures(&measured.lookup)?);

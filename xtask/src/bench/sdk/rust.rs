@@ -3,16 +3,17 @@
 use anyhow::Context;
 use serde_json::Value;
 
-use super::Options;
-use super::end_to_end::program;
-use super::report::{Bar, Figure};
+use crate::bench::end_to_end::program;
+use crate::bench::report::{Bar, Figure};
 
 /// Processes over which the rounds are spread. A shared machine has slow phases of seconds, in which
 /// every library costs twice as much: one process could lie in one whole.
 const PROCESSES: usize = 6;
+/// What a span that is sampled out may cost over an empty loop, in nanoseconds.
+const SAMPLED_OUT_BAR_NS: f64 = 20.0;
 
-pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
-    let rounds = options.rounds().to_string();
+pub(super) fn measure(rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    let rounds = rounds.to_string();
     let shapes = [("0", "no attributes"), ("3", "3 attributes")];
     let mut reports = [Vec::new(), Vec::new()];
     for _ in 0..PROCESSES {
@@ -27,16 +28,23 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     for ((_, shape), reports) in shapes.iter().zip(&reports) {
         let what = format!("Rust span, {shape}, process CPU with batching into a sink");
         let ours = rounds_of(reports, "lumitrace")?;
-        let peers = [
-            ("opentelemetry_sdk", Some(Bar::TimesBetter(1.0))),
-            ("fastrace", None),
-        ];
-        for (peer, bar) in peers {
+        for (peer, times) in [("fastrace", 1.0), ("opentelemetry_sdk", 3.0)] {
             let theirs = rounds_of(reports, peer)?;
             let pairs: Vec<_> = ours.iter().copied().zip(theirs).collect();
+            let bar = Some(Bar::TimesBetter(times));
             figures.push(Figure::paired(&what, "ns", peer, &pairs, bar)?);
         }
     }
+    let sampled_out = rounds_of(&reports[0], "lumitrace_sampled_out")?;
+    let theirs = rounds_of(&reports[0], "opentelemetry_sdk_sampled_out")?;
+    let pairs: Vec<_> = sampled_out.into_iter().zip(theirs).collect();
+    figures.push(Figure::beside(
+        "Rust span, sampled out, over an empty loop",
+        "ns",
+        "opentelemetry_sdk",
+        &pairs,
+        Some(Bar::Below(SAMPLED_OUT_BAR_NS)),
+    )?);
     Ok(figures)
 }
 
