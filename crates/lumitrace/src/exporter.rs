@@ -72,6 +72,12 @@ pub trait SpanExporter: Send {
         false
     }
 
+    /// Whether it wants spans at the moment. One that does not is passed over, and no span waits
+    /// for it.
+    fn takes_spans(&self) -> bool {
+        true
+    }
+
     /// The last call: sends what it holds back itself.
     fn shut_down(&mut self) {}
 }

@@ -51,6 +51,7 @@ pub fn setup_tracing(service_name: impl Into<String>) -> TracingSetup {
         batch: None,
         limits: None,
         exporters: Vec::new(),
+        observers: Vec::new(),
         notice_handler: NoticeHandler::default(),
     }
 }
@@ -71,6 +72,7 @@ pub struct TracingSetup {
     batch: Option<BatchSettings>,
     limits: Option<SpanLimits>,
     exporters: Vec<AddExporter>,
+    observers: Vec<AddExporter>,
     notice_handler: NoticeHandler,
 }
 
@@ -157,6 +159,14 @@ impl TracingSetup {
     pub fn exporter(mut self, exporter: impl SpanExporter + Clone + Sync + 'static) -> Self {
         self.exporters
             .push(Box::new(move |builder| builder.exporter(exporter)));
+        self
+    }
+
+    /// Shows spans to `observer` too, wherever else they go. Where they go nowhere, nothing is
+    /// observed either; see [`SpanExporter::takes_spans`].
+    pub fn observer(mut self, observer: impl SpanExporter + Clone + Sync + 'static) -> Self {
+        self.observers
+            .push(Box::new(move |builder| builder.exporter(observer)));
         self
     }
 
@@ -248,13 +258,17 @@ impl TracingSetup {
         environment: &Environment,
     ) -> TracerProviderBuilder {
         let own = std::mem::take(&mut self.exporters);
+        let observers = std::mem::take(&mut self.observers);
         let named = match &environment.exporters {
+            Some(named) if own.is_empty() && named.contains(&ExporterName::Otlp) => named.clone(),
             _ if self.endpoint.is_some() => vec![ExporterName::Otlp],
             _ if !own.is_empty() => Vec::new(),
             Some(named) => named.clone(),
             None => vec![ExporterName::Otlp],
         };
-        for add in own {
+        let is_exported = !own.is_empty() || !named.is_empty();
+        let observers = observers.into_iter().filter(|_| is_exported);
+        for add in own.into_iter().chain(observers) {
             builder = add(builder);
         }
         for name in named {

@@ -43,9 +43,9 @@ impl Delivery {
         }
     }
 
-    /// Whether it may be given a batch: it is not waiting for a retry.
+    /// Whether it may be given a batch: it wants some, and is not waiting for a retry.
     pub(crate) fn is_ready(&self) -> bool {
-        self.retry_at.is_none()
+        self.retry_at.is_none() && self.exporter.takes_spans()
     }
 
     pub(crate) fn retry_at(&self) -> Option<Instant> {
@@ -68,6 +68,9 @@ impl Delivery {
     /// Takes a batch over. While others are ready and this one is not, its batches wait here,
     /// bounded like the queue.
     pub(crate) fn give(&mut self, batch: &Arc<ExportBatch>) {
+        if !self.exporter.takes_spans() {
+            return;
+        }
         let waiting: usize = self.waiting.iter().map(|batch| batch.len()).sum();
         if waiting > 0 && waiting + batch.len() > self.pipeline.settings.batch.max_queue_spans {
             let counter = &self.pipeline.counters().queue_full_spans;
