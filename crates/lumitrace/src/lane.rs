@@ -49,6 +49,17 @@ struct Place {
     recording: Recording,
 }
 
+impl Place {
+    fn ended_spans(&self) -> u64 {
+        // It serves until its generations would come again.
+        if self.generation == 0 && !self.is_open {
+            1 << u32::BITS
+        } else {
+            self.generation.into()
+        }
+    }
+}
+
 /// A span that was recorded, by its place.
 #[derive(Clone, Copy)]
 pub(crate) struct SpanPlace {
@@ -121,6 +132,14 @@ impl Lane {
                 key: PlaceKey::new(number, place.generation),
             }
         })
+    }
+
+    /// How many spans of this lane are open, and how many have ended.
+    pub(crate) fn count_spans(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        let open = state.places.iter().filter(|place| place.is_open).count();
+        let ended = state.places.iter().map(Place::ended_spans).sum();
+        (open as u64, ended)
     }
 
     /// Moves the spans that have ended to `taken`, which must be empty: they count as waiting until they

@@ -76,6 +76,10 @@ impl Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TracingStats {
+    /// Recorded spans that were started; those that the sampler left out are none.
+    pub started_spans: u64,
+    /// Those of them that have ended.
+    pub ended_spans: u64,
     /// Spans that exporters accepted. With several exporters, each acceptance counts.
     pub exported_spans: u64,
     /// Announcements of open spans that were sent.
@@ -233,7 +237,11 @@ impl Pipeline {
 
     pub(crate) fn stats(&self) -> TracingStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let lanes = self.lanes.all().into_iter().map(|lane| lane.count_spans());
+        let (open, ended) = lanes.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
         TracingStats {
+            started_spans: open + ended,
+            ended_spans: ended,
             exported_spans: count(&self.counters.exported_spans),
             announced_spans: count(&self.counters.announced_spans),
             queue_full_spans: count(&self.counters.queue_full_spans),

@@ -135,7 +135,10 @@ fn s24_without_exporters_spans_are_recorded_for_the_program_and_none_is_reported
     assert_eq!((stats.queue_full_spans, stats.waiting_spans), (0, 0));
     assert_eq!(provider.force_flush(PATIENCE), Ok(()));
     assert_eq!(provider.shutdown(), Ok(()));
-    assert_eq!(provider.stats(), Default::default());
+    let stats = provider.stats();
+    assert_eq!((stats.started_spans, stats.ended_spans), (10_000, 10_000));
+    assert_eq!((stats.exported_spans, stats.unsent_spans), (0, 0));
+    assert_eq!((stats.queue_full_spans, stats.refused_spans), (0, 0));
     assert_eq!(notices.all(), []);
 }
 

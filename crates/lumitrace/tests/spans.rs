@@ -127,6 +127,24 @@ fn every_span_of_busy_threads_is_exported_or_counted() {
 }
 
 #[test]
+fn c42_spans_that_were_started_and_have_ended_are_counted_over_all_threads() {
+    let (provider, _memory) = in_memory();
+    let open = provider.tracer("test").span("open").start();
+    std::thread::spawn(move || {
+        for _ in 0..1_000 {
+            provider.tracer("test").span("work").start().end();
+        }
+    })
+    .join()
+    .unwrap();
+    let stats = provider.stats();
+    assert_eq!((stats.started_spans, stats.ended_spans), (1_001, 1_000));
+    open.end();
+    let stats = provider.stats();
+    assert_eq!((stats.started_spans, stats.ended_spans), (1_001, 1_001));
+}
+
+#[test]
 fn t17_start_without_context_takes_the_current_span() {
     let (provider, exporter) = in_memory();
     let tracer = provider.tracer("train");
