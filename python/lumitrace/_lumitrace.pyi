@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Literal, TypeVar, final
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Kind = Literal["internal", "server", "client", "producer", "consumer"]
@@ -155,10 +155,11 @@ class use_span:  # noqa: N801 (a function to its users, as in OpenTelemetry)
         /,
     ) -> Literal[False]: ...
 
-@final
+@disjoint_base
 class Tracer:
     """Starts spans, in the name of one module."""
 
+    def __new__(cls, module_name: str) -> Self: ...
     @property
     def name(self) -> str:
         """The module's name."""
@@ -173,8 +174,10 @@ class Tracer:
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        """Start a span below the current one (or the one in ``context``, a context of
-        OpenTelemetry's), without making it current. The caller ends it.
+        """Start a span below the current one (or the one in ``context``: a context of
+        OpenTelemetry's, a span, or the ids of one), without making it current. The caller ends it.
+
+        Attributes may also come second: a plain dictionary is no context.
         """
     def start_as_current_span(
         self,
@@ -189,26 +192,52 @@ class Tracer:
         end_on_exit: bool = True,
     ) -> TracingContext:
         """A span around a block, or around a function as a decorator."""
+    def trace_operation(
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        events: Mapping[str, Mapping[str, Any] | None] | None = None,
+    ) -> TracingContext:
+        """A span around a block. ``events`` maps the names of what has happened already to
+        attributes.
+        """
+    def add_trace_event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Add something that happened now to the current span."""
+    def set_trace_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute of the current span."""
+    def record_exception(
+        self, exception: BaseException, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add an ``exception`` event to the current span, whose status stays."""
+    def is_enabled(self) -> bool:
+        """Whether spans that are started now are recorded: tracing is set up and switched on."""
+    def current_span(self) -> Any:
+        """The same as :func:`current_span`."""
+    def statistics(self) -> dict[str, int]:
+        """The same as :meth:`TracerProvider.statistics`; empty before the set-up."""
 
 @final
 class TracerProvider:
     """Owns what all spans of a process share: resource, sampler, queue and exporters.
 
     Takes the keyword arguments of :func:`lumitrace.tracing.setup_tracing`; what is absent is left
-    to the environment, and then to the defaults. ``default_service_name`` names the service where
-    neither does.
+    to the environment, and then to the defaults. ``defaults`` are variables and what they mean
+    where neither says. With ``listeners_only``, spans go to the process's listeners and nowhere
+    else.
     """
 
     def __new__(
         cls,
         *,
         service_name: str | None = None,
-        default_service_name: str | None = None,
         otlp_endpoint: str | None = None,
         environment: str | None = None,
         service_version: str | None = None,
         resource_attributes: Mapping[str, Any] | None = None,
         exporters: Sequence[Any] | None = None,
+        jaeger_host: str | None = None,
+        jaeger_port: int | None = None,
+        jaeger_endpoint: str | None = None,
         protocol: str | None = None,
         headers: Mapping[str, str] | None = None,
         compression: str | None = None,
@@ -218,6 +247,9 @@ class TracerProvider:
         schedule_delay_ms: int | None = None,
         max_queue_size: int | None = None,
         max_export_batch_size: int | None = None,
+        enabled: bool | None = None,
+        defaults: Mapping[str, str] | None = None,
+        listeners_only: bool | None = None,
     ) -> Self: ...
     @property
     def resource(self) -> Resource:
@@ -231,9 +263,10 @@ class TracerProvider:
     ) -> Tracer:
         """The tracer of a module."""
     def statistics(self) -> dict[str, int]:
-        """What was exported and what was lost so far in this process: ``exported_spans``,
-        ``announced_spans``, ``queue_full_spans``, ``refused_spans``, ``unsent_spans``,
-        ``failed_exports``, ``late_changes`` (changes after a span's end) and ``waiting_spans``.
+        """What was recorded, exported and lost so far in this process: ``started_spans`` and
+        ``ended_spans`` (of those that are recorded), ``exported_spans``, ``announced_spans``,
+        ``queue_full_spans``, ``refused_spans``, ``unsent_spans``, ``failed_exports``,
+        ``late_changes`` (changes after a span's end) and ``waiting_spans``.
         """
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send every span that has ended; returns whether that was done within the time."""
@@ -352,6 +385,16 @@ def current_span() -> Any:
     implementation of OpenTelemetry's API is returned as it is.
     """
 
+def inject(carrier: Any = None, *, span: Any = None) -> Any:
+    """Write the ids of the current span, or of ``span``, into the headers of a request, and return
+    those; a new dictionary by default. W3C Trace Context, or what ``OTEL_PROPAGATORS`` says.
+    """
+
+def extract(carrier: Any) -> SpanContext | None:
+    """The ids of the caller's span in the headers of a request, as a mapping or as pairs: the
+    ``context`` of the span that answers it.
+    """
+
 def trace_training_epoch(tracer: Any, epoch: int, num_epochs: int) -> TracingContext:
     """A span ``training_epoch`` with ``epoch`` and ``total_epochs`` around one pass over the data.
 
@@ -386,6 +429,9 @@ def trace_feature_engineering(tracer: Any, pair: str, feature_count: int) -> Tra
 
 def _set_tracer_provider(provider: TracerProvider | None, options: dict[str, Any]) -> None: ...
 def _tracer_provider_options() -> dict[str, Any] | None: ...
+def _listen(listener: Callable[[tuple[FinishedSpan, ...]], object]) -> None: ...
+def _stop_listening(listener: Callable[[tuple[FinishedSpan, ...]], object]) -> None: ...
+def _otlp_json(spans: Sequence[FinishedSpan]) -> str: ...
 def _shut_down_at_exit(timeout_millis: int) -> None: ...
 def _use_opentelemetry_context(
     variable: ContextVar[Any],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from lumitrace import _lumitrace, _opentelemetry, _process
@@ -16,12 +16,13 @@ from lumitrace._lumitrace import (
 
 _LOGGER = logging.getLogger("lumitrace")
 _lock = threading.Lock()
+_at_shutdown: list[Callable[[], None]] = []
 
 Exporter = InMemorySpanExporter | ConsoleSpanExporter | Literal["otlp", "console", "none"]
 Protocol = Literal["http/protobuf", "grpc"]
 
 
-class _Default(str):
+class Default(str):
     """A default that can be told from the same text passed by the program: the environment stands
     above the former and below the latter.
     """
@@ -29,13 +30,16 @@ class _Default(str):
     __slots__ = ()
 
 
-DEFAULT_SERVICE_NAME = _Default("sequence")
+DEFAULT_SERVICE_NAME = Default("sequence")
+
+# Of what the environment does not say; the other defaults are the SDK's own.
+_DEFAULTS = {"OTEL_SERVICE_NAME": str(DEFAULT_SERVICE_NAME)}
 
 
 def setup_tracing(
     service_name: str = DEFAULT_SERVICE_NAME,
-    otlp_endpoint: str = _Default("http://localhost:4318"),
-    environment: str = _Default("development"),
+    otlp_endpoint: str = Default("http://localhost:4318"),
+    environment: str = Default("development"),
     *,
     service_version: str | None = None,
     resource_attributes: Mapping[str, Any] | None = None,
@@ -78,8 +82,7 @@ def setup_tracing(
         is installed and the program has set no other provider.
     """
     options: dict[str, Any] = {
-        # The other defaults are the SDK's own.
-        "default_service_name": DEFAULT_SERVICE_NAME,
+        "defaults": _DEFAULTS,
         "service_version": service_version,
         "resource_attributes": resource_attributes,
         "exporters": exporters,
@@ -98,15 +101,43 @@ def setup_tracing(
         ("otlp_endpoint", otlp_endpoint),
         ("environment", environment),
     ):
-        if not isinstance(value, _Default):
+        if not isinstance(value, Default):
             options[name] = value
+    return set_up(options, opentelemetry=opentelemetry)
+
+
+def set_up(options: Mapping[str, Any], *, opentelemetry: bool = True) -> TracerProvider:
+    """What every entry point does: set tracing up with these options of the provider, unless that
+    is done already.
+    """
     passed = {name: value for name, value in options.items() if value is not None}
     with _lock:
         current = _lumitrace.get_tracer_provider()
         if current is not None:
-            _warn_of_other_settings(passed)
-            return current
+            if not _waits_for_a_set_up():
+                _warn_of_other_settings(passed)
+                return current
+            current.shutdown(_process.EXIT_TIMEOUT_MS)
         return _set_up(passed, opentelemetry)
+
+
+def set_up_for_listeners() -> None:
+    """Have spans recorded for listeners of this process, where tracing is not set up; a set-up that
+    comes later takes the place of this one.
+    """
+    with _lock:
+        if _lumitrace.get_tracer_provider() is None:
+            _set_up({"listeners_only": True, "defaults": _DEFAULTS}, opentelemetry=True)
+
+
+def at_shutdown(end: Callable[[], None]) -> None:
+    """Have ``end`` called when tracing is shut down: what a set-up switched on ends with it."""
+    if end not in _at_shutdown:
+        _at_shutdown.append(end)
+
+
+def _waits_for_a_set_up() -> bool:
+    return "listeners_only" in (_lumitrace._tracer_provider_options() or {})
 
 
 def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
@@ -114,7 +145,7 @@ def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
         provider = TracerProvider(**options)
     except Exception as problem:
         _LOGGER.warning("tracing is off: %s: %s", type(problem).__name__, problem)
-        provider = TracerProvider(exporters=["none"])
+        provider = TracerProvider(enabled=False)
     _opentelemetry.connect(register_provider=opentelemetry)
     _lumitrace._set_tracer_provider(provider, options)
     _process.install()
@@ -123,7 +154,9 @@ def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
 
 def _warn_of_other_settings(options: dict[str, Any]) -> None:
     settings = _lumitrace._tracer_provider_options() or {}
-    other = sorted(name for name, value in options.items() if _differ(value, settings.get(name)))
+    # Defaults ask for nothing.
+    asked = [(name, value) for name, value in options.items() if name != "defaults"]
+    other = sorted(name for name, value in asked if _differ(value, settings.get(name)))
     if other:
         _LOGGER.warning(
             "tracing is already set up; this call's %s changes nothing (call shutdown() first)",
@@ -149,6 +182,8 @@ def shutdown(timeout_millis: int = _process.EXIT_TIMEOUT_MS) -> bool:
     everything was sent within the time.
     """
     with _lock:
+        for end in _at_shutdown:
+            end()
         provider = _lumitrace.get_tracer_provider()
         _lumitrace._set_tracer_provider(None, {})
         return provider is None or provider.shutdown(timeout_millis)

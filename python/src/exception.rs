@@ -2,7 +2,7 @@
 //!
 //! An exception is recorded once, on the span in which it was raised. On its way out it passes the
 //! spans around that one: they failed too and say so, without repeating the event. The exception
-//! itself carries the id of the span that it reaches next.
+//! itself carries the ids of the span that has recorded it and of the one that it reaches next.
 
 use lumitrace_model::{KeyValue, SpanId, StatusCode, names};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
@@ -30,11 +30,12 @@ pub(crate) fn record_failure(span: &lumitrace::Span, exception: &Bound<'_, PyAny
     if !span.is_recording() {
         return Ok(());
     }
-    if !is_recorded_on(exception, span.context().span_id()) {
+    let own = span.context().span_id();
+    if !is_recorded_on(exception, own) {
         span.add_event(names::EXCEPTION_EVENT, event_attributes(exception)?);
     }
     let parent = span.snapshot().and_then(|span| span.parent_span_id);
-    mark(exception, parent.unwrap_or(SpanId::INVALID))?;
+    mark(exception, &[own, parent.unwrap_or(SpanId::INVALID)])?;
     let class = class_name(&exception.get_type())?;
     span.set_attributes([
         KeyValue::new(names::ERROR_TYPE, class),
@@ -68,7 +69,7 @@ pub(crate) fn record_event(
     attributes.extend(further);
     let time_unix_nano = time_unix_nano.unwrap_or_else(lumitrace::unix_nano_now);
     span.add_event_at(names::EXCEPTION_EVENT, time_unix_nano, attributes);
-    mark(exception, span.context().span_id())
+    mark(exception, &[span.context().span_id()])
 }
 
 fn event_attributes(exception: &Bound<'_, PyAny>) -> PyResult<Vec<KeyValue>> {
@@ -121,19 +122,16 @@ fn without_middle(text: String) -> String {
 
 fn is_recorded_on(exception: &Bound<'_, PyAny>, span_id: SpanId) -> bool {
     let mark = exception.getattr_opt(intern!(exception.py(), "__lumitrace_span_id__"));
-    mark.ok()
-        .flatten()
-        .and_then(|mark| mark.extract::<[u8; 8]>().ok())
-        == Some(span_id.to_bytes())
+    let mark = mark.ok().flatten();
+    let ids = mark.as_ref().and_then(|mark| mark.extract::<&[u8]>().ok());
+    let mut ids = ids.unwrap_or_default().chunks(8);
+    ids.any(|id| id == span_id.as_bytes())
 }
 
-/// Notes on the exception that the span with this id need not record it.
-fn mark(exception: &Bound<'_, PyAny>, span_id: SpanId) -> PyResult<()> {
+/// Notes on the exception that the spans with these ids need not record it.
+fn mark(exception: &Bound<'_, PyAny>, span_ids: &[SpanId]) -> PyResult<()> {
     let name = intern!(exception.py(), "__lumitrace_span_id__");
+    let ids: Vec<u8> = span_ids.iter().flat_map(|id| id.to_bytes()).collect();
     // An exception that takes no attributes is recorded by every span that it passes.
-    harmless(
-        exception.py(),
-        exception.setattr(name, span_id.as_bytes().as_slice()),
-    )
-    .map(drop)
+    harmless(exception.py(), exception.setattr(name, ids.as_slice())).map(drop)
 }

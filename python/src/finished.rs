@@ -32,6 +32,36 @@ impl FinishedSpan {
     }
 }
 
+/// `spans` as one OTLP request in JSON (opentelemetry-proto, "JSON Protobuf Encoding").
+#[pyfunction]
+#[pyo3(name = "_otlp_json")]
+pub(crate) fn otlp_json(spans: Vec<PyRef<'_, FinishedSpan>>) -> String {
+    let mut groups: Vec<model::ResourceSpans> = Vec::new();
+    for finished in &spans {
+        let resource = finished.resource.as_ref();
+        let at = groups.iter().position(|it| it.resource == *resource);
+        let at = at.unwrap_or_else(|| {
+            groups.push(model::ResourceSpans {
+                resource: resource.clone(),
+                ..model::ResourceSpans::default()
+            });
+            groups.len() - 1
+        });
+        let scopes = &mut groups[at].scope_spans;
+        let at = scopes.iter().position(|it| it.scope == finished.scope);
+        let at = at.unwrap_or_else(|| {
+            scopes.push(model::ScopeSpans {
+                scope: finished.scope.clone(),
+                ..model::ScopeSpans::default()
+            });
+            scopes.len() - 1
+        });
+        scopes[at].spans.push(finished.span.clone());
+    }
+    let json = lumitrace_wire::otlp::json::encode_traces(&groups);
+    String::from_utf8_lossy(&json).into_owned()
+}
+
 #[pymethods]
 impl FinishedSpan {
     #[getter]

@@ -13,8 +13,8 @@
 //! no lock is held while Python code runs.
 //!
 //! Modules in reading order, along the way of the data: `settings` and `provider` (setting up),
-//! `exporter`, `tracer`, `context` (which span is current), `tracing_context` (spans around
-//! blocks), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
+//! `exporter`, `listener`, `tracer`, `context` (which span is current), `tracing_context` (spans around
+//! blocks), `propagation` (into other processes), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
 //! `exception`, `value` and `names` (what becomes of Python's objects), `finished` (spans as tests see them),
 //! `ready`, `notice`.
 
@@ -22,8 +22,10 @@ mod context;
 mod exception;
 mod exporter;
 mod finished;
+mod listener;
 mod names;
 mod notice;
+mod propagation;
 mod provider;
 mod ready;
 mod settings;
@@ -45,7 +47,13 @@ mod _lumitrace {
     #[pymodule_export]
     use crate::exporter::{ConsoleSpanExporter, InMemorySpanExporter};
     #[pymodule_export]
-    use crate::finished::{Event, FinishedSpan, InstrumentationScope, Link, Resource, Status};
+    use crate::finished::{
+        Event, FinishedSpan, InstrumentationScope, Link, Resource, Status, otlp_json,
+    };
+    #[pymodule_export]
+    use crate::listener::{listen, stop_listening};
+    #[pymodule_export]
+    use crate::propagation::{extract, inject};
     #[pymodule_export]
     use crate::provider::{
         PyTracerProvider, get_tracer, get_tracer_provider, set_tracer_provider, shut_down_at_exit,

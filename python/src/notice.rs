@@ -13,7 +13,7 @@ static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Logs `notice` to the logger `lumitrace`. Called on any thread, with or without the interpreter.
 pub(crate) fn log(notice: &Notice) {
-    if IS_OVER.load(Ordering::Relaxed) {
+    if is_over() {
         return;
     }
     let level = match notice.severity() {
@@ -31,6 +31,11 @@ pub(crate) fn log(notice: &Notice) {
                 .map(drop)
         })();
     });
+}
+
+/// Whether the interpreter is about to end.
+pub(crate) fn is_over() -> bool {
+    IS_OVER.load(Ordering::Relaxed)
 }
 
 /// From now on nothing is logged.

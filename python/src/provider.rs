@@ -74,10 +74,12 @@ impl PyTracerProvider {
         Ok(PyTracer::new(self.provider.tracer_of_scope(scope)))
     }
 
-    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(crate) fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.provider.stats();
         let statistics = PyDict::new(py);
         for (name, count) in [
+            ("started_spans", stats.started_spans),
+            ("ended_spans", stats.ended_spans),
             ("exported_spans", stats.exported_spans),
             ("announced_spans", stats.announced_spans),
             ("queue_full_spans", stats.queue_full_spans),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lumitrace::environment::Environment;
+use lumitrace::propagation::{self, Propagators};
 use lumitrace::setup::TracingSetup;
 use lumitrace::{Notice, TracerProvider};
 use pyo3::exceptions::PyTypeError;
@@ -13,19 +14,27 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::exporter::{ConsoleSpanExporter, InMemorySpanExporter};
+use crate::listener::ListenerExporter;
 use crate::{notice, value};
 
 /// The keyword arguments of a provider; what is absent is left to the environment.
 #[derive(Default)]
 pub(crate) struct Settings<'py> {
     service_name: Option<String>,
-    /// Of programs that neither are told their name nor find it in the environment.
-    default_service_name: Option<String>,
+    /// Variables and what they mean where neither an argument nor the environment says: the
+    /// defaults of the entry point that was called.
+    defaults: Option<HashMap<String, String>>,
+    enabled: Option<bool>,
+    /// Spans go to listeners alone, and not to what the environment names.
+    listeners_only: Option<bool>,
     otlp_endpoint: Option<String>,
     environment: Option<String>,
     service_version: Option<String>,
     resource_attributes: Option<Bound<'py, PyMapping>>,
     exporters: Option<Vec<Bound<'py, PyAny>>>,
+    jaeger_host: Option<String>,
+    jaeger_port: Option<i64>,
+    jaeger_endpoint: Option<String>,
     protocol: Option<String>,
     headers: Option<BTreeMap<String, String>>,
     compression: Option<String>,
@@ -51,12 +60,17 @@ impl<'py> Settings<'py> {
             let name: String = name.extract()?;
             match name.as_str() {
                 "service_name" => settings.service_name = read(&name, &value)?,
-                "default_service_name" => settings.default_service_name = read(&name, &value)?,
+                "defaults" => settings.defaults = read(&name, &value)?,
+                "enabled" => settings.enabled = read(&name, &value)?,
+                "listeners_only" => settings.listeners_only = read(&name, &value)?,
                 "otlp_endpoint" => settings.otlp_endpoint = read(&name, &value)?,
                 "environment" => settings.environment = read(&name, &value)?,
                 "service_version" => settings.service_version = read(&name, &value)?,
                 "resource_attributes" => settings.resource_attributes = read(&name, &value)?,
                 "exporters" => settings.exporters = read(&name, &value)?,
+                "jaeger_host" => settings.jaeger_host = read(&name, &value)?,
+                "jaeger_port" => settings.jaeger_port = read(&name, &value)?,
+                "jaeger_endpoint" => settings.jaeger_endpoint = read(&name, &value)?,
                 "protocol" => settings.protocol = read(&name, &value)?,
                 "headers" => settings.headers = read(&name, &value)?,
                 "compression" => settings.compression = read(&name, &value)?,
@@ -96,8 +110,13 @@ impl Settings<'_> {
     pub(crate) fn provider(&self) -> PyResult<TracerProvider> {
         let exporters = self.chosen_exporters()?;
         let environment = self.read_environment(&exporters);
+        if let Some(names) = &environment.propagators {
+            let names = names.iter().map(String::as_str);
+            propagation::set_global(Propagators::by_names(names));
+        }
         let mut setup = lumitrace::setup_tracing(self.service_name.as_deref().unwrap_or_default())
             .resource("telemetry.sdk.language", "python")
+            .enabled(self.enabled.unwrap_or(true))
             .on_notice(notice::log);
         if let Some(environment) = &self.environment {
             setup = setup.environment(environment);
@@ -121,8 +140,12 @@ impl Settings<'_> {
         for exporter in &exporters.own {
             setup = exporter.add_to(setup);
         }
-        let setup = setup.with_environment(environment);
-        let provider = setup.build();
+        let setup = if self.listeners_only == Some(true) {
+            setup.exporter(ListenerExporter::Alone)
+        } else {
+            setup.observer(ListenerExporter::BesideOthers)
+        };
+        let provider = setup.with_environment(environment).build();
         exporters
             .own
             .iter()
@@ -154,11 +177,21 @@ impl Settings<'_> {
             .iter()
             .map(|(variable, _, value)| (*variable, value.clone()))
             .collect();
+        let set = |name: &str| {
+            let value = std::env::var(name).ok();
+            value.filter(|value| !value.trim().is_empty())
+        };
+        // A name among the resource's attributes stands above the default too.
+        let is_named =
+            set("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|it| it.contains("service.name="));
+        let default = |name: &str| {
+            let defaults = self.defaults.as_ref();
+            let defaults = defaults.filter(|_| name != "OTEL_SERVICE_NAME" || !is_named);
+            defaults?.get(name).cloned()
+        };
         let mut environment = Environment::from_lookup(|name| {
-            values
-                .get(name)
-                .cloned()
-                .or_else(|| std::env::var(name).ok())
+            let given = values.get(name).cloned();
+            given.or_else(|| set(name)).or_else(|| default(name))
         });
         for notice in &mut environment.notices {
             if let Notice::Setting { problem } = notice {
@@ -171,23 +204,32 @@ impl Settings<'_> {
     fn substitutes(&self, exporters: &Exporters<'_>) -> Vec<Substitute> {
         let number = |number: Option<i64>| number.map(|number| number.to_string());
         let is_set = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
-        let named = |name: &str| {
-            std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains(name))
-        };
-        let has_name = is_set("OTEL_SERVICE_NAME") || named("service.name=");
         let sampler = self.sampler.clone().or_else(|| {
             let is_wanted = self.sampler_ratio.is_some() && !is_set("OTEL_TRACES_SAMPLER");
             is_wanted.then(|| "parentbased_traceidratio".to_owned())
         });
-        let default_name = self.default_service_name.clone().filter(|_| !has_name);
         [
-            ("OTEL_SERVICE_NAME", "service_name", default_name),
             ("OTEL_TRACES_EXPORTER", "exporters", exporters.names.clone()),
             ("OTEL_TRACES_SAMPLER", "sampler", sampler),
             (
                 "OTEL_TRACES_SAMPLER_ARG",
                 "sampler_ratio",
                 self.sampler_ratio.map(|ratio| ratio.to_string()),
+            ),
+            (
+                "OTEL_EXPORTER_JAEGER_AGENT_HOST",
+                "jaeger_host",
+                self.jaeger_host.clone(),
+            ),
+            (
+                "OTEL_EXPORTER_JAEGER_AGENT_PORT",
+                "jaeger_port",
+                number(self.jaeger_port),
+            ),
+            (
+                "OTEL_EXPORTER_JAEGER_ENDPOINT",
+                "jaeger_endpoint",
+                self.jaeger_endpoint.clone(),
             ),
             (
                 "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",

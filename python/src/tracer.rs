@@ -1,16 +1,17 @@
 //! Tracers, and how a span starts below the current one.
 
 use lumitrace_model::{KeyValue, SpanKind, Text};
+use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::span::{OnException, PySpan, kind_of, time_unix_nano};
 use crate::tracing_context::{Attributes, Name, PyTracingContext, Recipe, Starter};
-use crate::{context, span_context, value};
+use crate::{context, provider, span_context, value};
 
 /// Starts spans, in the name of one module.
-#[pyclass(frozen, module = "lumitrace._lumitrace", name = "Tracer")]
+#[pyclass(frozen, subclass, module = "lumitrace._lumitrace", name = "Tracer")]
 pub(crate) struct PyTracer {
     tracer: lumitrace::Tracer,
 }
@@ -31,6 +32,8 @@ pub(crate) struct StartOptions {
     pub(crate) parent: Option<Py<PyAny>>,
     pub(crate) kind: SpanKind,
     pub(crate) links: Option<Py<PyAny>>,
+    /// What happened before the start: a mapping from names to attributes.
+    pub(crate) events: Option<Py<PyAny>>,
     pub(crate) start_unix_nano: Option<u64>,
 }
 
@@ -67,6 +70,12 @@ pub(crate) fn start(
     let span = builder.start();
     if span.is_recording() {
         span.set_attributes(attributes()?);
+        if let Some(events) = options.and_then(|options| options.events.as_ref()) {
+            for (name, attributes) in value::items_of(events.bind(py))?.unwrap_or_default() {
+                let attributes = value::attributes_of(Some(&attributes))?;
+                span.add_event(value::name_of(&name)?, attributes);
+            }
+        }
     }
     Ok(span)
 }
@@ -120,8 +129,24 @@ fn links_of(py: Python<'_>, links: Option<&Py<PyAny>>) -> PyResult<Links> {
     Ok(value::harmless(py, read())?.unwrap_or_default())
 }
 
+/// Calls `method` of the current span, of whichever implementation it is.
+fn on_current_span<'py>(
+    py: Python<'py>,
+    method: &str,
+    arguments: impl PyCallArgs<'py>,
+) -> PyResult<()> {
+    context::current_span(py)?
+        .call_method1(method, arguments)
+        .map(drop)
+}
+
 #[pymethods]
 impl PyTracer {
+    #[new]
+    fn py_new(module_name: &Bound<'_, PyAny>) -> PyResult<Self> {
+        provider::get_tracer(module_name, None, None, None)
+    }
+
     #[getter]
     fn name(&self) -> &'static str {
         self.tracer.name()
@@ -146,13 +171,19 @@ impl PyTracer {
         record_exception: bool,
         set_status_on_exception: bool,
     ) -> PyResult<PySpan> {
+        let (context, attributes) = match context {
+            Some(given) if is_plain_dict(name.py(), &given) && attributes.is_none() => {
+                (None, Some(given.into_bound(name.py())))
+            }
+            context => (context, attributes.cloned()),
+        };
         let options = options(context, kind, links, start_time);
         let name_text = value::name_of(name)?;
         let span = start(
             name.py(),
             self.tracer,
             name_text.clone(),
-            || value::attributes_of(attributes),
+            || value::attributes_of(attributes.as_ref()),
             options.as_deref(),
         )?;
         let on_exception = OnException {
@@ -194,6 +225,75 @@ impl PyTracer {
             end_on_exit,
         })
     }
+
+    #[pyo3(signature = (name, attributes=None, events=None))]
+    fn trace_operation(
+        &self,
+        name: Py<PyAny>,
+        attributes: Option<Py<PyAny>>,
+        events: Option<Py<PyAny>>,
+    ) -> PyTracingContext {
+        let attributes = attributes.map_or(Attributes::None, Attributes::Given);
+        let starter = Starter::Native(self.tracer);
+        let mut recipe = Recipe::new(starter, Name::Given(name), attributes);
+        recipe.options = events.map(|events| {
+            Box::new(StartOptions {
+                events: Some(events),
+                ..StartOptions::default()
+            })
+        });
+        PyTracingContext::new(recipe)
+    }
+
+    #[pyo3(signature = (name, attributes=None))]
+    fn add_trace_event(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        on_current_span(py, "add_event", (name, attributes))
+    }
+
+    fn set_trace_attribute(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        on_current_span(py, "set_attribute", (key, value))
+    }
+
+    #[pyo3(signature = (exception, attributes=None))]
+    fn record_exception(
+        &self,
+        py: Python<'_>,
+        exception: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        on_current_span(py, "record_exception", (exception, attributes))
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.tracer.is_enabled()
+    }
+
+    fn current_span<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        context::current_span(py)
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        match provider::get_tracer_provider(py) {
+            Some(provider) => provider.get().statistics(py),
+            None => Ok(PyDict::new(py)),
+        }
+    }
+}
+
+/// Whether an argument `context` is none: OpenTelemetry's contexts are of a class of their own, and
+/// attributes may come second too.
+fn is_plain_dict(py: Python<'_>, given: &Py<PyAny>) -> bool {
+    given.bind(py).is_exact_instance_of::<PyDict>()
 }
 
 fn options(
@@ -210,6 +310,7 @@ fn options(
         parent,
         kind: kind_of(kind),
         links,
+        events: None,
         start_unix_nano,
     }))
 }

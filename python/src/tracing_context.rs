@@ -79,7 +79,7 @@ enum Entered {
 impl Starter {
     /// The tracer that a program passed: ours, another, or none.
     pub(crate) fn of_python(tracer: &Bound<'_, PyAny>) -> Self {
-        match tracer.cast_exact::<PyTracer>() {
+        match tracer.cast::<PyTracer>() {
             Ok(tracer) => Starter::Native(tracer.get().inner()),
             Err(_) if tracer.is_none() => Starter::Native(default_tracer()),
             Err(_) => Starter::Foreign(tracer.clone().unbind()),
@@ -175,6 +175,7 @@ impl Recipe {
             Box::new(StartOptions {
                 parent: options.parent.as_ref().map(|parent| parent.clone_ref(py)),
                 links: options.links.as_ref().map(|links| links.clone_ref(py)),
+                events: options.events.as_ref().map(|events| events.clone_ref(py)),
                 ..**options
             })
         });

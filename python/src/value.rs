@@ -267,10 +267,13 @@ fn elements_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py
     Ok(None)
 }
 
-type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+pub(crate) type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
 /// The pairs that `object.items()` yields, as they are now.
-fn items_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Items<'py>>> {
+///
+/// # Errors
+/// As [`value_of`].
+pub(crate) fn items_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Items<'py>>> {
     if let Ok(dict) = object.cast_exact::<PyDict>() {
         return Ok(dict
             .items()
