@@ -1,15 +1,19 @@
-"""The decorator that makes a span of every call of a function."""
+"""Functions whose calls are spans: what all decorators have in common."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Protocol, TypeVar, cast, overload
 
 from lumitrace._lumitrace import Span, TracingContext, get_tracer, use_span
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Flags of code objects (documentation of `inspect`, whose import would take 10 ms).
+_GENERATOR = 0x20
+_COROUTINE = 0x80
+_ASYNC_GENERATOR = 0x200
 
 
 class AnyTracer(Protocol):
@@ -42,38 +46,101 @@ def trace_function(tracer: Any = None, func_name: str | None = None) -> Any:
     :param tracer: the tracer; without one, the tracer named after the function's module.
     :param func_name: the span's name; the function's own by default.
     """
-    if inspect.isroutine(tracer):  # @trace_function without parentheses
-        return _traced(tracer, None, None)
-    return lambda function: _traced(function, tracer, func_name)
+    if is_function(tracer):  # @trace_function without parentheses
+        return traced(tracer)
+    return lambda function: traced(function, name=func_name, tracer=tracer)
 
 
-def _traced(function: Any, tracer: Any, func_name: str | None) -> Any:
+class Details:
+    """What a span of a call carries beside its name and outcome, or what else is done about it."""
+
+    def begin(self, span: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+        """The call begins; returns what :meth:`end` is given again."""
+        raise NotImplementedError
+
+    def end(
+        self, span: Any, begun: float, outcome: str, result: Any, error: BaseException | None
+    ) -> None:
+        """The call has ended with this outcome; the span has not."""
+        raise NotImplementedError
+
+
+def traced(
+    function: Any,
+    *,
+    name: str | None = None,
+    tracer: Any = None,
+    attributes: dict[str, Any] | None = None,
+    details: Details | None = None,
+) -> Any:
+    """``function``, of whichever kind, so that each call is a span.
+
+    :param name: the span's name; the function's own by default.
+    :param tracer: the tracer; the one named after the function's module by default.
+    :param attributes: the same for every call; ``function`` by default.
+    """
     if isinstance(function, (staticmethod, classmethod)):
-        return type(function)(_traced(function.__func__, tracer, func_name))
-    function_name = getattr(function, "__name__", type(function).__name__)
+        inner = traced(
+            function.__func__, name=name, tracer=tracer, attributes=attributes, details=details
+        )
+        return type(function)(inner)
+    function_name = name_of(function)
     call = _Call(
         tracer=tracer if tracer is not None else get_tracer(getattr(function, "__module__", "")),
-        name=func_name or function_name,
-        attributes={"function": function_name},
+        name=name or function_name,
+        attributes={"function": function_name} if attributes is None else attributes,
+        details=details,
     )
-    if inspect.isasyncgenfunction(function):
+    flags = code_flags(function)
+    if flags & _ASYNC_GENERATOR:
         return _async_generator(function, call)
-    if inspect.iscoroutinefunction(function):
+    if flags & _COROUTINE:
         return _coroutine(function, call)
-    if inspect.isgeneratorfunction(function):
+    if flags & _GENERATOR:
         return _generator(function, call)
     return _function(function, call)
+
+
+def is_function(value: Any) -> bool:
+    """Whether a decorator was given its function rather than an argument."""
+    return isinstance(value, (staticmethod, classmethod)) or (
+        callable(value) and not hasattr(value, "start_span")
+    )
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, or the class of another callable."""
+    return cast("str", getattr(function, "__name__", type(function).__name__))
+
+
+def parameters_of(function: Any) -> list[str]:
+    """The names of the parameters that can be given by position."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return [] if code is None else list(code.co_varnames[: code.co_argcount])
+
+
+def code_flags(function: Any) -> int:
+    """The flags of a function's code, also through partial application; 0 without code."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    # `inspect.markcoroutinefunction` marks plain functions that return coroutines.
+    if getattr(function, "_is_coroutine_mark", None) is not None:
+        return _COROUTINE
+    return cast("int", getattr(getattr(function, "__code__", None), "co_flags", 0))
 
 
 class _Call:
     """What is the same for every call of a traced function."""
 
-    __slots__ = ("attributes", "name", "tracer")
+    __slots__ = ("attributes", "details", "name", "tracer")
 
-    def __init__(self, tracer: Any, name: str, attributes: dict[str, str]) -> None:
+    def __init__(
+        self, tracer: Any, name: str, attributes: dict[str, Any], details: Details | None
+    ) -> None:
         self.tracer = tracer
         self.name = name
         self.attributes = attributes
+        self.details = details
 
     def as_current(self) -> TracingContext:
         return TracingContext(self.tracer, self.name, self.attributes)
@@ -83,39 +150,52 @@ class _Call:
 
 
 def _function(function: Any, call: _Call) -> Any:
+    details = call.details
+
     @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:
         with call.as_current() as span:
+            begun = 0.0 if details is None else details.begin(span, args, kwargs)
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                span.set_attribute("result.status", _outcome(error))
+                _tell(span, details, begun, outcome_of(error), None, error)
                 raise
             span.set_attribute("result.status", "success")
+            if details is not None:
+                details.end(span, begun, "success", result, None)
             return result
 
     return traced
 
 
 def _coroutine(function: Any, call: _Call) -> Any:
+    details = call.details
+
     @functools.wraps(function)
     async def traced(*args: Any, **kwargs: Any) -> Any:
         with call.as_current() as span:
+            begun = 0.0 if details is None else details.begin(span, args, kwargs)
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                span.set_attribute("result.status", _outcome(error))
+                _tell(span, details, begun, outcome_of(error), None, error)
                 raise
             span.set_attribute("result.status", "success")
+            if details is not None:
+                details.end(span, begun, "success", result, None)
             return result
 
     return traced
 
 
 def _generator(function: Any, call: _Call) -> Any:
+    details = call.details
+
     @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         span = call.start()
+        begun = 0.0 if details is None else details.begin(span, args, kwargs)
         try:
             generator = function(*args, **kwargs)
             with use_span(span):
@@ -134,10 +214,10 @@ def _generator(function: Any, call: _Call) -> Any:
                     with use_span(span):
                         item = generator.send(sent)
         except StopIteration as stop:
-            span.set_attribute("result.status", "success")
+            _tell(span, details, begun, "success", stop.value, None)
             return stop.value
         except BaseException as error:
-            _fail(span, error)
+            _fail(span, details, begun, error)
             raise
         finally:
             span.end()
@@ -146,9 +226,12 @@ def _generator(function: Any, call: _Call) -> Any:
 
 
 def _async_generator(function: Any, call: _Call) -> Any:
+    details = call.details
+
     @functools.wraps(function)
     async def traced(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         span = call.start()
+        begun = 0.0 if details is None else details.begin(span, args, kwargs)
         try:
             generator = function(*args, **kwargs)
             step = generator.__anext__()
@@ -166,9 +249,9 @@ def _async_generator(function: Any, call: _Call) -> Any:
                 else:
                     step = generator.asend(sent)
         except StopAsyncIteration:
-            span.set_attribute("result.status", "success")
+            _tell(span, details, begun, "success", None, None)
         except BaseException as error:
-            _fail(span, error)
+            _fail(span, details, begun, error)
             raise
         finally:
             span.end()
@@ -176,7 +259,8 @@ def _async_generator(function: Any, call: _Call) -> Any:
     return traced
 
 
-def _outcome(error: BaseException) -> str:
+def outcome_of(error: BaseException) -> str:
+    """How a call that ended with this exception ended: ``error``, ``closed`` or ``cancelled``."""
     if isinstance(error, GeneratorExit):
         return "closed"
     if type(error).__name__ == "CancelledError":  # by name: importing asyncio takes 30 ms
@@ -184,23 +268,40 @@ def _outcome(error: BaseException) -> str:
     return "error"
 
 
-def _fail(span: Any, error: BaseException) -> None:
-    outcome = _outcome(error)
+def _tell(
+    span: Any,
+    details: Details | None,
+    begun: float,
+    outcome: str,
+    result: Any,
+    error: BaseException | None,
+) -> None:
     span.set_attribute("result.status", outcome)
-    if outcome != "error":
-        return
+    if details is not None:
+        details.end(span, begun, outcome, result, error)
+
+
+def _fail(span: Any, details: Details | None, begun: float, error: BaseException) -> None:
+    outcome = outcome_of(error)
+    _tell(span, details, begun, outcome, None, error)
+    if outcome == "error":
+        record_error(span, error)
+
+
+def record_error(span: Any, error: BaseException) -> None:
+    """Mark ``span``, of whichever implementation, as failed by ``error``."""
     if isinstance(span, Span):
         span.record_error(error)
-    else:
-        from opentelemetry.trace import StatusCode
+        return
+    from opentelemetry.trace import StatusCode
 
-        span.record_exception(error)
-        span.set_status(StatusCode.ERROR, str(error))
+    span.record_exception(error)
+    span.set_status(StatusCode.ERROR, str(error))
 
 
 def in_context(context: TracingContext, function: Any) -> Any:
     """Decorate a function so that each call runs in a context of its own like ``context``."""
-    if inspect.iscoroutinefunction(function):
+    if code_flags(function) & _COROUTINE:
 
         @functools.wraps(function)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
