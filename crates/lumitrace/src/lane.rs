@@ -136,10 +136,11 @@ impl Lane {
 
     /// How many spans of this lane are open, and how many have ended.
     pub(crate) fn count_spans(&self) -> (u64, u64) {
-        let state = self.state.lock();
-        let open = state.places.iter().filter(|place| place.is_open).count();
-        let ended = state.places.iter().map(Place::ended_spans).sum();
-        (open as u64, ended)
+        self.state.with_briefly(|state| {
+            let open = state.places.iter().filter(|place| place.is_open).count();
+            let ended = state.places.iter().map(Place::ended_spans).sum();
+            (open as u64, ended)
+        })
     }
 
     /// Moves the spans that have ended to `taken`, which must be empty: they count as waiting until they

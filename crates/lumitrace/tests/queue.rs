@@ -1,7 +1,7 @@
 //! What waits, what is sent when, and what is lost and counted.
 #![allow(clippy::unwrap_used, reason = "a panic is how tests fail")]
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use lumitrace::exporter::{
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tells how many spans each batch has.
 #[derive(Clone)]
-struct Telling(Sender<usize>);
+struct Telling(SyncSender<usize>);
 
 impl SpanExporter for Telling {
     fn name(&self) -> String {
@@ -29,7 +29,7 @@ impl SpanExporter for Telling {
 
 #[test]
 fn a_few_large_spans_are_sent_when_they_fill_the_queue_although_they_are_no_batch() {
-    let (sender, batches) = channel();
+    let (sender, batches) = sync_channel(1000);
     let mut batch = BatchSettings::default();
     batch.schedule_delay = Some(Duration::from_secs(3600));
     batch.max_queue_bytes = 1 << 20;
@@ -75,7 +75,7 @@ fn a_span_that_ends_after_tracing_did_is_lost_and_counted() {
 
 #[test]
 fn a_burst_is_sent_in_batches_of_the_given_size_and_none_is_larger() {
-    let (sender, batches) = channel();
+    let (sender, batches) = sync_channel(1000);
     let mut batch = BatchSettings::default();
     batch.max_batch_spans = 64;
     let provider = TracerProvider::builder()
