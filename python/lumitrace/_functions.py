@@ -132,7 +132,7 @@ def code_flags(function: Any) -> int:
 class _Call:
     """What is the same for every call of a traced function."""
 
-    __slots__ = ("attributes", "details", "name", "tracer")
+    __slots__ = ("as_current", "attributes", "details", "name", "tracer")
 
     def __init__(
         self, tracer: Any, name: str, attributes: dict[str, Any], details: Details | None
@@ -141,9 +141,8 @@ class _Call:
         self.name = name
         self.attributes = attributes
         self.details = details
-
-    def as_current(self) -> TracingContext:
-        return TracingContext(self.tracer, self.name, self.attributes)
+        # The native method itself: what it is made of is looked through only here.
+        self.as_current = TracingContext(tracer, name, attributes)._again
 
     def start(self) -> Span:
         return cast("Span", self.tracer.start_span(self.name, attributes=self.attributes))

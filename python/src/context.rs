@@ -10,16 +10,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use crate::context_variable::ContextVariable;
 use crate::tracer;
 
 /// Our own variable; its value is a span.
-static OWN_VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static OWN_VARIABLE: PyOnceLock<ContextVariable> = PyOnceLock::new();
 /// Set once OpenTelemetry's API is known to be in the process, for good.
 static OPENTELEMETRY: PyOnceLock<OpenTelemetryContext> = PyOnceLock::new();
 
 /// OpenTelemetry's context: an immutable dictionary in a variable, with the span under a key.
 struct OpenTelemetryContext {
-    variable: Py<PyAny>,
+    variable: ContextVariable,
     context_class: Py<PyType>,
     span_key: Py<PyString>,
     span_context: Py<PyAny>,
@@ -27,7 +28,7 @@ struct OpenTelemetryContext {
 
 /// What puts the previous span back.
 pub(crate) struct Attached {
-    variable: Py<PyAny>,
+    variable: ContextVariable,
     token: Py<PyAny>,
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn use_opentelemetry_context(
     span_context: Py<PyAny>,
 ) {
     let context = OpenTelemetryContext {
-        variable,
+        variable: ContextVariable::new(variable),
         context_class,
         span_key,
         span_context,
@@ -63,10 +64,11 @@ pub(crate) fn opentelemetry_span_context<'py>(py: Python<'py>) -> Option<&'py Bo
 pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     // A variable that cannot be read is one without a value.
     match OPENTELEMETRY.get(py) {
-        Some(context) => span_in(py, context, &get(py, &context.variable).ok()?),
-        None => get(py, own_variable(py).ok()?)
-            .ok()
-            .filter(|span| !span.is_none()),
+        Some(context) => span_in(py, context, &context.variable.get(py).ok()??),
+        None => {
+            let span = own_variable(py).ok()?.get(py).ok()?;
+            span.filter(|span| !span.is_none())
+        }
     }
 }
 
@@ -97,18 +99,18 @@ pub(crate) fn span_in_context<'py>(
 pub(crate) fn attach(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Attached> {
     let (variable, value) = match OPENTELEMETRY.get(py) {
         Some(context) => {
-            let previous = get(py, &context.variable)?;
-            let next = context.context_class.bind(py).call1((previous,))?;
+            let class = context.context_class.bind(py);
+            let next = match context.variable.get(py)? {
+                Some(previous) => class.call1((previous,))?,
+                None => class.call0()?,
+            };
             // Around `Context.__setitem__`, which refuses: nobody has seen this one yet.
             next.cast::<PyDict>()?.set_item(&context.span_key, span)?;
             (&context.variable, next)
         }
         None => (own_variable(py)?, span.clone()),
     };
-    let token = variable
-        .bind(py)
-        .call_method1(intern!(py, "set"), (value,))?
-        .unbind();
+    let token = variable.set(py, &value)?;
     Ok(Attached {
         variable: variable.clone_ref(py),
         token,
@@ -121,10 +123,7 @@ pub(crate) fn attach(py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<Attach
 /// Only an exception that is no `Exception`. A span that was made current in another context, such
 /// as a task that a generator was closed in, has nothing to put back here.
 pub(crate) fn detach(py: Python<'_>, attached: Attached) -> PyResult<()> {
-    match attached
-        .variable
-        .call_method1(py, intern!(py, "reset"), (attached.token,))
-    {
+    match attached.variable.reset(py, &attached.token) {
         Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
         _ => Ok(()),
     }
@@ -143,19 +142,14 @@ fn span_in<'py>(
     (!span.is_none()).then_some(span)
 }
 
-fn get<'py>(py: Python<'py>, variable: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    variable.bind(py).call_method0(intern!(py, "get"))
-}
-
-fn own_variable(py: Python<'_>) -> PyResult<&Py<PyAny>> {
+fn own_variable(py: Python<'_>) -> PyResult<&ContextVariable> {
     OWN_VARIABLE.get_or_try_init(py, || {
         let defaults = PyDict::new(py);
         defaults.set_item(intern!(py, "default"), py.None())?;
         let class = py
             .import(intern!(py, "contextvars"))?
             .getattr(intern!(py, "ContextVar"))?;
-        Ok(class
-            .call(("lumitrace_current_span",), Some(&defaults))?
-            .unbind())
+        let variable = class.call(("lumitrace_current_span",), Some(&defaults))?;
+        Ok(ContextVariable::new(variable.unbind()))
     })
 }

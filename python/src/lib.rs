@@ -13,12 +13,13 @@
 //! no lock is held while Python code runs.
 //!
 //! Modules in reading order, along the way of the data: `settings` and `provider` (setting up),
-//! `exporter`, `listener`, `tracer`, `context` (which span is current), `tracing_context` (spans around
+//! `exporter`, `listener`, `tracer`, `context` and `context_variable` (which span is current), `tracing_context` (spans around
 //! blocks), `propagation` (into other processes), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
 //! `exception`, `value` and `names` (what becomes of Python's objects), `finished` (spans as tests see them),
 //! `ready`, `notice`.
 
 mod context;
+mod context_variable;
 mod exception;
 mod exporter;
 mod finished;
