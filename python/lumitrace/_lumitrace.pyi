@@ -244,6 +244,8 @@ class TracerProvider:
         timeout_ms: int | None = None,
         sampler: str | None = None,
         sampler_ratio: float | None = None,
+        sampler_arg: str | None = None,
+        switched_off: Sequence[str] | None = None,
         schedule_delay_ms: int | None = None,
         max_queue_size: int | None = None,
         max_export_batch_size: int | None = None,

@@ -50,6 +50,8 @@ def setup_tracing(
     timeout_ms: int | None = None,
     sampler: str | None = None,
     sampler_ratio: float | None = None,
+    sampler_arg: str | None = None,
+    switched_off: Sequence[str] | None = None,
     schedule_delay_ms: int | None = None,
     max_queue_size: int | None = None,
     max_export_batch_size: int | None = None,
@@ -74,6 +76,10 @@ def setup_tracing(
     :param timeout_ms: how long one request may take, in milliseconds.
     :param sampler: a name as in ``OTEL_TRACES_SAMPLER``, such as ``traceidratio``.
     :param sampler_ratio: the share of traces to record, from 0 to 1.
+    :param sampler_arg: the argument of another sampler, as in ``OTEL_TRACES_SAMPLER_ARG``: how many
+        traces a second, for instance, with ``sampler="parentbased_rate_limited"``.
+    :param switched_off: what the names of spans begin with that are left out of their traces, such
+        as ``["websocket_events"]``; what such a span contains stays.
     :param schedule_delay_ms: the longest time that a span waits for its batch; 5000 by default, and
         1000 towards a Lumitrace server.
     :param max_queue_size: how many spans may wait; further ones are dropped and counted.
@@ -92,6 +98,8 @@ def setup_tracing(
         "timeout_ms": timeout_ms,
         "sampler": sampler,
         "sampler_ratio": sampler_ratio,
+        "sampler_arg": sampler_arg,
+        "switched_off": switched_off,
         "schedule_delay_ms": schedule_delay_ms,
         "max_queue_size": max_queue_size,
         "max_export_batch_size": max_export_batch_size,

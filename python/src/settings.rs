@@ -41,6 +41,8 @@ pub(crate) struct Settings<'py> {
     timeout_ms: Option<i64>,
     sampler: Option<String>,
     sampler_ratio: Option<f64>,
+    sampler_arg: Option<String>,
+    switched_off: Option<Vec<String>>,
     schedule_delay_ms: Option<i64>,
     max_queue_size: Option<i64>,
     max_export_batch_size: Option<i64>,
@@ -77,6 +79,8 @@ impl<'py> Settings<'py> {
                 "timeout_ms" => settings.timeout_ms = read(&name, &value)?,
                 "sampler" => settings.sampler = read(&name, &value)?,
                 "sampler_ratio" => settings.sampler_ratio = read(&name, &value)?,
+                "sampler_arg" => settings.sampler_arg = read(&name, &value)?,
+                "switched_off" => settings.switched_off = read(&name, &value)?,
                 "schedule_delay_ms" => settings.schedule_delay_ms = read(&name, &value)?,
                 "max_queue_size" => settings.max_queue_size = read(&name, &value)?,
                 "max_export_batch_size" => settings.max_export_batch_size = read(&name, &value)?,
@@ -86,6 +90,11 @@ impl<'py> Settings<'py> {
                     )));
                 }
             }
+        }
+        if settings.sampler_ratio.is_some() && settings.sampler_arg.is_some() {
+            return Err(PyTypeError::new_err(
+                "sampler_ratio and sampler_arg are both the sampler's argument: give one of them",
+            ));
         }
         Ok(settings)
     }
@@ -128,6 +137,9 @@ impl Settings<'_> {
             for attribute in value::attributes_of(Some(attributes.as_any()))? {
                 setup = setup.resource(attribute.key, attribute.value);
             }
+        }
+        for prefix in self.switched_off.iter().flatten() {
+            setup = setup.switch_off(prefix);
         }
         for (name, value) in self.headers.iter().flatten() {
             setup = setup.header(name, value);
@@ -215,6 +227,11 @@ impl Settings<'_> {
                 "OTEL_TRACES_SAMPLER_ARG",
                 "sampler_ratio",
                 self.sampler_ratio.map(|ratio| ratio.to_string()),
+            ),
+            (
+                "OTEL_TRACES_SAMPLER_ARG",
+                "sampler_arg",
+                self.sampler_arg.clone(),
             ),
             (
                 "OTEL_EXPORTER_JAEGER_AGENT_HOST",

@@ -37,8 +37,8 @@ pub(crate) struct StartOptions {
     pub(crate) start_unix_nano: Option<u64>,
 }
 
-/// Starts a span of `tracer`. Its attributes are read only if it is recorded: reading a value off a
-/// device costs time, whoever wants it.
+/// Starts a span of `tracer`. Its attributes are read only if it is recorded, or if the sampler decides
+/// by them: reading a value off a device costs time, whoever wants it.
 ///
 /// # Errors
 /// Only an exception that is no `Exception`.
@@ -66,6 +66,9 @@ pub(crate) fn start(
         for (to, attributes) in links_of(py, options.links.as_ref())? {
             builder = builder.link(&to, attributes);
         }
+    }
+    if tracer.samples_by_attributes() {
+        return Ok(builder.attributes(attributes()?).start());
     }
     let span = builder.start();
     if span.is_recording() {

@@ -64,7 +64,7 @@ def test_S36_our_span_is_opentelemetrys_current_span(memory: InMemorySpanExporte
     assert work.status.status_code == StatusCode.ERROR
     assert work.status.description == "broken"
     ids = f"{work.context.trace_id:032x}-{work.context.span_id:016x}"
-    assert carrier["traceparent"] == f"00-{ids}-01"
+    assert carrier["traceparent"] == f"00-{ids}-03"
 
 
 def test_S36_a_remote_parent_and_its_sampling_are_respected(memory: InMemorySpanExporter) -> None:

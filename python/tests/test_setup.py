@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import queue
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import test_opentelemetry
-from collector import Collector
+from collector import PATIENCE_SECONDS, Collector
 from spans import one
 
 from lumitrace import tracing
@@ -260,6 +263,82 @@ def test_T13_the_request_timeout_has_an_effect(caplog: pytest.LogCaptureFixture)
     assert "cannot send spans" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("sampler", "argument", "recorded"),
+    [
+        ("traceidratio", "0", []),
+        ("rate_limited", "0", []),
+        ("parentbased_rate_limited", "0", []),
+        # One at once, and the next one in a day.
+        ("rate_limited", "1e-5", [0]),
+        ("batch_interval", "2", [0, 1, 2, 4]),
+    ],
+)
+def test_S19_S29_T13_samplers_take_their_argument(
+    sampler: str, argument: str, recorded: list[int]
+) -> None:
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory], sampler=sampler, sampler_arg=argument)
+    for index in range(5):
+        with tracing.trace_batch_processing(get_tracer("test"), index, 32):
+            pass
+    spans = memory.get_finished_spans()
+    assert [span.attributes["batch_index"] for span in spans] == recorded
+
+
+def test_S19_the_jaeger_remote_sampler_asks_its_server_for_the_service() -> None:
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    class Strategies(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.put(self.path)
+            answer = b'{"probabilisticSampling": {"samplingRate": 1}}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Strategies) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        memory = InMemorySpanExporter()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        setup_tracing(
+            service_name="shop",
+            exporters=[memory],
+            sampler="parentbased_jaeger_remote",
+            sampler_arg=f"endpoint={endpoint},pollingIntervalMs=5,initialSamplingRate=0",
+        )
+        get_tracer("test").start_span("before").end()
+        # When it asks for the second time, the first answer is in force.
+        for _ in range(2):
+            assert asked.get(timeout=PATIENCE_SECONDS) == "/sampling?service=shop"
+        get_tracer("test").start_span("after").end()
+        (span,) = memory.get_finished_spans()
+        assert span.name == "after"
+        assert span.attributes["sampler.type"] == "probabilistic"
+        tracing.shutdown()
+        server.shutdown()
+
+
+def test_A4_T13_a_component_that_is_switched_off_is_left_out_of_its_trace() -> None:
+    memory = InMemorySpanExporter()
+    setup_tracing(exporters=[memory], switched_off=["websocket_events", "api_requests"])
+    tracer = get_tracer("test")
+    with (
+        tracer.start_as_current_span("root") as root,
+        tracer.start_as_current_span("websocket_events.update") as event,
+    ):
+        assert not event.is_recording()
+        tracer.start_span("cost_tracking.record_cost").end()
+    cost, exported_root = memory.get_finished_spans()
+    assert (cost.name, exported_root.name) == ("cost_tracking.record_cost", "root")
+    assert cost.parent is not None
+    assert cost.parent.span_id == root.get_span_context().span_id
+
+
 EFFECTS: dict[str, Any] = {
     "service_name": "other",
     "environment": "staging",
@@ -271,12 +350,14 @@ EFFECTS: dict[str, Any] = {
     "compression": "gzip",
     "sampler": "always_off",
     "sampler_ratio": 0.0,
+    "switched_off": ["work"],
     "max_export_batch_size": 1,
 }
 # These change when something is sent, or where to, or what another library does.
 EFFECTS_TESTED_ALONE = {
     "otlp_endpoint": test_T6_T13_each_form_of_endpoint_posts_to_the_right_path,
     "timeout_ms": test_T13_the_request_timeout_has_an_effect,
+    "sampler_arg": test_S19_S29_T13_samplers_take_their_argument,
     "schedule_delay_ms": test_T8_T13_a_span_is_sent_when_its_time_has_come,
     "max_queue_size": test_T8_T13_the_queue_is_bounded_and_counts_what_it_drops,
     "opentelemetry": test_opentelemetry.test_T13_opentelemetry_is_served_unless_told_otherwise,
@@ -333,6 +414,10 @@ def test_S2_a_second_set_up_returns_the_first_provider_and_says_so_if_it_differs
     [
         {"protocol": "carrier pigeon"},
         {"sampler": "unheard_of"},
+        {"sampler": "xray"},
+        {"sampler": "parentbased_rate_limited", "sampler_arg": "many"},
+        {"sampler": "traceidratio", "sampler_ratio": 0.5, "sampler_arg": "0.5"},
+        {"switched_off": 3},
         {"compression": "zip"},
         {"exporters": ["unheard_of"]},
         {"otlp_endpoint": "not a url at all"},

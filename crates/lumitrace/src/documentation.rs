@@ -9,10 +9,11 @@ use lumitrace_model::Span;
 use crate::environment::Environment;
 use crate::exporter::{Compression, Endpoint, InMemoryExporter, OtlpProtocol, OtlpSettings};
 use crate::provider::TracerProvider;
+use crate::sampler::{COMPONENT_SWITCHES, NamedSampler, SPAN_FAMILIES};
 use crate::training::{
     TrainingSpan, batch_processing, data_loading, feature_engineering, training_epoch, validation,
 };
-use crate::{BatchSettings, SpanLimits, sampler, setup_tracing};
+use crate::{BatchSettings, SpanLimits, setup_tracing};
 
 const GUIDE: &str = include_str!("../../../docs/tracing.md");
 
@@ -84,7 +85,7 @@ fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
     let local = Endpoint::local(OtlpProtocol::HttpProtobuf);
     let otlp = OtlpSettings::new(local.clone());
     assert_eq!(otlp.compression, Compression::None);
-    assert!(sampler::by_name("parentbased_always_on", 1.0).is_some());
+    assert!(NamedSampler::new("parentbased_always_on").is_ok());
     let environment = Environment::default();
     assert!(!environment.is_disabled);
     let resource = setup_tracing("named")
@@ -146,6 +147,49 @@ fn t10_the_guide_lists_the_variables_that_are_read() {
     for variable in documented.keys() {
         assert!(read.borrow().contains(*variable), "{variable}");
     }
+}
+
+#[test]
+fn t13_the_guide_lists_the_component_switches_and_families_that_act() {
+    let documented: Vec<_> = table("switch")
+        .into_iter()
+        .map(|row| {
+            let prefixes: Vec<_> = quoted(row[1]).collect();
+            (row[0].trim_matches('`'), prefixes)
+        })
+        .collect();
+    let in_code = COMPONENT_SWITCHES.map(|(switch, prefixes)| (switch, prefixes.to_vec()));
+    assert_eq!(documented, in_code);
+    let listed = SPAN_FAMILIES.map(|family| format!("`{family}`"));
+    let (last, others) = listed.split_last().unwrap();
+    let listed = format!("{} and {last}", others.join(", "));
+    assert!(GUIDE.replace('\n', " ").contains(&listed), "{listed}");
+}
+
+#[test]
+fn s19_t10_the_guide_lists_the_samplers_and_their_default_arguments() {
+    let mut documented = BTreeSet::new();
+    for row in table("sampler") {
+        let mut arguments = row[2].rsplit_once("; ").map(|(_, default)| quoted(default));
+        for name in quoted(row[0]) {
+            documented.insert(name);
+            let default = NamedSampler::new(name).unwrap();
+            let argument = arguments.as_mut().map(|it| it.collect::<Vec<_>>());
+            let argument = match &argument.unwrap_or_default()[..] {
+                [endpoint, interval, rate] => format!(
+                    "endpoint={endpoint},pollingIntervalMs={interval},initialSamplingRate={rate}"
+                ),
+                one => one.concat(),
+            };
+            let with_argument = default.clone().with_argument(&argument);
+            assert_eq!(with_argument, Ok(default), "{name} {argument}");
+        }
+    }
+    let in_code = NamedSampler::NAMES.iter().copied();
+    let in_code: BTreeSet<_> = in_code
+        .map(|name| name.trim_start_matches("parentbased_"))
+        .collect();
+    assert_eq!(documented, in_code);
 }
 
 /// The spans of a program that uses everything in the module for training.

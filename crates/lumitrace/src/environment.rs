@@ -15,6 +15,7 @@ use crate::exporter::{Compression, Endpoint, OtlpProtocol};
 use crate::notice::Notice;
 use crate::propagation::Propagators;
 use crate::resource::ResourceEnvironment;
+use crate::sampler::NamedSampler;
 use crate::{BatchSettings, SpanLimits};
 
 /// What the environment asks for.
@@ -25,7 +26,7 @@ pub struct Environment {
     pub is_disabled: bool,
     pub(crate) resource: ResourceEnvironment,
     /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
-    pub sampler: Option<(String, f64)>,
+    pub sampler: Option<NamedSampler>,
     /// `OTEL_PROPAGATORS`: names of [`Propagators::NAMES`].
     pub propagators: Option<Vec<String>>,
     /// `OTEL_TRACES_EXPORTER`; empty for `none`.
@@ -171,23 +172,12 @@ fn resource<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Reso
     }
 }
 
-fn sampler<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Option<(String, f64)> {
-    let name = variables.value("OTEL_TRACES_SAMPLER", |name| {
-        let is_known = crate::sampler::by_name(name, 1.0).is_some();
-        is_known
-            .then(|| name.to_owned())
-            .ok_or("no such sampler is built in")
-    })?;
-    // Only ratios have an argument; what other samplers' says does not matter.
-    let ratio = if name.ends_with("traceidratio") {
-        variables.value("OTEL_TRACES_SAMPLER_ARG", |text| match text.parse() {
-            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-            Ok(_) | Err(_) => Err("a ratio is a number from 0 to 1; 1 is used"),
-        })
-    } else {
-        None
-    };
-    Some((name, ratio.unwrap_or(1.0)))
+fn sampler<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Option<NamedSampler> {
+    let sampler = variables.value("OTEL_TRACES_SAMPLER", NamedSampler::new)?;
+    let with_argument = variables.value("OTEL_TRACES_SAMPLER_ARG", |argument| {
+        sampler.clone().with_argument(argument)
+    });
+    Some(with_argument.unwrap_or(sampler))
 }
 
 fn propagators<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> Option<Vec<String>> {
@@ -482,18 +472,31 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_outside_zero_and_one_is_told_and_replaced() {
-        let ratio = |text| {
-            environment(&[
-                ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-                ("OTEL_TRACES_SAMPLER_ARG", text),
-            ])
+    fn s19_an_argument_that_cannot_be_used_is_told_and_replaced() {
+        let name = "parentbased_traceidratio";
+        let read = |argument| {
+            let sampler = ("OTEL_TRACES_SAMPLER", name);
+            environment(&[sampler, ("OTEL_TRACES_SAMPLER_ARG", argument)])
         };
-        assert_eq!(ratio("0.5").sampler.unwrap().1, 0.5);
-        assert_eq!(ratio("2").sampler.as_ref().unwrap().1, 1.0);
-        assert_eq!(
-            (ratio("0.5").notices.len(), ratio("2").notices.len()),
-            (0, 1)
+        let default = NamedSampler::new(name).unwrap();
+        let half = default.clone().with_argument("0.5").unwrap();
+        for (argument, sampler, notices) in [("0.5", half, 0), ("2", default, 1)] {
+            let read = read(argument);
+            assert_eq!(read.sampler, Some(sampler), "{argument}");
+            assert_eq!(read.notices.len(), notices, "{argument}");
+        }
+    }
+
+    #[test]
+    fn s19_the_sampler_of_aws_xray_is_refused_with_a_notice() {
+        let read = environment(&[("OTEL_TRACES_SAMPLER", "xray")]);
+        assert_eq!(read.sampler, None);
+        let [Notice::Setting { problem }] = &read.notices[..] else {
+            panic!("{:?}", read.notices);
+        };
+        assert!(
+            problem.starts_with("OTEL_TRACES_SAMPLER=\"xray\""),
+            "{problem}"
         );
     }
 

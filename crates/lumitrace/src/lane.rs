@@ -284,6 +284,11 @@ impl State {
             free.push(key.number());
         }
         let recording = &mut place.recording;
+        if !recording.span.context.is_sampled() {
+            // It was recorded for the program alone.
+            recording.clear();
+            return false;
+        }
         let now = || {
             recording
                 .now_unix_nano()

@@ -55,6 +55,19 @@ pub enum Notice {
         /// Not sent in time.
         unsent: u64,
     },
+    /// A sampler cannot reach the server that tells it what to record. Told once, until it is reached
+    /// again.
+    SamplingFails {
+        /// The sampler and its server.
+        sampler: String,
+        /// The error.
+        reason: String,
+    },
+    /// A sampler reaches its server again.
+    SamplingRecovered {
+        /// The sampler and its server.
+        sampler: String,
+    },
     /// The system gave no thread: nothing will be exported.
     NoWorker {
         /// The error.
@@ -67,6 +80,7 @@ impl Notice {
     pub fn severity(&self) -> Severity {
         match self {
             Notice::ExportRecovered { .. }
+            | Notice::SamplingRecovered { .. }
             | Notice::SpansLost {
                 is_expected: true, ..
             } => Severity::Info,
@@ -74,6 +88,7 @@ impl Notice {
             | Notice::ExportFails { .. }
             | Notice::SpansRefused { .. }
             | Notice::SpansLost { .. }
+            | Notice::SamplingFails { .. }
             | Notice::NoWorker { .. } => Severity::Warning,
         }
     }
@@ -109,6 +124,12 @@ impl fmt::Display for Notice {
                  refused by the receiver, {unsent} not sent in time",
                 queue_full + refused + unsent
             ),
+            Notice::SamplingFails { sampler, reason } => write!(
+                f,
+                "{sampler} gets no strategy: {reason}. Until it does, the last one stays in force, or \
+                 the initial sampling rate"
+            ),
+            Notice::SamplingRecovered { sampler } => write!(f, "{sampler} gets strategies again"),
             Notice::NoWorker { reason } => {
                 write!(
                     f,

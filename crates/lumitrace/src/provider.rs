@@ -8,7 +8,7 @@ use crate::exporter::SpanExporter;
 use crate::notice::{Notice, NoticeHandler};
 use crate::pipeline::{ExporterFactory, FlushError, PipelineSettings, TracingStats};
 use crate::recorder::Recorder;
-use crate::sampler::{AlwaysOn, ParentBased, Sampler};
+use crate::sampler::{AlwaysOn, ComponentSwitches, ParentBased, Sampler};
 use crate::tracer::{Instrumentation, Tracers};
 use crate::{BatchSettings, SpanLimits, Tracer};
 
@@ -36,6 +36,7 @@ impl TracerProvider {
         TracerProviderBuilder {
             resource: Resource::default(),
             sampler: Box::new(ParentBased::new(AlwaysOn)),
+            switched_off: Vec::new(),
             batch: BatchSettings::default(),
             limits: SpanLimits::default(),
             exporters: Vec::new(),
@@ -139,6 +140,7 @@ impl std::fmt::Debug for TracerProvider {
 pub struct TracerProviderBuilder {
     resource: Resource,
     sampler: Box<dyn Sampler>,
+    switched_off: Vec<String>,
     batch: BatchSettings,
     limits: SpanLimits,
     exporters: Vec<ExporterFactory>,
@@ -155,6 +157,13 @@ impl TracerProviderBuilder {
     /// Which traces are recorded; all, unless said otherwise.
     pub fn sampler(mut self, sampler: impl Sampler + 'static) -> Self {
         self.sampler = Box::new(sampler);
+        self
+    }
+
+    /// Switches off the spans whose names begin with `prefix`, whatever the sampler says; see
+    /// [`ComponentSwitches`]. May be called several times.
+    pub fn switch_off(mut self, prefix: impl Into<String>) -> Self {
+        self.switched_off.push(prefix.into());
         self
     }
 
@@ -193,8 +202,12 @@ impl TracerProviderBuilder {
             exporters: self.exporters,
             notice_handler: self.notice_handler,
         };
+        let sampler = match self.switched_off.is_empty() {
+            true => self.sampler,
+            false => Box::new(ComponentSwitches::new(self.switched_off, self.sampler)),
+        };
         TracerProvider {
-            recorder: Some(Recorder::new(self.sampler, settings)),
+            recorder: Some(Recorder::new(sampler, settings)),
         }
     }
 }

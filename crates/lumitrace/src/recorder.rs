@@ -14,6 +14,7 @@ use crate::{Span, SpanContext, Tracer, fork, ids, panics};
 /// reference costs nothing where a counter would be fought over by all threads.
 pub(crate) struct Recorder {
     sampler: Box<dyn Sampler>,
+    samples_by_attributes: bool,
     settings: &'static PipelineSettings,
     is_running: AtomicBool,
     /// Of the process that made the provider; forked children have theirs behind it.
@@ -27,6 +28,7 @@ impl Recorder {
         panics::watch();
         let settings: &'static PipelineSettings = Box::leak(Box::new(settings));
         Box::leak(Box::new(Self {
+            samples_by_attributes: sampler.reads_attributes(),
             sampler,
             settings,
             is_running: AtomicBool::new(true),
@@ -43,9 +45,17 @@ impl Recorder {
         self.is_running.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn samples_by_attributes(&self) -> bool {
+        self.samples_by_attributes
+    }
+
     /// Stops recording; returns whether it was recording until now.
     pub(crate) fn stop(&self) -> bool {
-        self.is_running.swap(false, Ordering::Relaxed)
+        let was_running = self.is_running.swap(false, Ordering::Relaxed);
+        if was_running {
+            self.sampler.shutdown();
+        }
+        was_running
     }
 
     /// The queue and worker of this process.
@@ -69,21 +79,35 @@ impl Recorder {
         let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
         // Before what was just written is read again: see `SpanContext`.
         let span_id = ids::span_id();
-        let decision = self.sampler.should_sample(&SamplingParameters {
+        let sampling = self.sampler.should_sample(&SamplingParameters {
             parent,
             trace_id,
+            scope: &instrumentation.scope,
             name: &beginning.name,
             kind: beginning.kind,
             attributes: slice(&beginning.attributes),
             links: slice(&beginning.links),
         });
+        let decision = sampling.decision();
+        if decision == SamplingDecision::PassThrough {
+            return Span::left_out(parent);
+        }
         let is_sampled = decision == SamplingDecision::RecordAndSample;
         // Made where the caller gets it: see `SpanContext`.
         let mut span = Span::not_recorded(match parent {
             Some(parent) => parent.child(span_id, is_sampled),
             None => SpanContext::root(trace_id, span_id, is_sampled),
         });
-        if is_sampled {
+        if let Some(trace_state) = sampling.trace_state() {
+            span.set_trace_state(trace_state);
+        }
+        if decision != SamplingDecision::Drop {
+            // Asked for first: see `SpanContext`.
+            if !sampling.attributes().is_empty() {
+                beginning
+                    .attributes
+                    .extend_from_slice(sampling.attributes());
+            }
             beginning.parent = parent.map(|parent| Parent {
                 span_id: parent.span_id(),
                 is_remote: parent.is_remote(),

@@ -167,6 +167,9 @@ impl Recording {
 
     /// Whether an announcement of this open span is due at `now_nano` of the monotonic clock.
     pub(crate) fn is_due(&self, now_nano: u64, rule: &AnnouncementRule) -> bool {
+        if !self.span.context.is_sampled() {
+            return false;
+        }
         let now_unix_nano = now_nano + self.offset_unix_nano;
         let open_nano = now_unix_nano.saturating_sub(self.span.start_unix_nano);
         rule.is_due(open_nano, now_nano, &self.announcement)

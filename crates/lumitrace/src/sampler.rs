@@ -1,16 +1,64 @@
-//! Which traces are recorded.
+//! Which spans are recorded.
+//!
+//! A sampler is asked once for each span, before the span starts. Samplers are put together: one that
+//! asks another is made with it.
+//!
+//! ```
+//! use lumitrace::SpanKind;
+//! use lumitrace::sampler::{
+//!     AlwaysOff, ParentBased, RateLimited, Rule, RuleBased, TraceIdRatio,
+//! };
+//! // A tenth of the traces, no health checks, and ten logins a second at most.
+//! let roots = RuleBased::new(TraceIdRatio::new(0.1))
+//!     .rule(Rule::new().name("*/healthz"), AlwaysOff)
+//!     .rule(
+//!         Rule::new().kind(SpanKind::Server).attribute("http.route", "/login"),
+//!         RateLimited::per_second(10.0),
+//!     );
+//! let provider = lumitrace::TracerProvider::builder()
+//!     .sampler(ParentBased::new(roots))
+//!     .build();
+//! # let _unused = provider;
+//! ```
+//!
+//! Modules in reading order: `always`, `trace_id_ratio` and `rate_limited` decide by themselves;
+//! `parent_based`, `rule_based` (with `pattern`), `batch_interval` and `component_switches` ask others;
+//! `jaeger_remote` does what a server says; `named` knows them by the names of `OTEL_TRACES_SAMPLER`.
 
-use lumitrace_model::{KeyValue, Link, SpanKind, TraceId};
+mod always;
+mod batch_interval;
+mod component_switches;
+mod jaeger_remote;
+mod named;
+mod parent_based;
+mod pattern;
+mod rate_limited;
+mod rule_based;
+mod trace_id_ratio;
+
+use lumitrace_model::{KeyValue, Link, Scope, SpanKind, Text, TraceId, Value};
 
 use crate::SpanContext;
 
+pub use always::{AlwaysOff, AlwaysOn};
+pub use batch_interval::BatchInterval;
+pub use component_switches::{COMPONENT_SWITCHES, ComponentSwitches, SPAN_FAMILIES, span_prefixes};
+pub use jaeger_remote::{JaegerRemote, JaegerRemoteSettings};
+pub use named::{NamedSampler, SamplerNameError};
+pub use parent_based::ParentBased;
+pub use rate_limited::RateLimited;
+pub use rule_based::{Rule, RuleBased};
+pub use trace_id_ratio::TraceIdRatio;
+
 /// What a sampler knows of a span that is about to start.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct SamplingParameters<'a> {
     /// The parent, if the span has one.
     pub parent: Option<&'a SpanContext>,
     /// The trace it belongs to; new if it has no parent.
     pub trace_id: TraceId,
+    /// The library or module that starts it.
+    pub scope: &'a Scope,
     /// Its name.
     pub name: &'a str,
     /// Its kind.
@@ -21,13 +69,86 @@ pub struct SamplingParameters<'a> {
     pub links: &'a [Link],
 }
 
-/// Whether a span is recorded.
+/// Whether a span is recorded (specification, "Sampler", `Decision`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SamplingDecision {
     /// Not recorded; children are told so.
     Drop,
+    /// Recorded for the program, which sees it in [`Span::snapshot`](crate::Span::snapshot), but not
+    /// exported; children are told that it is not.
+    RecordOnly,
     /// Recorded and exported.
     RecordAndSample,
+    /// Not recorded and left out of the trace: spans started in it become children of its parent, and
+    /// without a parent they are roots. Not in the specification.
+    PassThrough,
+}
+
+/// What a sampler answers (specification, "Sampler", `SamplingResult`). A decision becomes one by
+/// `into()`, and may come with attributes and a trace state.
+///
+/// ```
+/// use lumitrace::sampler::{SamplingDecision, SamplingResult};
+/// let plain: SamplingResult = SamplingDecision::Drop.into();
+/// let noted = SamplingResult::from(SamplingDecision::RecordAndSample)
+///     .with_attribute("sampler.type", "canary");
+/// assert_eq!(noted.attributes().len(), 1);
+/// # let _unused = plain;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamplingResult {
+    decision: SamplingDecision,
+    /// Boxed, so that a result without is handed over in registers.
+    additions: Option<Box<Additions>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Additions {
+    attributes: Vec<KeyValue>,
+    trace_state: Option<String>,
+}
+
+impl From<SamplingDecision> for SamplingResult {
+    fn from(decision: SamplingDecision) -> Self {
+        Self {
+            decision,
+            additions: None,
+        }
+    }
+}
+
+impl SamplingResult {
+    /// The same, and an attribute for the span, beside those that it starts with; of the same key, this one
+    /// counts.
+    #[must_use]
+    pub fn with_attribute(mut self, key: impl Into<Text>, value: impl Into<Value>) -> Self {
+        let additions = self.additions.get_or_insert_default();
+        additions.attributes.push(KeyValue::new(key, value));
+        self
+    }
+
+    /// The same, and a W3C `tracestate` for the span instead of its parent's; empty means none.
+    #[must_use]
+    pub fn with_trace_state(mut self, trace_state: impl Into<String>) -> Self {
+        self.additions.get_or_insert_default().trace_state = Some(trace_state.into());
+        self
+    }
+
+    /// Whether the span is recorded.
+    pub fn decision(&self) -> SamplingDecision {
+        self.decision
+    }
+
+    /// The attributes for the span.
+    pub fn attributes(&self) -> &[KeyValue] {
+        let additions = self.additions.as_ref();
+        additions.map_or(&[], |additions| &additions.attributes)
+    }
+
+    /// The `tracestate` for the span; none where it is its parent's.
+    pub fn trace_state(&self) -> Option<&str> {
+        self.additions.as_ref()?.trace_state.as_deref()
+    }
 }
 
 /// Decides, when a span starts, whether it is recorded.
@@ -35,192 +156,72 @@ pub enum SamplingDecision {
 /// Called on the thread of the traced program: it must be quick and must not block.
 pub trait Sampler: Send + Sync {
     /// The decision for one span.
-    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingDecision;
-}
+    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingResult;
 
-/// Records every span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AlwaysOn;
-
-impl Sampler for AlwaysOn {
-    fn should_sample(&self, _: &SamplingParameters<'_>) -> SamplingDecision {
-        SamplingDecision::RecordAndSample
-    }
-}
-
-/// Records no span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AlwaysOff;
-
-impl Sampler for AlwaysOff {
-    fn should_sample(&self, _: &SamplingParameters<'_>) -> SamplingDecision {
-        SamplingDecision::Drop
-    }
-}
-
-/// Records a share of the traces, chosen by their id, so that every process that sees a trace
-/// decides alike.
-///
-/// The rule is OpenTelemetry's for consistent probability sampling: the last 56 bits of the trace
-/// id are compared with a threshold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TraceIdRatio {
-    /// The 56-bit number from which on a trace is recorded.
-    threshold: u64,
-}
-
-const RANDOM_BITS: u32 = 56;
-
-impl TraceIdRatio {
-    /// Records `ratio` of the traces; values below 0 and NaN mean none, above 1 all.
-    ///
-    /// ```
-    /// use lumitrace::sampler::TraceIdRatio;
-    /// let half = TraceIdRatio::new(0.5);
-    /// assert!(half.records("ffffffffffffffffffffffffffffffff".parse()?));
-    /// assert!(!half.records("ffffffffffffffffff00000000000001".parse()?));
-    /// # Ok::<(), lumitrace::model::ParseIdError>(())
-    /// ```
-    pub fn new(ratio: f64) -> Self {
-        let ratio = if ratio.is_nan() {
-            0.0
-        } else {
-            ratio.clamp(0.0, 1.0)
-        };
-        let threshold = ((1.0 - ratio) * (1_u64 << RANDOM_BITS) as f64).round();
-        Self {
-            threshold: threshold as u64,
-        }
+    /// Whether decisions depend on the attributes that spans start with. Where they do not, callers that
+    /// have to make them first (Python's) give attributes only to spans that are recorded.
+    fn reads_attributes(&self) -> bool {
+        true
     }
 
-    /// Whether the trace is recorded.
-    pub fn records(&self, trace_id: TraceId) -> bool {
-        let random = u128::from_be_bytes(trace_id.to_bytes()) as u64 & ((1 << RANDOM_BITS) - 1);
-        random >= self.threshold
-    }
-}
-
-impl Sampler for TraceIdRatio {
-    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingDecision {
-        if self.records(parameters.trace_id) {
-            SamplingDecision::RecordAndSample
-        } else {
-            SamplingDecision::Drop
-        }
-    }
-}
-
-/// Does what the parent did; a span without parent is decided by another sampler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ParentBased<S> {
-    root: S,
-}
-
-impl<S: Sampler> ParentBased<S> {
-    /// Asks `root` for spans without a parent.
-    pub fn new(root: S) -> Self {
-        Self { root }
-    }
-}
-
-impl<S: Sampler> Sampler for ParentBased<S> {
-    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingDecision {
-        match parameters.parent {
-            Some(parent) if parent.is_sampled() => SamplingDecision::RecordAndSample,
-            Some(_) => SamplingDecision::Drop,
-            None => self.root.should_sample(parameters),
-        }
-    }
+    /// Told when the provider is shut down: a sampler ends its threads, one that asks others tells them.
+    /// Must not block.
+    fn shutdown(&self) {}
 }
 
 impl<S: Sampler + ?Sized> Sampler for Box<S> {
-    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingDecision {
+    fn should_sample(&self, parameters: &SamplingParameters<'_>) -> SamplingResult {
         (**self).should_sample(parameters)
     }
-}
 
-/// The sampler with this name of `OTEL_TRACES_SAMPLER`, or `None` where the name is not known.
-pub(crate) fn by_name(name: &str, ratio: f64) -> Option<Box<dyn Sampler>> {
-    Some(match name {
-        "always_on" => Box::new(AlwaysOn),
-        "always_off" => Box::new(AlwaysOff),
-        "traceidratio" => Box::new(TraceIdRatio::new(ratio)),
-        "parentbased_always_on" => Box::new(ParentBased::new(AlwaysOn)),
-        "parentbased_always_off" => Box::new(ParentBased::new(AlwaysOff)),
-        "parentbased_traceidratio" => Box::new(ParentBased::new(TraceIdRatio::new(ratio))),
-        _ => return None,
-    })
+    fn reads_attributes(&self) -> bool {
+        (**self).reads_attributes()
+    }
+
+    fn shutdown(&self) {
+        (**self).shutdown();
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
+    //! Spans that are about to start, for the tests of all samplers.
+
     use lumitrace_model::SpanId;
-    use proptest::prelude::*;
 
     use super::*;
 
-    fn decide(sampler: &dyn Sampler, trace_id: TraceId, parent: Option<u8>) -> bool {
-        let span_id = SpanId::from_bytes([1; 8]);
-        let parent = parent.map(|flags| SpanContext::new(trace_id, span_id, flags));
-        let parameters = SamplingParameters {
-            parent: parent.as_ref(),
-            trace_id,
-            name: "work",
+    static SCOPE: Scope = Scope {
+        name: std::borrow::Cow::Borrowed("test"),
+        version: std::borrow::Cow::Borrowed(""),
+        attributes: Vec::new(),
+        dropped_attributes_count: 0,
+    };
+
+    /// A root span named `name`.
+    pub(crate) fn root(name: &str) -> SamplingParameters<'_> {
+        SamplingParameters {
+            parent: None,
+            trace_id: TraceId::from_bytes([0x80; 16]),
+            scope: &SCOPE,
+            name,
             kind: SpanKind::Internal,
             attributes: &[],
             links: &[],
-        };
-        sampler.should_sample(&parameters) == SamplingDecision::RecordAndSample
-    }
-
-    #[test]
-    fn every_name_of_the_specification_that_needs_no_server_is_known() {
-        let id = TraceId::from_bytes([0x80; 16]);
-        for (name, without_parent, below_sampled, below_dropped) in [
-            ("always_on", true, true, true),
-            ("always_off", false, false, false),
-            ("parentbased_always_on", true, true, false),
-            ("parentbased_always_off", false, true, false),
-            ("parentbased_traceidratio", true, true, false),
-            ("traceidratio", true, true, true),
-        ] {
-            let sampler = by_name(name, 0.75).unwrap();
-            assert_eq!(decide(&sampler, id, None), without_parent, "{name}");
-            assert_eq!(decide(&sampler, id, Some(1)), below_sampled, "{name}");
-            assert_eq!(decide(&sampler, id, Some(0)), below_dropped, "{name}");
-        }
-        assert!(by_name("sometimes", 1.0).is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn a_ratio_records_its_share_and_a_larger_one_records_at_least_the_same(
-            ratio in 0.0..=1.0_f64, larger in 0.0..=1.0_f64, id: [u8; 16],
-        ) {
-            let (ratio, larger) = (ratio.min(larger), ratio.max(larger));
-            let id = TraceId::from_bytes(id);
-            let by_ratio = TraceIdRatio::new(ratio).records(id);
-            prop_assert!(!by_ratio || TraceIdRatio::new(larger).records(id));
-            // The model: the fraction that the last seven bytes spell.
-            let digits = id.as_bytes()[9..].iter();
-            let fraction = digits.rev().fold(0.0, |tail, byte| (tail + f64::from(*byte)) / 256.0);
-            if (fraction - (1.0 - ratio)).abs() > 1e-12 {
-                prop_assert_eq!(by_ratio, fraction > 1.0 - ratio);
-            }
         }
     }
 
-    #[test]
-    fn ratios_outside_zero_and_one_mean_none_or_all() {
-        let (lowest, highest) = (
-            TraceId::from_bytes([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-            TraceId::from_bytes([0xff; 16]),
-        );
-        for none in [-1.0, 0.0, f64::NAN] {
-            assert!(!TraceIdRatio::new(none).records(highest), "{none}");
-        }
-        for all in [1.0, 7.0] {
-            assert!(TraceIdRatio::new(all).records(lowest), "{all}");
-        }
+    /// The context of a parent with these flags.
+    pub(crate) fn parent(trace_flags: u8) -> SpanContext {
+        SpanContext::new(
+            TraceId::from_bytes([0x80; 16]),
+            SpanId::from_bytes([1; 8]),
+            trace_flags,
+        )
+    }
+
+    /// Whether the span is exported.
+    pub(crate) fn samples(sampler: &dyn Sampler, parameters: SamplingParameters<'_>) -> bool {
+        sampler.should_sample(&parameters).decision() == SamplingDecision::RecordAndSample
     }
 }

@@ -14,9 +14,7 @@ use crate::propagation::{self, Propagators};
 use crate::provider::TracerProviderBuilder;
 use crate::resource::{ProcessFacts, ResourceArguments};
 use crate::sampler::Sampler;
-use crate::{
-    BatchSettings, FlushError, SpanLimits, Tracer, TracerProvider, global, resource, sampler,
-};
+use crate::{BatchSettings, FlushError, SpanLimits, Tracer, TracerProvider, global, resource};
 
 /// Begins setting tracing up for the service `service_name`; finish with
 /// [`install`](TracingSetup::install). An empty name leaves it to the environment.
@@ -47,6 +45,7 @@ pub fn setup_tracing(service_name: impl Into<String>) -> TracingSetup {
         timeout: None,
         compression: None,
         sampler: None,
+        switched_off: Vec::new(),
         propagators: None,
         batch: None,
         limits: None,
@@ -68,6 +67,7 @@ pub struct TracingSetup {
     timeout: Option<Duration>,
     compression: Option<Compression>,
     sampler: Option<Box<dyn Sampler>>,
+    switched_off: Vec<String>,
     propagators: Option<Propagators>,
     batch: Option<BatchSettings>,
     limits: Option<SpanLimits>,
@@ -132,6 +132,19 @@ impl TracingSetup {
     /// Which traces are recorded.
     pub fn sampler(mut self, sampler: impl Sampler + 'static) -> Self {
         self.sampler = Some(Box::new(sampler));
+        self
+    }
+
+    /// Switches off the spans whose names begin with `prefix`, whatever the sampler says; what they
+    /// contain stays in the trace. May be called several times.
+    ///
+    /// ```no_run
+    /// let _tracing = lumitrace::setup_tracing("gpu-platform")
+    ///     .switch_off("websocket_events")
+    ///     .install();
+    /// ```
+    pub fn switch_off(mut self, prefix: impl Into<String>) -> Self {
+        self.switched_off.push(prefix.into());
         self
     }
 
@@ -225,6 +238,9 @@ impl TracingSetup {
         let environment_resource = std::mem::take(&mut environment.resource);
         let arguments = std::mem::take(&mut self.arguments);
         let resource = resource::resolve(arguments, environment_resource, ProcessFacts::detect());
+        let named = environment.sampler.as_ref();
+        let of_environment = || Some(named?.build(resource.service_name(), &handler));
+        let sampler = self.sampler.take().or_else(of_environment);
         let mut builder = TracerProvider::builder()
             .resource(resource)
             .batch(
@@ -241,12 +257,11 @@ impl TracingSetup {
                 let handler = handler.clone();
                 move |notice| handler.tell(notice)
             });
-        let from_environment = || {
-            let (name, ratio) = environment.sampler.as_ref()?;
-            sampler::by_name(name, *ratio)
-        };
-        if let Some(sampler) = self.sampler.take().or_else(from_environment) {
+        if let Some(sampler) = sampler {
             builder = builder.sampler(sampler);
+        }
+        for prefix in std::mem::take(&mut self.switched_off) {
+            builder = builder.switch_off(prefix);
         }
         self.add_exporters(builder, &environment).build()
     }

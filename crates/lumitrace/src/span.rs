@@ -67,6 +67,16 @@ impl Span {
         }
     }
 
+    /// A span that is left out of the trace: spans started in it are its parent's.
+    pub(crate) fn left_out(parent: Option<&SpanContext>) -> Self {
+        parent.cloned().map_or_else(Self::none, Self::not_recorded)
+    }
+
+    /// Changes its `tracestate`, before anybody has seen it.
+    pub(crate) fn set_trace_state(&mut self, trace_state: &str) {
+        self.context = std::mem::take(&mut self.context).with_trace_state(trace_state);
+    }
+
     /// Has this handle end the span that is recorded there.
     pub(crate) fn own(&mut self, place: SpanPlace) {
         self.state = State::Owned(place);
@@ -109,8 +119,8 @@ impl Span {
         &self.context
     }
 
-    /// Whether changes are recorded: it was sampled, has not ended, and belongs to this process
-    /// and not to the one this was forked from.
+    /// Whether changes are recorded: its sampler wanted it recorded, it has not ended, and it belongs to
+    /// this process and not to the one this was forked from.
     pub fn is_recording(&self) -> bool {
         self.place().is_some_and(SpanPlace::is_open)
     }

@@ -16,6 +16,7 @@ pub struct SpanContext {
     trace_state: Option<Arc<Box<str>>>,
     trace_flags: u8,
     is_remote: bool,
+    is_sampling_deferred: bool,
 }
 
 impl Clone for SpanContext {
@@ -26,6 +27,7 @@ impl Clone for SpanContext {
             trace_state: self.trace_state.clone(),
             trace_flags: self.trace_flags,
             is_remote: self.is_remote,
+            is_sampling_deferred: self.is_sampling_deferred,
         }
     }
 
@@ -36,6 +38,7 @@ impl Clone for SpanContext {
         self.span_id = other.span_id;
         self.trace_flags = other.trace_flags;
         self.is_remote = other.is_remote;
+        self.is_sampling_deferred = other.is_sampling_deferred;
         if self.trace_state.is_some() || other.trace_state.is_some() {
             self.trace_state.clone_from(&other.trace_state);
         }
@@ -44,6 +47,8 @@ impl Clone for SpanContext {
 
 /// W3C: the caller records this trace.
 const SAMPLED: u8 = 1;
+/// W3C, level 2: the last 56 bits of the trace id are random.
+const RANDOM: u8 = 2;
 
 impl SpanContext {
     /// A context of this process; `trace_flags` as W3C Trace Context defines them (bit 0: sampled).
@@ -54,6 +59,7 @@ impl SpanContext {
             trace_state: None,
             trace_flags,
             is_remote: false,
+            is_sampling_deferred: false,
         }
     }
 
@@ -68,6 +74,15 @@ impl SpanContext {
     #[must_use]
     pub fn with_trace_state(mut self, trace_state: &str) -> Self {
         self.trace_state = (!trace_state.is_empty()).then(|| Arc::new(trace_state.into()));
+        self
+    }
+
+    /// The same context, whose sender leaves it to the receiver whether the trace is recorded: B3 without
+    /// a sampling state, X-Ray with `Sampled=?`. It is not sampled.
+    #[must_use]
+    pub fn with_deferred_sampling(mut self) -> Self {
+        self.trace_flags &= !SAMPLED;
+        self.is_sampling_deferred = true;
         self
     }
 
@@ -89,6 +104,12 @@ impl SpanContext {
     /// Whether the trace is recorded, as far as its caller is concerned.
     pub fn is_sampled(&self) -> bool {
         self.trace_flags & SAMPLED != 0
+    }
+
+    /// Whether the decision to record the trace is left to who receives it; see
+    /// [`with_deferred_sampling`](SpanContext::with_deferred_sampling).
+    pub fn is_sampling_deferred(&self) -> bool {
+        self.is_sampling_deferred
     }
 
     /// Whether it came from another process.
@@ -115,11 +136,12 @@ impl SpanContext {
             trace_state: self.trace_state.clone(),
             trace_flags,
             is_remote: false,
+            is_sampling_deferred: false,
         }
     }
 
-    /// The context of the first span of a new trace.
+    /// The context of the first span of a new trace, whose id is one of ours: random.
     pub(crate) fn root(trace_id: TraceId, span_id: SpanId, sampled: bool) -> Self {
-        Self::new(trace_id, span_id, u8::from(sampled))
+        Self::new(trace_id, span_id, RANDOM | u8::from(sampled))
     }
 }

@@ -137,6 +137,13 @@ impl Tracer {
         self.instrumentation.recorder().is_some()
     }
 
+    /// Whether the sampler looks at the attributes that spans start with. Where it does not, attributes
+    /// that are costly to make are better set afterwards, on spans that are recorded.
+    pub fn samples_by_attributes(&self) -> bool {
+        let recorder = self.instrumentation.recorder();
+        recorder.is_some_and(Recorder::samples_by_attributes)
+    }
+
     /// A span to be started. Names are constant; numbers belong into attributes.
     pub fn span(&self, name: impl Into<Text>) -> SpanBuilder {
         SpanBuilder {
@@ -255,7 +262,7 @@ impl SpanBuilder {
         match self.instrumentation.recorder() {
             Some(recorder) => recorder.start(self.instrumentation, parent, &mut self.beginning),
             // So that a trace passes through an untraced part unbroken.
-            None => parent.cloned().map_or_else(Span::none, Span::not_recorded),
+            None => Span::left_out(parent),
         }
     }
 

@@ -31,7 +31,7 @@ pub fn training_epoch(tracer: &Tracer, epoch: usize, total_epochs: usize) -> Spa
 pub fn batch_processing(tracer: &Tracer, batch_index: usize, batch_size: usize) -> SpanBuilder {
     tracer
         .span(names::BATCH_PROCESSING)
-        .attribute("batch_index", batch_index)
+        .attribute(BATCH_INDEX, batch_index)
         .attribute("batch_size", batch_size)
 }
 
@@ -72,6 +72,7 @@ pub fn feature_engineering(
 }
 
 const EPOCH: &str = "epoch";
+pub(crate) const BATCH_INDEX: &str = "batch_index";
 
 fn with_count(
     span: SpanBuilder,

@@ -25,7 +25,8 @@ impl Propagator for B3Single {
     fn inject(&self, context: &Context, carrier: &mut dyn Injector) {
         if let Some(span) = context.span_context().filter(|span| span.is_valid()) {
             let (trace_id, span_id) = (span.trace_id(), span.span_id());
-            carrier.set(SINGLE, format!("{trace_id}-{span_id}-{}", sampled(span)));
+            let state = sampling_state(span).map_or(String::new(), |state| format!("-{state}"));
+            carrier.set(SINGLE, format!("{trace_id}-{span_id}{state}"));
         }
     }
 
@@ -43,7 +44,9 @@ impl Propagator for B3Multi {
         if let Some(span) = context.span_context().filter(|span| span.is_valid()) {
             carrier.set(TRACE_ID, span.trace_id().to_string());
             carrier.set(SPAN_ID, span.span_id().to_string());
-            carrier.set(SAMPLED, sampled(span).to_string());
+            if let Some(state) = sampling_state(span) {
+                carrier.set(SAMPLED, state.to_owned());
+            }
         }
     }
 
@@ -56,8 +59,13 @@ impl Propagator for B3Multi {
     }
 }
 
-fn sampled(span: &SpanContext) -> u8 {
-    u8::from(span.is_sampled())
+/// None where the decision is left to the receiver.
+fn sampling_state(span: &SpanContext) -> Option<&'static str> {
+    match span.is_sampled() {
+        _ if span.is_sampling_deferred() => None,
+        true => Some("1"),
+        false => Some("0"),
+    }
 }
 
 fn extract(context: Context, carrier: &dyn Extractor) -> Context {
@@ -87,10 +95,13 @@ fn context_of(
     state: Option<&str>,
     is_debug: bool,
 ) -> Option<SpanContext> {
-    // Debugging implies sampling. Where nothing is said, nobody has sampled so far.
+    // Debugging implies sampling.
     let is_sampled = is_debug || matches!(state, Some("1" | "d" | "true"));
     let span_id: SpanId = span_id.parse().ok()?;
-    let context = SpanContext::new(long_trace_id(trace_id)?, span_id, u8::from(is_sampled));
+    let mut context = SpanContext::new(long_trace_id(trace_id)?, span_id, u8::from(is_sampled));
+    if state.is_none() && !is_debug {
+        context = context.with_deferred_sampling();
+    }
     context.is_valid().then_some(context)
 }
 
@@ -153,13 +164,14 @@ mod tests {
     fn short_trace_ids_debugging_and_parents_are_understood() {
         let short = &TRACE[16..];
         for (text, flags) in [
-            (format!("{short}-{SPAN}"), 0),
+            (format!("{short}-{SPAN}-0"), 0),
             (format!("{short}-{SPAN}-d"), 1),
             (format!("{short}-{SPAN}-1-{SPAN}"), 1),
         ] {
             let read = extracted(&B3Single, [("b3", &text)]).unwrap();
             assert_eq!(read.trace_id().to_string(), format!("{:0>32}", short));
             assert_eq!(read.trace_flags(), flags, "{text}");
+            assert!(!read.is_sampling_deferred(), "{text}");
         }
         let debug = [
             ("x-b3-traceid", short),
@@ -167,6 +179,19 @@ mod tests {
             ("x-b3-flags", "1"),
         ];
         assert!(extracted(&B3Multi, debug).unwrap().is_sampled());
+    }
+
+    #[test]
+    fn without_a_sampling_state_the_decision_is_left_open_and_passed_on_so() {
+        let single = format!("{TRACE}-{SPAN}");
+        let one = extracted(&B3Single, [("b3", &single)]);
+        let several = extracted(&B3Multi, [("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN)]);
+        let open = span_context(0).with_deferred_sampling().remote();
+        assert_eq!((&one, &several), (&Some(open.clone()), &Some(open.clone())));
+        let context = Context::of_span_context(open);
+        assert_eq!(injected(&B3Single, &context), headers([("b3", &single)]));
+        let multi = headers([("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN)]);
+        assert_eq!(injected(&B3Multi, &context), multi);
     }
 
     #[test]

@@ -20,7 +20,12 @@ impl Propagator for XRay {
         let trace_id = span.trace_id().to_string();
         // X-Ray takes the first eight digits for the seconds since the Unix epoch.
         let (seconds, unique) = trace_id.split_at(8);
-        let (parent, sampled) = (span.span_id(), u8::from(span.is_sampled()));
+        let parent = span.span_id();
+        let sampled = match span.is_sampled() {
+            _ if span.is_sampling_deferred() => '?',
+            true => '1',
+            false => '0',
+        };
         let root = format!("Root=1-{seconds}-{unique}");
         carrier.set(HEADER, format!("{root};Parent={parent};Sampled={sampled}"));
     }
@@ -39,16 +44,20 @@ impl Propagator for XRay {
 
 /// Parts in any order, of which others than these three do not matter.
 fn parse(text: &str) -> Option<SpanContext> {
-    let (mut trace_id, mut span_id, mut is_sampled) = (None, None, false);
+    let (mut trace_id, mut span_id, mut sampled) = (None, None, None);
     for part in text.split(';') {
         match part.trim().split_once('=') {
             Some(("Root", root)) => trace_id = parse_root(root),
             Some(("Parent", parent)) => span_id = parent.parse::<SpanId>().ok(),
-            Some(("Sampled", sampled)) => is_sampled = sampled == "1",
+            Some(("Sampled", state)) => sampled = Some(state),
             _ => {}
         }
     }
-    let context = SpanContext::new(trace_id?, span_id?, u8::from(is_sampled));
+    let is_sampled = sampled == Some("1");
+    let mut context = SpanContext::new(trace_id?, span_id?, u8::from(is_sampled));
+    if matches!(sampled, None | Some("?")) {
+        context = context.with_deferred_sampling();
+    }
     context.is_valid().then_some(context)
 }
 
@@ -81,12 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_that_is_open_is_none() {
-        for sampled in ["Sampled=0", "Sampled=?", "Self=1"] {
+    fn a_decision_that_is_left_open_is_none_and_passed_on_so() {
+        let open = span_context(0).with_deferred_sampling().remote();
+        for (sampled, expected) in [
+            ("Sampled=0", span_context(0).remote()),
+            ("Sampled=?", open.clone()),
+            ("Self=1", open.clone()),
+        ] {
             let text = format!("{ROOT};Parent={SPAN_ID};{sampled}");
             let read = extracted(&XRay, [("x-amzn-trace-id", &text)]);
-            assert_eq!(read, Some(span_context(0).remote()), "{text}");
+            assert_eq!(read, Some(expected), "{text}");
         }
+        let header = format!("{ROOT};Parent={SPAN_ID};Sampled=?");
+        let written = injected(&XRay, &Context::of_span_context(open));
+        assert_eq!(written, headers([("x-amzn-trace-id", &header)]));
     }
 
     #[test]

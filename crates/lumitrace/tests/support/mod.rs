@@ -10,9 +10,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use lumitrace::exporter::{Endpoint, InMemoryExporter, OtlpHttpExporter, OtlpSettings};
-use lumitrace::model::{Event, Resource, Span};
+use lumitrace::model::{Event, Resource, Scope, Span, TraceId};
 use lumitrace::provider::TracerProviderBuilder;
-use lumitrace::{BatchSettings, Notice, TracerProvider};
+use lumitrace::sampler::{Sampler, SamplingParameters, SamplingResult};
+use lumitrace::{BatchSettings, Notice, SpanKind, TracerProvider};
 use lumitrace_wire::otlp::protobuf::decode_traces;
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -331,4 +332,17 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     request.body = vec![0; length];
     reader.read_exact(&mut request.body).ok()?;
     Some(request)
+}
+
+/// Asks a sampler about a root span.
+pub(crate) fn ask(sampler: &dyn Sampler) -> SamplingResult {
+    sampler.should_sample(&SamplingParameters {
+        parent: None,
+        trace_id: TraceId::from_bytes([0x80; 16]),
+        scope: &Scope::default(),
+        name: "work",
+        kind: SpanKind::Internal,
+        attributes: &[],
+        links: &[],
+    })
 }
