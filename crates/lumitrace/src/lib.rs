@@ -31,12 +31,14 @@
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`baggage`], [`propagation`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `lane` (what a thread records, behind a lock that is biased towards it), `recording` (what is kept of an open span),
-//! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`]. `fork`,
+//! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`] and
+//! [`argument`] (what `#[trace]` records). `fork`,
 //! `lock` and `panics` concern them all.
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
 extern crate self as lumitrace;
 
+pub mod argument;
 pub mod baggage;
 pub mod batch_settings;
 mod clock;
