@@ -1,7 +1,7 @@
 //! Where spans go.
 //!
 //! Modules in reading order: `endpoint` (which address and protocol an endpoint means), `otlp`
-//! (settings of both OTLP exporters), `http`, `grpc`, `console`, `in_memory`.
+//! (settings of both OTLP exporters), `http`, `grpc`, `console`, `in_memory`; and `thread` (which threads export).
 
 mod console;
 mod endpoint;
@@ -10,6 +10,7 @@ mod grpc;
 mod http;
 mod in_memory;
 mod otlp;
+mod thread;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use grpc::OtlpGrpcExporter;
 pub use http::OtlpHttpExporter;
 pub use in_memory::{FinishedSpan, InMemoryExporter};
 pub use otlp::{Compression, OtlpSettings};
+pub use thread::{begin_exporting_thread, is_exporting_thread};
 
 /// Sends batches of finished spans somewhere.
 ///

@@ -31,8 +31,8 @@
 //! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`baggage`], [`propagation`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `lane` (what a thread records, behind a lock that is biased towards it), `recording` (what is kept of an open span),
-//! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`] and
-//! [`argument`] (what `#[trace]` records). `fork`,
+//! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`],
+//! [`argument`] (what `#[trace]` records) and [`exception`] (what spans tell of a `dyn Error`). `fork`,
 //! `lock` and `panics` concern them all.
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
@@ -47,6 +47,7 @@ pub mod context;
 mod documentation;
 mod ended;
 pub mod environment;
+pub mod exception;
 pub mod exporter;
 mod fork;
 pub mod global;

@@ -12,7 +12,7 @@ use super::control::Request;
 use super::delivery::Delivery;
 use crate::clock;
 use crate::ended::Backlog;
-use crate::exporter::{ExportBatch, ScopedSpan};
+use crate::exporter::{ExportBatch, ScopedSpan, begin_exporting_thread};
 use crate::notice::Notice;
 use crate::recording::AnnouncementRule;
 
@@ -26,6 +26,7 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The life of the worker.
 pub(crate) fn run(pipeline: &'static Pipeline) {
+    begin_exporting_thread();
     let mut worker = Worker::new(pipeline);
     loop {
         let request = worker.rest();
