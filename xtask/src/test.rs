@@ -165,10 +165,22 @@ fn cargo_deny(rules: &[&str]) -> anyhow::Result<Tally> {
 /// are pytest's: it needs an interpreter to be loaded into.
 pub(crate) const RUST_TESTS: [&str; 4] = ["test", "--workspace", "--exclude", "lumitrace-python"];
 
+/// The SDK built without its feature `record`, which everything else turns on.
+const WITHOUT_RECORD: [&str; 6] = [
+    "test",
+    "--package",
+    "lumitrace",
+    "--no-default-features",
+    "--test",
+    "without_record",
+];
+
 fn rust() -> anyhow::Result<Tally> {
     // The server embeds the UI, and its tests look at it.
     ui::build()?;
-    count(process::cargo().args(RUST_TESTS).arg("--no-fail-fast"))
+    let mut tally = count(process::cargo().args(RUST_TESTS).arg("--no-fail-fast"))?;
+    tally.add(count(process::cargo().args(WITHOUT_RECORD))?);
+    Ok(tally)
 }
 
 fn npm(arguments: &[&str]) -> anyhow::Result<Command> {

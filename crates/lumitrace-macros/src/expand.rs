@@ -41,7 +41,7 @@ fn start_span(arguments: &Arguments, function: &ItemFn) -> TokenStream {
         None => quote! {{
             static __LUMITRACE_TRACER: ::std::sync::OnceLock<::lumitrace::Tracer> =
                 ::std::sync::OnceLock::new();
-            __LUMITRACE_TRACER.get_or_init(|| ::lumitrace::tracer(::std::module_path!()))
+            ::lumitrace::global::tracer_of_module(&__LUMITRACE_TRACER, ::std::module_path!())
         }},
     };
     let kind = arguments.kind.as_ref();

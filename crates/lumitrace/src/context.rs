@@ -13,7 +13,7 @@ use std::task::Poll;
 use pin_project_lite::pin_project;
 
 use crate::lane::SpanPlace;
-use crate::{Baggage, Span, SpanContext};
+use crate::{Baggage, RECORDS, Span, SpanContext};
 
 /// Where a piece of work belongs: the span that is current, if any, and the baggage that travels with it.
 ///
@@ -133,6 +133,7 @@ impl Context {
 }
 
 /// [`Context::of_span`], attached.
+#[cfg_attr(not(feature = "record"), inline(always))]
 pub(crate) fn attach_span(span: &Span) -> ContextGuard {
     attach(|below, context| {
         let baggage = below.and_then(|below| below.baggage.clone());
@@ -142,6 +143,12 @@ pub(crate) fn attach_span(span: &Span) -> ContextGuard {
 
 /// Makes what `set` makes of a context, given the current one, the context of the thread.
 fn attach(set: impl FnOnce(Option<&Context>, &mut Context)) -> ContextGuard {
+    if !RECORDS {
+        return ContextGuard {
+            position: None,
+            stays_on_its_thread: PhantomData,
+        };
+    }
     let position = STACK.try_with(|stack| stack.borrow_mut().push(set));
     ContextGuard {
         position: position.ok(),
@@ -232,6 +239,7 @@ impl Stack {
 /// ```
 /// lumitrace::current_span().set_attribute("loss", 0.25);
 /// ```
+#[cfg_attr(not(feature = "record"), inline(always))]
 pub fn current_span() -> Span {
     with_current(Context::span).unwrap_or_else(Span::none)
 }
@@ -242,6 +250,9 @@ pub(crate) fn copy_current_span_context(to: &mut SpanContext) {
 }
 
 fn with_current<R>(read: impl FnOnce(&Context) -> R) -> Option<R> {
+    if !RECORDS {
+        return None;
+    }
     // In a thread's last moments the stack is gone: nothing is current then.
     STACK
         .try_with(|stack| stack.borrow().current().map(read))
@@ -258,8 +269,9 @@ pub struct ContextGuard {
 }
 
 impl Drop for ContextGuard {
+    #[cfg_attr(not(feature = "record"), inline(always))]
     fn drop(&mut self) {
-        let Some(position) = self.position else {
+        let Some(position) = self.position.filter(|_| RECORDS) else {
             return;
         };
         // Where the stack is gone, the thread ends.

@@ -1,13 +1,13 @@
 //! The provider of the whole process, for programs that need only one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use lumitrace_model::{Scope, Text};
 
 use crate::recorder::Recorder;
 use crate::tracer::{Instrumentation, Tracers};
-use crate::{Tracer, TracerProvider};
+use crate::{RECORDS, Tracer, TracerProvider};
 
 static PROVIDER: RwLock<Option<TracerProvider>> = RwLock::new(None);
 /// Whether there is a provider: spares programs without tracing the lock at every span.
@@ -61,6 +61,16 @@ pub fn tracer(name: impl Into<Text>) -> Tracer {
         name: name.into(),
         ..Scope::default()
     })
+}
+
+/// The tracer of a function that `#[trace]` has to do with, looked up once.
+#[doc(hidden)]
+#[inline]
+pub fn tracer_of_module(known: &OnceLock<Tracer>, module: &'static str) -> Tracer {
+    match RECORDS {
+        true => *known.get_or_init(|| tracer(module)),
+        false => Tracer::of_nothing(),
+    }
 }
 
 /// A tracer as [`tracer`] gives it, for a library with a version and attributes.

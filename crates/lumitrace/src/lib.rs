@@ -23,6 +23,9 @@
 //! Spans are sent in batches: as soon as 512 wait, and after 5 seconds at the latest, towards a
 //! Lumitrace server after 1 second ([`BatchSettings`]).
 //!
+//! Built without its feature `record` the crate does nothing: the whole API is there, but no span is
+//! recorded or current, no setting is read and no thread begins.
+//!
 //! What it promises the traced program: no call blocks (but [`TracerProvider::force_flush`] and
 //! [`TracerProvider::shutdown`], which are bounded), none panics, memory is bounded, everything
 //! lost is counted ([`TracerProvider::stats`]), and a forked child starts clean.
@@ -37,6 +40,10 @@
 
 // The code that `#[trace]` writes names the crate, also in its own tests.
 extern crate self as lumitrace;
+
+/// Whether anything is recorded (feature `record`). A constant: what only recording needs is compiled away
+/// where it is false.
+pub(crate) const RECORDS: bool = cfg!(feature = "record");
 
 pub mod argument;
 pub mod baggage;

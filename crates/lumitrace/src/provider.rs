@@ -10,7 +10,7 @@ use crate::pipeline::{ExporterFactory, FlushError, PipelineSettings, TracingStat
 use crate::recorder::Recorder;
 use crate::sampler::{AlwaysOn, ComponentSwitches, ParentBased, Sampler};
 use crate::tracer::{Instrumentation, Tracers};
-use crate::{BatchSettings, SpanLimits, Tracer};
+use crate::{BatchSettings, RECORDS, SpanLimits, Tracer};
 
 /// How long [`shutdown`](TracerProvider::shutdown) takes at most, unless a time is given.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -207,7 +207,7 @@ impl TracerProviderBuilder {
             false => Box::new(ComponentSwitches::new(self.switched_off, self.sampler)),
         };
         TracerProvider {
-            recorder: Some(Recorder::new(sampler, settings)),
+            recorder: RECORDS.then(|| Recorder::new(sampler, settings)),
         }
     }
 }

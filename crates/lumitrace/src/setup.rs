@@ -14,7 +14,9 @@ use crate::propagation::{self, Propagators};
 use crate::provider::TracerProviderBuilder;
 use crate::resource::{ProcessFacts, ResourceArguments};
 use crate::sampler::Sampler;
-use crate::{BatchSettings, FlushError, SpanLimits, Tracer, TracerProvider, global, resource};
+use crate::{
+    BatchSettings, FlushError, RECORDS, SpanLimits, Tracer, TracerProvider, global, resource,
+};
 
 /// Begins setting tracing up for the service `service_name`; finish with
 /// [`install`](TracingSetup::install). An empty name leaves it to the environment.
@@ -223,6 +225,9 @@ impl TracingSetup {
 
     /// A provider with these settings that is not the program's.
     pub fn build(mut self) -> TracerProvider {
+        if !RECORDS {
+            return TracerProvider::disabled();
+        }
         let mut environment = self
             .environment
             .take()

@@ -10,7 +10,7 @@ use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, V
 use crate::context::{ContextGuard, attach_span};
 use crate::lane::SpanPlace;
 use crate::recording::Recording;
-use crate::{SpanContext, SpanLimits, clock, panics};
+use crate::{RECORDS, SpanContext, SpanLimits, clock, panics};
 
 /// A piece of work that is being recorded.
 ///
@@ -55,6 +55,7 @@ impl std::fmt::Debug for State {
 
 impl Span {
     /// A span that records nothing and is nobody's parent.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn none() -> Self {
         Self::not_recorded(SpanContext::default())
     }
@@ -102,6 +103,7 @@ impl Span {
     #[inline]
     pub(crate) fn place(&self) -> Option<SpanPlace> {
         match self.state {
+            _ if !RECORDS => None,
             State::Owned(place) | State::Reference(place) => Some(place),
             State::NotRecorded => None,
         }
@@ -121,6 +123,7 @@ impl Span {
 
     /// Whether changes are recorded: its sampler wanted it recorded, it has not ended, and it belongs to
     /// this process and not to the one this was forked from.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn is_recording(&self) -> bool {
         self.place().is_some_and(SpanPlace::is_open)
     }
@@ -276,6 +279,7 @@ impl Span {
     }
 
     /// Ends the span now. Further calls change nothing.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn end(&self) {
         if let Some(place) = self.place() {
             place.end(None);
@@ -296,6 +300,7 @@ impl Span {
     }
 
     /// Makes the span current on this thread until the guard is dropped; the span goes on.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn attach(&self) -> ContextGuard {
         attach_span(self)
     }
@@ -307,6 +312,7 @@ impl Span {
     /// let epoch = tracer.span("training_epoch").start().entered();
     /// let batch = tracer.span("batch_processing").start(); // a child of the epoch
     /// ```
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn entered(self) -> EnteredSpan {
         EnteredSpan {
             guard: self.attach(),
@@ -322,8 +328,11 @@ impl Span {
 }
 
 impl Drop for Span {
+    #[cfg_attr(not(feature = "record"), inline(always))]
     fn drop(&mut self) {
-        if let State::Owned(place) = self.state {
+        if let State::Owned(place) = self.state
+            && RECORDS
+        {
             if std::thread::panicking() && place.is_open() {
                 self.record_panic();
             }

@@ -8,7 +8,7 @@ use crate::context::copy_current_span_context;
 use crate::recorder::Recorder;
 use crate::recording::Beginning;
 use crate::span::{EnteredSpan, link};
-use crate::{Context, Span, SpanContext, global};
+use crate::{Context, RECORDS, Span, SpanContext, global};
 
 /// Starts spans. Costs nothing to copy, and may be shared by threads.
 ///
@@ -70,7 +70,11 @@ impl Instrumentation {
         }
     }
 
+    #[cfg_attr(not(feature = "record"), inline(always))]
     fn recorder(&self) -> Option<&'static Recorder> {
+        if !RECORDS {
+            return None;
+        }
         match self.recorder.get() {
             Some(recorder) if recorder.is_running() => Some(recorder),
             // Not set up yet, or shut down and perhaps set up again.
@@ -127,6 +131,23 @@ impl Tracers {
 }
 
 impl Tracer {
+    /// A tracer that records for nobody.
+    pub(crate) fn of_nothing() -> Self {
+        static NOTHING: Instrumentation = Instrumentation {
+            scope: Scope {
+                name: Text::Borrowed(""),
+                version: Text::Borrowed(""),
+                attributes: Vec::new(),
+                dropped_attributes_count: 0,
+            },
+            recorder: OnceLock::new(),
+            is_global: false,
+        };
+        Self {
+            instrumentation: &NOTHING,
+        }
+    }
+
     /// The name it was asked for with.
     pub fn name(&self) -> &'static str {
         &self.instrumentation.scope.name
@@ -201,17 +222,22 @@ enum ParentChoice {
 impl SpanBuilder {
     /// Gives it an attribute from the start, where samplers see it too.
     pub fn attribute(mut self, key: impl Into<Text>, value: impl Into<Value>) -> Self {
-        self.beginning.attributes.push(KeyValue::new(key, value));
+        if RECORDS {
+            self.beginning.attributes.push(KeyValue::new(key, value));
+        }
         self
     }
 
     /// Gives it several attributes from the start.
     pub fn attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        self.beginning.attributes.extend(attributes);
+        if RECORDS {
+            self.beginning.attributes.extend(attributes);
+        }
         self
     }
 
     /// Says what role it plays between processes.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn kind(mut self, kind: SpanKind) -> Self {
         self.beginning.kind = kind;
         self
@@ -219,7 +245,9 @@ impl SpanBuilder {
 
     /// Points at another span.
     pub fn link(mut self, to: &SpanContext, attributes: Vec<KeyValue>) -> Self {
-        self.beginning.links.push(link(to, attributes));
+        if RECORDS {
+            self.beginning.links.push(link(to, attributes));
+        }
         self
     }
 
@@ -250,7 +278,11 @@ impl SpanBuilder {
     }
 
     /// Starts it. It is not current: see [`Span::entered`] and [`SpanBuilder::enter`].
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn start(mut self) -> Span {
+        if !RECORDS {
+            return Span::none();
+        }
         // Written field by field and read so: see `SpanContext`.
         let mut parent = SpanContext::default();
         match &self.parent {
@@ -267,6 +299,7 @@ impl SpanBuilder {
     }
 
     /// Starts it and makes it current on this thread until it is dropped.
+    #[cfg_attr(not(feature = "record"), inline(always))]
     pub fn enter(self) -> EnteredSpan {
         self.start().entered()
     }
