@@ -55,5 +55,8 @@ fn a_forked_child_sends_its_spans_with_an_exporter_and_a_runtime_of_its_own() {
 
     let mut seen = vec![0; "before\nin the child\nafter\n".len()];
     reader.read_exact(&mut seen).unwrap();
-    assert_eq!(String::from_utf8(seen).unwrap(), "before\nin the child\nafter\n");
+    assert_eq!(
+        String::from_utf8(seen).unwrap(),
+        "before\nin the child\nafter\n"
+    );
 }
