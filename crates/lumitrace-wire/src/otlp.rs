@@ -9,7 +9,7 @@ pub mod json;
 pub mod protobuf;
 pub mod response;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 use lumitrace_model::{ResourceSpans, Span, Value, names};
 

@@ -10,7 +10,8 @@ mod fields;
 mod limited;
 
 pub use decode::{decode_logs, decode_metrics, decode_traces};
-pub use encode::{encode_logs, encode_metrics, encode_traces};
+pub(crate) use encode::double;
+pub use encode::{encode_logs, encode_metrics, encode_spans, encode_traces};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 pub use logs::encode_logs;
 pub use metrics::encode_metrics;
-pub use traces::encode_traces;
+pub use traces::{encode_spans, encode_traces};
 
 /// An object under construction that leaves out what proto3 would.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn value(value_: &Value) -> Json {
 }
 
 /// A double as proto3 JSON spells it: JSON has no numbers for those that are not finite.
-fn double(number: f64) -> Json {
+pub(crate) fn double(number: f64) -> Json {
     if number.is_finite() {
         json!(number)
     } else if number.is_nan() {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::otlp::samples;
 use crate::{DecodeError, DecodeLimits};
-use lumitrace_model::Value;
+use lumitrace_model::{ResourceSpans, Value};
 
 fn decode(text: &str) -> Result<crate::DecodedTraces, DecodeError> {
     decode_traces(text.as_bytes(), &DecodeLimits::default())
@@ -20,6 +20,27 @@ proptest! {
         let bytes = encode_traces(&traces);
         let decoded = decode_traces(&bytes, &DecodeLimits::default())?;
         prop_assert_eq!(samples::comparable(&decoded.resource_spans), samples::comparable(&traces));
+    }
+
+    #[test]
+    fn spans_wherever_they_lie_are_encoded_like_those_in_groups(traces in samples::traces()) {
+        for mut group in traces {
+            group.schema_url = "".into();
+            let spans = group.scope_spans.iter()
+                .flat_map(|scope| scope.spans.iter().map(|span| (&scope.scope, span)));
+            let bytes = encode_spans(&group.resource, spans);
+            let decoded = decode_traces(&bytes, &DecodeLimits::default())?.resource_spans;
+            prop_assert_eq!(decoded.len(), 1);
+            prop_assert_eq!(&format!("{:?}", decoded[0].resource), &format!("{:?}", group.resource));
+            let with_scopes = |group: &ResourceSpans| {
+                let scopes = group.scope_spans.iter();
+                let pairs = scopes.flat_map(|it| it.spans.iter().map(move |span| (&it.scope, span)));
+                let mut texts: Vec<_> = pairs.map(|pair| format!("{pair:?}")).collect();
+                texts.sort();
+                texts
+            };
+            prop_assert_eq!(with_scopes(&decoded[0]), with_scopes(&group));
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From spans to JSON text.
 
-use lumitrace_model::{Event, KeyValue, Link, ResourceSpans, ScopeSpans, Span, Status, names};
+use lumitrace_model::{
+    Event, KeyValue, Link, Resource, ResourceSpans, Scope, ScopeSpans, Span, Status, names,
+};
 use serde_json::{Value as Json, json};
 
 use super::{Object, key_value, resource, scope};
@@ -13,6 +15,36 @@ use super::{Object, key_value, resource, scope};
 pub fn encode_traces(resource_spans: &[ResourceSpans]) -> Vec<u8> {
     let groups: Vec<Json> = resource_spans.iter().map(resource_group).collect();
     json!({ "resourceSpans": groups }).to_string().into_bytes()
+}
+
+/// Encodes the request of one resource from spans wherever they lie, grouped by who recorded them.
+///
+/// ```
+/// use lumitrace_model::{Resource, Scope, Span};
+/// let (scope, span) = (Scope::default(), Span::default());
+/// let bytes = lumitrace_wire::otlp::json::encode_spans(&Resource::default(), [(&scope, &span)]);
+/// assert!(bytes.starts_with(br#"{"resourceSpans":[{"resource":{},"scopeSpans":[{"#));
+/// ```
+pub fn encode_spans<'a>(
+    resource_: &Resource,
+    spans: impl IntoIterator<Item = (&'a Scope, &'a Span)>,
+) -> Vec<u8> {
+    let mut scopes: Vec<(&Scope, Vec<Json>)> = Vec::new();
+    for (scope_, span_) in spans {
+        // A batch has few scopes, and consecutive spans mostly share theirs.
+        let index = scopes.iter().rposition(|(known, _)| *known == scope_);
+        let index = index.unwrap_or_else(|| {
+            scopes.push((scope_, Vec::new()));
+            scopes.len() - 1
+        });
+        scopes[index].1.push(span(span_));
+    }
+    let scopes: Vec<Json> = scopes
+        .into_iter()
+        .map(|(scope_, spans)| json!({ "scope": scope(scope_), "spans": spans }))
+        .collect();
+    let group = json!({ "resource": resource(resource_), "scopeSpans": scopes });
+    json!({ "resourceSpans": [group] }).to_string().into_bytes()
 }
 
 fn resource_group(group: &ResourceSpans) -> Json {
