@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lumitrace_model::Span;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, ExporterName};
 use crate::exporter::{Compression, Endpoint, InMemoryExporter, OtlpProtocol, OtlpSettings};
 use crate::provider::TracerProvider;
 use crate::sampler::{COMPONENT_SWITCHES, NamedSampler, SPAN_FAMILIES};
@@ -80,6 +80,41 @@ fn defaults_of_batches_and_limits() -> BTreeMap<&'static str, String> {
     ])
 }
 
+fn defaults_of_other_exporters() -> BTreeMap<&'static str, String> {
+    let others = Environment::default().other_exporters;
+    assert!(others.jaeger_collector.is_none());
+    BTreeMap::from([
+        ("OTEL_EXPORTER_JAEGER_AGENT_HOST", others.jaeger_agent.host),
+        (
+            "OTEL_EXPORTER_JAEGER_AGENT_PORT",
+            others.jaeger_agent.port.to_string(),
+        ),
+        ("OTEL_EXPORTER_JAEGER_ENDPOINT", "–".to_owned()),
+        ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", others.zipkin.url),
+        ("OTEL_EXPORTER_ZIPKIN_TIMEOUT", ms(others.zipkin.timeout)),
+        ("LUMITRACE_FILE", others.file.path.display().to_string()),
+        (
+            "LUMITRACE_FILE_MAX_BYTES",
+            others.file.max_file_bytes.to_string(),
+        ),
+        (
+            "LUMITRACE_FILE_MAX_FILES",
+            others.file.max_files.to_string(),
+        ),
+    ])
+}
+
+#[test]
+fn c3_the_guide_describes_each_exporter_that_can_be_named() {
+    let mut known: Vec<_> = ExporterName::ALL.iter().map(|(name, _)| *name).collect();
+    known.push("none");
+    let rows = table("exporter");
+    let mut documented: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    known.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, known);
+}
+
 #[test]
 fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
     let local = Endpoint::local(OtlpProtocol::HttpProtobuf);
@@ -97,6 +132,7 @@ fn t10_the_defaults_in_the_guide_are_those_of_the_code() {
         format!("{key}={}", value.unwrap().as_str().unwrap())
     };
     let mut in_code = defaults_of_batches_and_limits();
+    in_code.extend(defaults_of_other_exporters());
     in_code.extend([
         ("OTEL_SDK_DISABLED", "false".to_owned()),
         (

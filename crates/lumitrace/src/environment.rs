@@ -11,7 +11,9 @@ use std::time::Duration;
 use lumitrace_model::KeyValue;
 use percent_encoding::percent_decode_str;
 
-use crate::exporter::{Compression, Endpoint, OtlpProtocol};
+use crate::exporter::{
+    Compression, Endpoint, FileSettings, HttpSettings, JaegerAgentSettings, OtlpProtocol,
+};
 use crate::notice::Notice;
 use crate::propagation::Propagators;
 use crate::resource::ResourceEnvironment;
@@ -33,6 +35,8 @@ pub struct Environment {
     pub exporters: Option<Vec<ExporterName>>,
     /// `OTEL_EXPORTER_OTLP_*`.
     pub otlp: OtlpEnvironment,
+    /// `OTEL_EXPORTER_JAEGER_*`, `OTEL_EXPORTER_ZIPKIN_*` and `LUMITRACE_FILE*`.
+    pub other_exporters: OtherExporters,
     /// `OTEL_BSP_*`, over the defaults.
     pub batch: BatchSettings,
     /// `OTEL_SPAN_*_LIMIT` and the like, over the defaults.
@@ -48,6 +52,23 @@ pub enum ExporterName {
     Otlp,
     /// Lines on the console.
     Console,
+    /// Jaeger's agent over UDP, or its collector over HTTP where an address of it is set.
+    Jaeger,
+    /// Zipkin's API.
+    Zipkin,
+    /// A file of OTLP in JSON.
+    File,
+}
+
+impl ExporterName {
+    /// All of them, by the names that `OTEL_TRACES_EXPORTER` has for them.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("otlp", ExporterName::Otlp),
+        ("console", ExporterName::Console),
+        ("jaeger", ExporterName::Jaeger),
+        ("zipkin", ExporterName::Zipkin),
+        ("file", ExporterName::File),
+    ];
 }
 
 /// What the environment says about the OTLP exporter.
@@ -65,6 +86,31 @@ pub struct OtlpEnvironment {
     pub timeout: Option<Duration>,
     /// `..._COMPRESSION`.
     pub compression: Option<Compression>,
+}
+
+/// What the environment says about the other exporters, over their defaults.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OtherExporters {
+    /// `OTEL_EXPORTER_JAEGER_AGENT_HOST` and `_PORT`.
+    pub jaeger_agent: JaegerAgentSettings,
+    /// `OTEL_EXPORTER_JAEGER_ENDPOINT`: takes the place of the agent.
+    pub jaeger_collector: Option<HttpSettings>,
+    /// `OTEL_EXPORTER_ZIPKIN_ENDPOINT` and `_TIMEOUT`.
+    pub zipkin: HttpSettings,
+    /// `LUMITRACE_FILE`, `LUMITRACE_FILE_MAX_BYTES` and `LUMITRACE_FILE_MAX_FILES`.
+    pub file: FileSettings,
+}
+
+impl Default for OtherExporters {
+    fn default() -> Self {
+        Self {
+            jaeger_agent: JaegerAgentSettings::default(),
+            jaeger_collector: None,
+            zipkin: HttpSettings::local_zipkin(),
+            file: FileSettings::default(),
+        }
+    }
 }
 
 impl Environment {
@@ -95,6 +141,7 @@ impl Environment {
             propagators: propagators(&mut variables),
             exporters: exporters(&mut variables),
             otlp: otlp(&mut variables),
+            other_exporters: other_exporters(&mut variables),
             batch: batch(&mut variables),
             limits: limits(&mut variables),
             notices: variables.notices,
@@ -198,34 +245,65 @@ fn propagators<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> O
 fn exporters<L: Fn(&str) -> Option<String>>(
     variables: &mut Variables<L>,
 ) -> Option<Vec<ExporterName>> {
+    const NONE: &str = "none";
     let list = variables.text("OTEL_TRACES_EXPORTER")?;
+    let names = list.split(',').map(str::trim);
     let mut exporters = Vec::new();
-    for name in list
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        match name {
-            "otlp" => exporters.push(ExporterName::Otlp),
-            "console" => exporters.push(ExporterName::Console),
-            "none" => {}
-            other => variables.complain(format!(
-                "OTEL_TRACES_EXPORTER names the exporter {other:?}, which is not built in: use \
-                 otlp, console or none"
-            )),
+    for name in names.clone().filter(|name| !name.is_empty()) {
+        match ExporterName::ALL.iter().find(|(known, _)| *known == name) {
+            // Named twice, it would get every span twice.
+            Some((_, exporter)) if exporters.contains(exporter) => {}
+            Some((_, exporter)) => exporters.push(*exporter),
+            None if name == NONE => {}
+            None => {
+                let known: Vec<_> = ExporterName::ALL.iter().map(|(known, _)| *known).collect();
+                variables.complain(format!(
+                    "OTEL_TRACES_EXPORTER names the exporter {name:?}, which is not built in: use \
+                     {} or {NONE}",
+                    known.join(", ")
+                ));
+            }
         }
     }
     // Nothing that can be used is no wish for nothing.
-    let is_usable = !exporters.is_empty() || list.split(',').any(|name| name.trim() == "none");
+    let is_usable = !exporters.is_empty() || names.clone().any(|name| name == NONE);
     is_usable.then_some(exporters)
+}
+
+fn other_exporters<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> OtherExporters {
+    let mut exporters = OtherExporters::default();
+    if let Some(host) = variables.text("OTEL_EXPORTER_JAEGER_AGENT_HOST") {
+        exporters.jaeger_agent.host = host;
+    }
+    if let Some(port) = variables.number("OTEL_EXPORTER_JAEGER_AGENT_PORT") {
+        exporters.jaeger_agent.port = port;
+    }
+    exporters.jaeger_collector =
+        variables.value("OTEL_EXPORTER_JAEGER_ENDPOINT", HttpSettings::jaeger);
+    if let Some(zipkin) = variables.value("OTEL_EXPORTER_ZIPKIN_ENDPOINT", HttpSettings::zipkin) {
+        exporters.zipkin = zipkin;
+    }
+    if let Some(milliseconds) = variables.number("OTEL_EXPORTER_ZIPKIN_TIMEOUT") {
+        exporters.zipkin.timeout = timeout(milliseconds);
+    }
+    if let Some(path) = variables.text("LUMITRACE_FILE") {
+        exporters.file.path = path.into();
+    }
+    if let Some(bytes) = positive(variables, "LUMITRACE_FILE_MAX_BYTES") {
+        exporters.file.max_file_bytes = bytes as u64;
+    }
+    if let Some(files) = positive(variables, "LUMITRACE_FILE_MAX_FILES") {
+        exporters.file.max_files = files;
+    }
+    exporters
 }
 
 fn otlp<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> OtlpEnvironment {
     let protocol = variables.otlp("PROTOCOL", |text| match text {
         "http/protobuf" => Ok(OtlpProtocol::HttpProtobuf),
+        "http/json" => Ok(OtlpProtocol::HttpJson),
         "grpc" => Ok(OtlpProtocol::Grpc),
-        "http/json" => Err("JSON is not built in; http/protobuf reaches the same receivers"),
-        _ => Err("use http/protobuf or grpc"),
+        _ => Err("use http/protobuf, http/json or grpc"),
     });
     let endpoint = variables
         .value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", |text| {
@@ -360,7 +438,23 @@ mod tests {
     }
 
     /// Each variable with a value that changes something, and one that cannot be used, if there is.
-    const VARIABLES: [(&str, &str, Option<&str>); 29] = [
+    const VARIABLES: [(&str, &str, Option<&str>); 37] = [
+        ("OTEL_EXPORTER_JAEGER_AGENT_HOST", "agent", None),
+        ("OTEL_EXPORTER_JAEGER_AGENT_PORT", "7", Some("65536")),
+        (
+            "OTEL_EXPORTER_JAEGER_ENDPOINT",
+            "http://host",
+            Some("ftp://host"),
+        ),
+        (
+            "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+            "http://host",
+            Some("ftp://host"),
+        ),
+        ("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "7", Some("soon")),
+        ("LUMITRACE_FILE", "spans.jsonl", None),
+        ("LUMITRACE_FILE_MAX_BYTES", "7", Some("0")),
+        ("LUMITRACE_FILE_MAX_FILES", "7", Some("0")),
         ("OTEL_PROPAGATORS", "b3", Some("carrier-pigeon")),
         ("OTEL_SDK_DISABLED", "true", Some("1")),
         ("OTEL_SERVICE_NAME", "train", None),
@@ -455,7 +549,7 @@ mod tests {
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
             ("OTEL_TRACES_SAMPLER", "sometimes"),
             ("OTEL_TRACES_EXPORTER", "carrier-pigeon"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://host"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
             ("OTEL_RESOURCE_ATTRIBUTES", "=7"),
@@ -526,12 +620,53 @@ mod tests {
     }
 
     #[test]
-    fn exporters_are_a_list_and_none_means_none() {
+    fn c3_c27_exporters_are_a_list_and_none_means_none() {
         let exporters = |list| environment(&[("OTEL_TRACES_EXPORTER", list)]).exporters;
         assert_eq!(exporters("none"), Some(Vec::new()));
+        for (name, exporter) in ExporterName::ALL {
+            assert_eq!(exporters(name), Some(vec![exporter]));
+        }
         let both = Some(vec![ExporterName::Console, ExporterName::Otlp]);
-        assert_eq!(exporters("console, otlp"), both);
+        assert_eq!(exporters("console, otlp,console"), both);
         assert_eq!(exporters("carrier-pigeon"), None);
+    }
+
+    #[test]
+    fn c3_an_unknown_exporter_is_told_and_the_others_are_used() {
+        let read = environment(&[("OTEL_TRACES_EXPORTER", "carrier-pigeon,file")]);
+        assert_eq!(read.exporters, Some(vec![ExporterName::File]));
+        let [Notice::Setting { problem }] = &read.notices[..] else {
+            panic!("{:?}", read.notices);
+        };
+        assert!(problem.contains("carrier-pigeon"), "{problem}");
+        assert!(
+            problem.contains("otlp, console, jaeger, zipkin, file or none"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn c22_a22_addresses_of_jaeger_and_zipkin_are_completed() {
+        let others = environment(&[]).other_exporters;
+        assert_eq!(
+            others.jaeger_agent,
+            JaegerAgentSettings::new("localhost", 6831)
+        );
+        assert_eq!(others.jaeger_collector, None);
+        assert_eq!(others.zipkin.url, "http://localhost:9411/api/v2/spans");
+        let others = environment(&[
+            ("OTEL_EXPORTER_JAEGER_AGENT_HOST", "jaeger-agent.monitoring"),
+            ("OTEL_EXPORTER_JAEGER_ENDPOINT", "http://jaeger:14268"),
+            ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "zipkin:9411/own"),
+            ("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "0"),
+        ])
+        .other_exporters;
+        let agent = JaegerAgentSettings::new("jaeger-agent.monitoring", 6831);
+        assert_eq!(others.jaeger_agent, agent);
+        let collector = others.jaeger_collector.unwrap();
+        assert_eq!(collector.url, "http://jaeger:14268/api/traces");
+        assert_eq!(others.zipkin.url, "http://zipkin:9411/own");
+        assert_eq!(others.zipkin.timeout, Duration::from_secs(86_400), "none");
     }
 
     #[test]

@@ -1,33 +1,47 @@
 //! Where spans go.
 //!
-//! Modules in reading order: `endpoint` (which address and protocol an endpoint means), `otlp`
-//! (settings of both OTLP exporters), `http`, `grpc`, `console`, `in_memory`; and `thread` (which threads export).
+//! Modules in reading order: `endpoint` (which address and protocol an endpoint means), `answer`
+//! and `http` (what all exporters over HTTP share), `otlp` (settings of both OTLP exporters),
+//! `otlp_http`, `grpc`; `jaeger_agent`, `jaeger_http`, `zipkin`; `file`, `console`, `in_memory`; and
+//! `thread` (which threads export).
 
+mod answer;
 mod console;
 mod endpoint;
+mod file;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
 mod in_memory;
+mod jaeger_agent;
+mod jaeger_http;
 mod otlp;
+mod otlp_http;
 mod thread;
+mod zipkin;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lumitrace_model::{Resource, Scope, Span};
+use lumitrace_wire::otlp::json;
 use lumitrace_wire::otlp::protobuf::RequestEncoder;
 
 use crate::ended::EndedSpans;
 
 pub use console::{ConsoleExporter, ConsoleFormat};
 pub use endpoint::{Endpoint, EndpointError, OtlpProtocol};
+pub use file::{FileExporter, FileSettings};
 #[cfg(feature = "grpc")]
 pub use grpc::OtlpGrpcExporter;
-pub use http::OtlpHttpExporter;
+pub use http::HttpSettings;
 pub use in_memory::{FinishedSpan, InMemoryExporter};
+pub use jaeger_agent::{JaegerAgentExporter, JaegerAgentSettings};
+pub use jaeger_http::JaegerHttpExporter;
 pub use otlp::{Compression, OtlpSettings};
+pub use otlp_http::OtlpHttpExporter;
 pub use thread::{begin_exporting_thread, is_exporting_thread};
+pub use zipkin::ZipkinExporter;
 
 /// Sends batches of finished spans somewhere.
 ///
@@ -106,6 +120,13 @@ pub enum ExportError {
         /// How long the receiver asks to wait.
         retry_after: Option<Duration>,
     },
+    /// It is too large for the receiver; parts of it may arrive. Of a single span, the same as
+    /// [`Refused`](ExportError::Refused).
+    #[error("{reason}")]
+    TooLarge {
+        /// What happened, for people.
+        reason: String,
+    },
     /// It never will.
     #[error("{reason}")]
     Refused {
@@ -122,7 +143,8 @@ pub struct ExportBatch {
     ended: Option<EndedSpans>,
     /// As nouns: made for the first exporter that asks for them.
     spans: OnceLock<Vec<ScopedSpan>>,
-    otlp: OnceLock<Vec<u8>>,
+    otlp_protobuf: OnceLock<Vec<u8>>,
+    otlp_json: OnceLock<Vec<u8>>,
 }
 
 /// A span and the library or module that recorded it.
@@ -141,7 +163,8 @@ impl ExportBatch {
             resource,
             ended: None,
             spans: spans.into(),
-            otlp: OnceLock::new(),
+            otlp_protobuf: OnceLock::new(),
+            otlp_json: OnceLock::new(),
         }
     }
 
@@ -150,7 +173,8 @@ impl ExportBatch {
             resource,
             ended: Some(ended),
             spans: OnceLock::new(),
-            otlp: OnceLock::new(),
+            otlp_protobuf: OnceLock::new(),
+            otlp_json: OnceLock::new(),
         }
     }
 
@@ -166,6 +190,23 @@ impl ExportBatch {
                 .as_ref()
                 .map_or_else(Vec::new, EndedSpans::to_spans)
         })
+    }
+
+    /// The spans and who recorded them, as encoders take them.
+    fn scoped_spans(&self) -> impl Iterator<Item = (&Scope, &Span)> {
+        self.spans()
+            .iter()
+            .map(|ScopedSpan { scope, span }| (*scope, span))
+    }
+
+    /// Two batches of half its spans each; nothing, where it holds one at most.
+    pub(crate) fn halves(&self) -> Option<[Self; 2]> {
+        if self.len() < 2 {
+            return None;
+        }
+        let (first, second) = self.spans().split_at(self.len() / 2);
+        let part = |spans: &[ScopedSpan]| Self::new(Arc::clone(&self.resource), spans.to_vec());
+        Some([part(first), part(second)])
     }
 
     /// How many spans it holds.
@@ -187,7 +228,7 @@ impl ExportBatch {
 
     /// The batch as an OTLP `ExportTraceServiceRequest` in protobuf.
     pub fn otlp_protobuf(&self) -> &[u8] {
-        self.otlp.get_or_init(|| {
+        self.otlp_protobuf.get_or_init(|| {
             if self.is_empty() {
                 return Vec::new();
             }
@@ -202,5 +243,49 @@ impl ExportBatch {
             }
             request.finish()
         })
+    }
+    /// The batch as an OTLP `ExportTraceServiceRequest` in JSON.
+    pub fn otlp_json(&self) -> &[u8] {
+        self.otlp_json.get_or_init(|| {
+            if self.is_empty() {
+                return json::encode_traces(&[]);
+            }
+            json::encode_spans(&self.resource, self.scoped_spans())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_hold_every_span_once_and_a_single_span_has_none() {
+        static SCOPE: Scope = Scope {
+            name: std::borrow::Cow::Borrowed("t"),
+            version: std::borrow::Cow::Borrowed(""),
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+        };
+        let batch_of = |count: usize| {
+            let spans = (0..count).map(|number| ScopedSpan {
+                scope: &SCOPE,
+                span: Span {
+                    name: number.to_string().into(),
+                    ..Span::default()
+                },
+            });
+            ExportBatch::new(Arc::default(), spans.collect())
+        };
+        for (count, sizes) in [(2, [1, 1]), (5, [2, 3])] {
+            let halves = batch_of(count).halves().unwrap();
+            assert_eq!([halves[0].len(), halves[1].len()], sizes);
+            let spans = halves.iter().flat_map(ExportBatch::spans);
+            let names: Vec<_> = spans.map(|scoped| scoped.span.name.to_string()).collect();
+            let expected: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+            assert_eq!(names, expected);
+        }
+        assert!(batch_of(1).halves().is_none());
+        assert!(batch_of(0).halves().is_none());
     }
 }

@@ -1,8 +1,9 @@
 //! Tracing for AI programs: spans recorded at the cost of a few cache lines, and sent over OTLP.
 //!
 //! **What it is.** The SDK of Lumitrace: tracers and spans, context, samplers, batching and
-//! exporters, with helpers for training loops. It speaks OTLP to any receiver, and to a Lumitrace
-//! server it also announces spans that are still open, so that a run of days is seen while it runs.
+//! exporters, with helpers for training loops. It speaks OTLP to any receiver, and Jaeger's and
+//! Zipkin's protocols to those; to a Lumitrace server it also announces spans that are still open, so
+//! that a run of days is seen while it runs.
 //!
 //! **What it is not.** No collector and no viewer (that is `lumitrace serve`), and no model of
 //! spans of its own: the nouns are those of `lumitrace-model`, re-exported as [`model`].

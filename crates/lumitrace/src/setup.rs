@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lumitrace_model::{KeyValue, Text, Value, names};
 
-use crate::environment::{Environment, ExporterName};
+use crate::environment::{Environment, ExporterName, OtherExporters};
 use crate::exporter::{
-    Compression, ConsoleExporter, Endpoint, OtlpHttpExporter, OtlpProtocol, OtlpSettings,
-    SpanExporter,
+    Compression, ConsoleExporter, Endpoint, FileExporter, JaegerAgentExporter, JaegerHttpExporter,
+    OtlpHttpExporter, OtlpProtocol, OtlpSettings, SpanExporter, ZipkinExporter,
 };
 use crate::notice::{Notice, NoticeHandler};
 use crate::propagation::{self, Propagators};
@@ -53,6 +53,7 @@ pub fn setup_tracing(service_name: impl Into<String>) -> TracingSetup {
         limits: None,
         exporters: Vec::new(),
         observers: Vec::new(),
+        named_exporters: None,
         notice_handler: NoticeHandler::default(),
     }
 }
@@ -75,6 +76,7 @@ pub struct TracingSetup {
     limits: Option<SpanLimits>,
     exporters: Vec<AddExporter>,
     observers: Vec<AddExporter>,
+    named_exporters: Option<Vec<ExporterName>>,
     notice_handler: NoticeHandler,
 }
 
@@ -185,6 +187,21 @@ impl TracingSetup {
         self
     }
 
+    /// Sends spans to these exporters, set up by the environment like those that
+    /// `OTEL_TRACES_EXPORTER` names, and to none beside them but those given to
+    /// [`exporter`](TracingSetup::exporter).
+    ///
+    /// ```no_run
+    /// use lumitrace::environment::ExporterName;
+    /// let _tracing = lumitrace::setup_tracing("my-service")
+    ///     .exporters_by_name([ExporterName::Otlp, ExporterName::File])
+    ///     .install();
+    /// ```
+    pub fn exporters_by_name(mut self, names: impl IntoIterator<Item = ExporterName>) -> Self {
+        self.named_exporters = Some(names.into_iter().collect());
+        self
+    }
+
     /// Switches tracing off, or leaves it on; `OTEL_SDK_DISABLED=true` switches it off too.
     pub fn enabled(mut self, is_enabled: bool) -> Self {
         self.is_enabled = is_enabled;
@@ -279,22 +296,29 @@ impl TracingSetup {
     ) -> TracerProviderBuilder {
         let own = std::mem::take(&mut self.exporters);
         let observers = std::mem::take(&mut self.observers);
-        let named = match &environment.exporters {
+        let named = self.named_exporters.take();
+        let named = named.unwrap_or_else(|| match &environment.exporters {
             Some(named) if own.is_empty() && named.contains(&ExporterName::Otlp) => named.clone(),
             _ if self.endpoint.is_some() => vec![ExporterName::Otlp],
             _ if !own.is_empty() => Vec::new(),
             Some(named) => named.clone(),
             None => vec![ExporterName::Otlp],
-        };
+        });
         let is_exported = !own.is_empty() || !named.is_empty();
         let observers = observers.into_iter().filter(|_| is_exported);
         for add in own.into_iter().chain(observers) {
             builder = add(builder);
         }
+        let settings = &environment.other_exporters;
         for name in named {
             builder = match name {
-                ExporterName::Console => builder.exporter(ConsoleExporter::default()),
                 ExporterName::Otlp => add_otlp(builder, self.otlp_settings(environment)),
+                ExporterName::Console => builder.exporter(ConsoleExporter::default()),
+                ExporterName::Jaeger => add_jaeger(builder, settings),
+                ExporterName::Zipkin => {
+                    builder.exporter(ZipkinExporter::new(settings.zipkin.clone()))
+                }
+                ExporterName::File => builder.exporter(FileExporter::new(settings.file.clone())),
             };
         }
         builder
@@ -337,6 +361,14 @@ fn add_otlp(builder: TracerProviderBuilder, settings: OtlpSettings) -> TracerPro
         return builder.exporter(crate::exporter::OtlpGrpcExporter::new(settings));
     }
     builder.exporter(OtlpHttpExporter::new(settings))
+}
+
+/// Adds the Jaeger exporter for the collector, or without one for the agent.
+fn add_jaeger(builder: TracerProviderBuilder, settings: &OtherExporters) -> TracerProviderBuilder {
+    match &settings.jaeger_collector {
+        Some(collector) => builder.exporter(JaegerHttpExporter::new(collector.clone())),
+        None => builder.exporter(JaegerAgentExporter::new(settings.jaeger_agent.clone())),
+    }
 }
 
 /// The tracing of the program. Dropped, it sends what is left and ends tracing, within

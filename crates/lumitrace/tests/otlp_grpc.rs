@@ -14,7 +14,8 @@ use lumitrace_wire::otlp::protobuf::decode_traces;
 use support::PATIENCE;
 use tokio::runtime::Runtime;
 
-/// A gRPC server of one method that answers with the codes of `statuses` in turn, then with OK.
+/// A gRPC server of one method that answers with the codes of `statuses` in turn, then with OK; and
+/// to more than so many spans at once that they are too large.
 struct GrpcReceiver {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -29,6 +30,10 @@ struct Call {
 
 impl GrpcReceiver {
     fn start(statuses: &'static [&'static str]) -> Self {
+        Self::start_taking(usize::MAX, statuses)
+    }
+
+    fn start_taking(max_spans: usize, statuses: &'static [&'static str]) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -42,7 +47,8 @@ impl GrpcReceiver {
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(stream).await.unwrap();
                     while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer(request, respond, statuses, Arc::clone(&calls)));
+                        let calls = Arc::clone(&calls);
+                        tokio::spawn(answer(request, respond, max_spans, statuses, calls));
                     }
                 });
             }
@@ -67,6 +73,7 @@ impl GrpcReceiver {
 async fn answer(
     request: http::Request<h2::RecvStream>,
     mut respond: SendResponse<bytes::Bytes>,
+    max_spans: usize,
     statuses: &[&str],
     calls: Arc<Mutex<Vec<Call>>>,
 ) {
@@ -91,12 +98,16 @@ async fn answer(
             .map(|value| value.to_str().unwrap().to_owned()),
         spans: groups.flat_map(|scope| scope.spans).collect(),
     };
+    let is_too_large = call.spans.len() > max_spans;
     let number = {
         let mut calls = calls.lock().unwrap();
         calls.push(call);
         calls.len() - 1
     };
-    let status = statuses.get(number).copied().unwrap_or("0");
+    let status = match is_too_large {
+        true => "8",
+        false => statuses.get(number).copied().unwrap_or("0"),
+    };
     let head = http::Response::builder()
         .header("content-type", "application/grpc")
         .header("lumitrace-pending-spans", "1")
@@ -110,6 +121,10 @@ async fn answer(
     }
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", status.parse().unwrap());
+    if is_too_large {
+        let message = "grpc: received message larger than max (9 vs. 4)";
+        trailers.insert("grpc-message", message.parse().unwrap());
+    }
     stream.send_trailers(trailers).unwrap();
 }
 
@@ -169,6 +184,21 @@ fn unavailable_is_tried_again_and_an_invalid_argument_is_not() {
     provider.tracer("t").span("work").start().end();
     assert_eq!(provider.force_flush(PATIENCE), Ok(()));
     assert_eq!(provider.stats().exported_spans, 1);
+}
+
+#[test]
+fn c24_a_batch_that_is_too_large_is_halved_until_it_fits() {
+    let receiver = GrpcReceiver::start_taking(60, &[]);
+    let provider = exporting_to(receiver.address);
+    for _ in 0..300 {
+        provider.tracer("t").span("work").start().end();
+    }
+    provider.force_flush(PATIENCE).unwrap();
+    let stats = provider.stats();
+    assert_eq!((stats.exported_spans, stats.refused_spans), (300, 0));
+    let calls = receiver.calls.lock().unwrap();
+    let sizes = calls.iter().map(|call| call.spans.len());
+    assert_eq!(sizes.filter(|size| *size <= 60).sum::<usize>(), 300);
 }
 
 #[test]

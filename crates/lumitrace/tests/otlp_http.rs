@@ -7,11 +7,14 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use lumitrace::environment::Environment;
-use lumitrace::exporter::{Compression, Endpoint, InMemoryExporter, OtlpSettings};
+use lumitrace::exporter::{Compression, Endpoint, InMemoryExporter, OtlpProtocol, OtlpSettings};
 use lumitrace::model::{Span, names, value};
 use lumitrace::notice::Severity;
 use lumitrace::{BatchSettings, FlushError, Notice, TracerProvider, setup_tracing};
-use lumitrace_wire::otlp::response::{PartialSuccess, encode_export_protobuf};
+use lumitrace_wire::otlp::Signal;
+use lumitrace_wire::otlp::response::{
+    PartialSuccess, encode_export_json, encode_export_protobuf, encode_status_json,
+};
 use support::{
     Answer, PATIENCE, Receiver, Request, exporting_to, exporting_with, without_schedule,
 };
@@ -78,6 +81,176 @@ fn headers_and_gzip_are_sent_as_set() {
         assert_eq!(request.header("api-key"), Some("secret"));
         assert_eq!(request.header("content-encoding"), Some("gzip"));
     }
+}
+
+fn json_to(receiver: &Receiver) -> OtlpSettings {
+    let json = Some(OtlpProtocol::HttpJson);
+    OtlpSettings::new(Endpoint::parse(&receiver.address().to_string(), json).unwrap())
+}
+
+#[test]
+fn s20_json_carries_the_same_spans_compressed_or_not() {
+    for compression in [Compression::None, Compression::Gzip] {
+        let receiver = understanding();
+        let mut settings = json_to(&receiver);
+        settings.compression = compression;
+        let memory = InMemoryExporter::default();
+        let builder = exporting_with(settings).0;
+        let provider = builder.exporter(memory.clone()).build();
+        record(provider, 100);
+        let open = provider.tracer("test").span("open").start();
+        provider.force_flush(PATIENCE).unwrap();
+        let sent: Vec<_> = memory
+            .finished_spans()
+            .into_iter()
+            .map(|it| it.span)
+            .collect();
+        assert_eq!(receiver.spans(), sent);
+        for request in receiver.requests() {
+            assert_eq!(request.path, "/v1/traces");
+            assert_eq!(request.header("content-type"), Some("application/json"));
+        }
+        provider.shutdown().unwrap();
+        let announced = receiver.wait_for_span(is_pending);
+        assert_eq!(announced.name, "open", "announcements work as in protobuf");
+        open.end();
+    }
+}
+
+#[test]
+fn s20_answers_in_json_say_what_was_refused_and_why() {
+    let partial = PartialSuccess {
+        rejected: 2,
+        error_message: "two are too old".to_owned(),
+    };
+    let answers = [
+        (
+            200,
+            encode_export_json(Signal::Traces, Some(&partial)),
+            "two are too old",
+            (3, 2),
+        ),
+        (
+            400,
+            encode_status_json(3, "no such tenant"),
+            "no such tenant",
+            (0, 5),
+        ),
+    ];
+    for (status, body, reason, counts) in answers {
+        let receiver = Receiver::start(move |_, request| match request.spans().len() {
+            0 => Answer::status(200),
+            _ => Answer {
+                body: body.clone(),
+                ..Answer::status(status)
+            },
+        });
+        let (builder, notices) = exporting_with(json_to(&receiver));
+        let provider = builder.batch(without_schedule()).build();
+        record(provider, 5);
+        provider.force_flush(PATIENCE).unwrap();
+        let stats = provider.stats();
+        assert_eq!(
+            (stats.exported_spans, stats.refused_spans),
+            counts,
+            "{status}"
+        );
+        let told = notices.all()[0].to_string();
+        assert!(told.contains(reason), "{told}");
+    }
+}
+
+/// A receiver that takes only so many spans at once, and none with this attribute.
+fn small(max_spans: usize, never: &'static str) -> Receiver {
+    Receiver::start(move |_, request| {
+        let spans = request.spans();
+        let is_too_large = spans.len() > max_spans
+            || spans
+                .iter()
+                .any(|(_, span)| span.attribute(never).is_some());
+        Answer::status(if is_too_large { 413 } else { 200 })
+            .with_header("lumitrace-pending-spans", "1")
+    })
+}
+
+/// The spans in requests that were accepted.
+fn accepted(receiver: &Receiver, max_spans: usize) -> Vec<Span> {
+    let requests = receiver.requests().into_iter();
+    let spans = requests
+        .map(|request| request.spans())
+        .filter(|spans| spans.len() <= max_spans);
+    spans.flatten().map(|(_, span)| span).collect()
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_halved_until_it_fits_and_arrives_once_and_in_order() {
+    let receiver = small(60, "none");
+    let (builder, notices) = exporting_to(receiver.address());
+    let provider = builder.batch(without_schedule()).build();
+    record(provider, 500);
+    provider.force_flush(PATIENCE).unwrap();
+    let indices: Vec<_> = accepted(&receiver, 60)
+        .iter()
+        .map(|span| span.attribute("index").unwrap().as_i64().unwrap())
+        .collect();
+    assert_eq!(indices, (0..500).collect::<Vec<_>>());
+    let stats = provider.stats();
+    assert_eq!((stats.exported_spans, stats.refused_spans), (500, 0));
+    assert_eq!(notices.all(), []);
+}
+
+#[test]
+fn a_receiver_that_hangs_up_on_large_bodies_gets_smaller_ones() {
+    let any_port = "127.0.0.1:0".parse().unwrap();
+    let receiver = Receiver::start_taking(4 << 20, any_port, |_, _| Answer::status(200));
+    let (builder, notices) = exporting_to(receiver.address());
+    let mut batch = without_schedule();
+    (batch.max_batch_bytes, batch.max_queue_bytes) = (64 << 20, 64 << 20);
+    let provider = builder.batch(batch).build();
+    for _ in 0..3 {
+        let large = provider.tracer("test").span("large");
+        large.attribute("prompt", "x".repeat(3 << 20)).start().end();
+    }
+    provider.force_flush(PATIENCE).unwrap();
+    let stats = provider.stats();
+    assert_eq!((stats.exported_spans, stats.refused_spans), (3, 0));
+    assert_eq!(receiver.spans().len(), 3);
+    assert_eq!(notices.all(), []);
+}
+
+#[test]
+fn a_span_that_is_too_large_alone_is_refused_counted_and_takes_no_other_along() {
+    let receiver = small(usize::MAX, "prompt");
+    let (builder, notices) = exporting_to(receiver.address());
+    let provider = builder.batch(without_schedule()).build();
+    record(provider, 20);
+    let large = provider.tracer("test").span("large");
+    large.attribute("prompt", "x".repeat(1000)).start().end();
+    record(provider, 20);
+    provider.force_flush(PATIENCE).unwrap();
+    let stats = provider.stats();
+    assert_eq!((stats.exported_spans, stats.refused_spans), (40, 1));
+    let all = notices.all();
+    assert!(
+        matches!(&all[..], [Notice::SpansRefused { spans: 1, .. }]),
+        "{all:?}"
+    );
+    provider.shutdown().unwrap();
+}
+
+#[test]
+fn announcements_that_are_too_large_together_are_made_apart() {
+    let receiver = small(1, "none");
+    let provider = exporting_to(receiver.address()).0.build();
+    let tracer = provider.tracer("train");
+    let spans = ["a", "b", "c"].map(|name| tracer.span(name).start());
+    record(provider, 1);
+    provider.shutdown().unwrap();
+    let announced = accepted(&receiver, 1).into_iter().filter(is_pending);
+    let mut names: Vec<_> = announced.map(|span| span.name).collect();
+    names.sort();
+    assert_eq!(names, ["a", "b", "c"]);
+    spans.iter().for_each(lumitrace::Span::end);
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn the_environment_is_used_where_the_program_says_nothing() {
 }
 
 #[test]
-fn s24_without_exporters_spans_are_recorded_for_the_program_and_none_is_reported_as_lost() {
+fn s24_c27_without_exporters_spans_are_recorded_for_the_program_and_none_is_reported_as_lost() {
     let notices = Notices::default();
     let told = notices.clone();
     let provider = setup_tracing("quiet")

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t28_console_times_are_seconds_with_three_decimals() {
+    fn c25_t28_console_times_are_seconds_with_three_decimals() {
         let span = Span {
             name: "training_epoch".into(),
             start_unix_nano: 1_700_000_000_123_456_789,

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum OtlpProtocol {
     /// Protobuf over HTTP/1.1.
     HttpProtobuf,
+    /// JSON over HTTP/1.1: for receivers and people that read no protobuf; it costs more.
+    HttpJson,
     /// gRPC.
     Grpc,
 }
@@ -15,6 +17,7 @@ impl fmt::Display for OtlpProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OtlpProtocol::HttpProtobuf => "http/protobuf",
+            OtlpProtocol::HttpJson => "http/json",
             OtlpProtocol::Grpc => "grpc",
         })
     }
@@ -78,21 +81,18 @@ impl Endpoint {
                 OtlpProtocol::HttpProtobuf
             }
         });
-        let missing = |feature| EndpointError::FeatureMissing {
-            text: text.clone(),
-            feature,
-        };
         if protocol == OtlpProtocol::Grpc && cfg!(not(feature = "grpc")) {
-            return Err(missing("grpc"));
+            return Err(EndpointError::FeatureMissing {
+                text,
+                feature: "grpc",
+            });
         }
-        if uri.scheme_str() == Some("https") && cfg!(not(feature = "tls")) {
-            return Err(missing("tls"));
-        }
-        let origin = origin(&uri);
+        check_scheme(&uri, &text)?;
         let url = match protocol {
-            OtlpProtocol::Grpc => origin,
-            OtlpProtocol::HttpProtobuf if path.is_empty() => format!("{origin}{TRACES_PATH}"),
-            OtlpProtocol::HttpProtobuf => text,
+            OtlpProtocol::Grpc => origin(&uri),
+            OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => {
+                with_path(&uri, text, TRACES_PATH)
+            }
         };
         Ok(Self { protocol, url })
     }
@@ -105,7 +105,7 @@ impl Endpoint {
     pub fn below(text: &str, protocol: Option<OtlpProtocol>) -> Result<Self, EndpointError> {
         let mut endpoint = Self::parse(text, protocol)?;
         let base = endpoint.url.trim_end_matches('/');
-        if endpoint.protocol == OtlpProtocol::HttpProtobuf && !base.ends_with(TRACES_PATH) {
+        if endpoint.protocol != OtlpProtocol::Grpc && !base.ends_with(TRACES_PATH) {
             endpoint.url = format!("{base}{TRACES_PATH}");
         }
         Ok(endpoint)
@@ -114,7 +114,9 @@ impl Endpoint {
     /// Where a receiver on this machine listens by default.
     pub fn local(protocol: OtlpProtocol) -> Self {
         let url = match protocol {
-            OtlpProtocol::HttpProtobuf => format!("http://localhost:4318{TRACES_PATH}"),
+            OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => {
+                format!("http://localhost:4318{TRACES_PATH}")
+            }
             OtlpProtocol::Grpc => format!("http://localhost:{GRPC_PORT}"),
         };
         Self { protocol, url }
@@ -128,6 +130,30 @@ impl Endpoint {
     /// The URL: complete for HTTP, the origin for gRPC.
     pub fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// The URL that `text` means, a URL or `host:port`: with this path, unless it has one.
+pub(super) fn url_with_path(text: &str, path: &str) -> Result<String, EndpointError> {
+    let (uri, text) = parse_uri(text)?;
+    check_scheme(&uri, &text)?;
+    Ok(with_path(&uri, text, path))
+}
+
+fn check_scheme(uri: &http::Uri, text: &str) -> Result<(), EndpointError> {
+    if uri.scheme_str() == Some("https") && cfg!(not(feature = "tls")) {
+        return Err(EndpointError::FeatureMissing {
+            text: text.to_owned(),
+            feature: "tls",
+        });
+    }
+    Ok(())
+}
+
+fn with_path(uri: &http::Uri, text: String, path: &str) -> String {
+    match uri.path().trim_end_matches('/') {
+        "" => format!("{}{path}", origin(uri)),
+        _ => text,
     }
 }
 
@@ -238,6 +264,30 @@ mod tests {
         assert_eq!(endpoint.unwrap().url(), "http://host:4317/v1/traces");
         let endpoint = Endpoint::parse("http://host:4318/ignored", Some(Grpc));
         assert_eq!(endpoint.unwrap().url(), "http://host:4318");
+    }
+
+    #[test]
+    fn s20_json_goes_where_protobuf_goes() {
+        let json = |text| Endpoint::parse(text, Some(OtlpProtocol::HttpJson)).unwrap();
+        assert_eq!(json("http://host").url(), "http://host/v1/traces");
+        assert_eq!(json("host:4317/own").url(), "http://host:4317/own");
+        let below = Endpoint::below("http://host/base", Some(OtlpProtocol::HttpJson));
+        assert_eq!(below.unwrap().url(), "http://host/base/v1/traces");
+        let local = Endpoint::local(OtlpProtocol::HttpJson);
+        assert_eq!(local.url(), "http://localhost:4318/v1/traces");
+    }
+
+    #[test]
+    fn a22_addresses_of_other_receivers_get_their_path_unless_they_have_one() {
+        for (text, url) in [
+            ("localhost:9411", "http://localhost:9411/api"),
+            ("http://host/", "http://host/api"),
+            ("http://host/own", "http://host/own"),
+            ("http://host/api?format=x", "http://host/api?format=x"),
+        ] {
+            assert_eq!(url_with_path(text, "/api").as_deref(), Ok(url), "{text}");
+        }
+        assert!(url_with_path("ftp://host", "/api").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use lumitrace_model::names::PENDING_SPANS_HEADER;
+use lumitrace_wire::otlp::response::{decode_export_protobuf, decode_retry_info};
 use tokio::runtime::Runtime;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -12,7 +13,8 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Channel, Endpoint as ChannelEndpoint};
 use tonic::{Code, Request, Status};
 
-use super::otlp::{USER_AGENT, failure, receipt};
+use super::answer::is_about_size;
+use super::otlp::{USER_AGENT, receipt};
 use super::{Compression, ExportBatch, ExportError, ExportReceipt, OtlpSettings, SpanExporter};
 
 /// Sends spans to the trace service of an OTLP/gRPC receiver.
@@ -106,7 +108,7 @@ impl Connection {
         })?;
         let announcements = response.metadata().get(PENDING_SPANS_HEADER);
         Ok(receipt(
-            response.get_ref(),
+            decode_export_protobuf(response.get_ref()),
             announcements.map(AsciiMetadataValue::as_bytes),
         ))
     }
@@ -131,9 +133,10 @@ impl SpanExporter for OtlpGrpcExporter {
     ) -> Result<ExportReceipt, ExportError> {
         let timeout = timeout.min(self.settings.timeout);
         let body = Bytes::copy_from_slice(batch.otlp_protobuf());
+        let body_bytes = body.len();
         self.connection()?
             .call(body, timeout)
-            .map_err(|status| error_of(&status))
+            .map_err(|status| error_of(&status, body_bytes))
     }
 
     fn may_take_announcements(&self) -> bool {
@@ -145,9 +148,13 @@ impl SpanExporter for OtlpGrpcExporter {
     }
 }
 
+/// What gRPC servers accept, unless told otherwise.
+const USUAL_MAX_MESSAGE_BYTES: usize = 4 << 20;
+
 /// OTLP specification, "Failures" of OTLP/gRPC: which codes may pass. An exhausted resource may
-/// only where the receiver says after what time.
-fn error_of(status: &Status) -> ExportError {
+/// only where the receiver says after what time; without, the request of `body_bytes` may have been
+/// too large.
+fn error_of(status: &Status, body_bytes: usize) -> ExportError {
     let reason = match std::error::Error::source(status) {
         Some(source) => format!("{}: {}", status.message(), chain(source)),
         None => format!(
@@ -156,26 +163,34 @@ fn error_of(status: &Status) -> ExportError {
             status.message()
         ),
     };
-    let has_retry_info = || {
-        let name = b"google.rpc.RetryInfo";
-        status
-            .details()
-            .windows(name.len())
-            .any(|window| window == name)
-    };
+    // Details that cannot be read ask for nothing.
+    let retry_after = decode_retry_info(status.details()).ok().flatten();
+    let is_too_large = is_about_size(status.message());
     let is_retryable = match status.code() {
+        Code::ResourceExhausted if retry_after.is_some() => true,
+        Code::ResourceExhausted if is_too_large || body_bytes > USUAL_MAX_MESSAGE_BYTES => {
+            return ExportError::TooLarge { reason };
+        }
+        // tonic's servers have this code for it.
+        Code::OutOfRange if is_too_large => return ExportError::TooLarge { reason },
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => true,
-        Code::ResourceExhausted => has_retry_info(),
         // A broken connection: tonic has no better code for it.
         Code::Unknown => std::error::Error::source(status).is_some(),
         _ => false,
     };
-    failure(reason, is_retryable, None)
+    if is_retryable {
+        ExportError::Retryable {
+            reason,
+            retry_after,
+        }
+    } else {
+        ExportError::Refused { reason }
+    }
 }
 
 /// The error and what caused it.
@@ -233,18 +248,57 @@ mod tests {
 
     #[test]
     fn an_exhausted_resource_is_tried_again_only_when_the_receiver_says_when() {
-        let without = Status::resource_exhausted("too large");
-        assert!(matches!(error_of(&without), ExportError::Refused { .. }));
-        let details = Bytes::from_static(b"\x1a\x2ctype.googleapis.com/google.rpc.RetryInfo");
-        let with = Status::with_details(Code::ResourceExhausted, "busy", details);
-        assert!(matches!(error_of(&with), ExportError::Retryable { .. }));
-        assert!(matches!(
-            error_of(&Status::unavailable("")),
-            ExportError::Retryable { .. }
-        ));
-        assert!(matches!(
-            error_of(&Status::invalid_argument("")),
-            ExportError::Refused { .. }
-        ));
+        // A detail of the type RetryInfo with a delay of 5 seconds.
+        let details =
+            b"\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x05";
+        let busy = |message, details: &'static [u8]| {
+            Status::with_details(
+                Code::ResourceExhausted,
+                message,
+                Bytes::from_static(details),
+            )
+        };
+        for message in ["busy", "too large"] {
+            let ExportError::Retryable { retry_after, .. } = error_of(&busy(message, details), 100)
+            else {
+                panic!("{message}");
+            };
+            assert_eq!(retry_after, Some(Duration::from_secs(5)));
+        }
+        let quota = error_of(&busy("quota exceeded", b""), 100);
+        assert!(matches!(quota, ExportError::Refused { .. }), "{quota:?}");
+        let unreadable = error_of(&busy("quota exceeded", b"\x1a\x30"), 100);
+        assert!(matches!(unreadable, ExportError::Refused { .. }));
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_known_by_the_words_or_by_its_size() {
+        let go = Status::resource_exhausted("grpc: received message larger than max (9 vs. 4)");
+        let tonic = Status::out_of_range("Error, decoded message length too large: found 9 bytes");
+        for status in [go, tonic] {
+            let error = error_of(&status, 100);
+            assert!(matches!(error, ExportError::TooLarge { .. }), "{error:?}");
+        }
+        let wordless = Status::resource_exhausted("");
+        let large = error_of(&wordless, 5 << 20);
+        assert!(matches!(large, ExportError::TooLarge { .. }), "{large:?}");
+        let small = error_of(&wordless, 100);
+        assert!(matches!(small, ExportError::Refused { .. }), "{small:?}");
+    }
+
+    #[test]
+    fn only_the_codes_of_the_specification_are_tried_again() {
+        for (status, is_retryable) in [
+            (Status::unavailable(""), true),
+            (Status::out_of_range(""), true),
+            (Status::data_loss(""), true),
+            (Status::invalid_argument(""), false),
+            (Status::unauthenticated(""), false),
+            (Status::unknown(""), false),
+        ] {
+            let error = error_of(&status, 100);
+            let retryable = matches!(error, ExportError::Retryable { .. });
+            assert_eq!(retryable, is_retryable, "{status:?}");
+        }
     }
 }

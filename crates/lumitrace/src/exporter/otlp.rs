@@ -1,13 +1,16 @@
 //! What both OTLP exporters are set up with, and how they read answers.
 
+use std::fmt;
 use std::time::Duration;
 
-use lumitrace_wire::otlp::response::decode_export_protobuf;
+use lumitrace_wire::DecodeError;
+use lumitrace_wire::otlp::response::PartialSuccess;
 
-use super::{Endpoint, ExportError, ExportReceipt, OtlpProtocol};
+use super::http::header_names;
+use super::{Endpoint, ExportReceipt, OtlpProtocol};
 
 /// Settings of an OTLP exporter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtlpSettings {
     /// The receiver.
@@ -52,32 +55,28 @@ impl Default for OtlpSettings {
 pub(super) const USER_AGENT: &str =
     concat!("OTel-OTLP-Exporter-Lumitrace/", env!("CARGO_PKG_VERSION"));
 
-/// The receipt in the body and headers of a positive answer. A body that is not OTLP's counts as
+/// Shows the names of headers only: their values are secrets.
+impl fmt::Debug for OtlpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtlpSettings")
+            .field("endpoint", &self.endpoint)
+            .field("headers", &header_names(&self.headers))
+            .field("timeout", &self.timeout)
+            .field("compression", &self.compression)
+            .finish()
+    }
+}
+
+/// The receipt for a positive answer, by its body and a header. A body that is not OTLP's counts as
 /// empty: the spans were accepted.
-pub(super) fn receipt(body: &[u8], announcements_header: Option<&[u8]>) -> ExportReceipt {
-    let partial = decode_export_protobuf(body)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+pub(super) fn receipt(
+    body: Result<Option<PartialSuccess>, DecodeError>,
+    announcements_header: Option<&[u8]>,
+) -> ExportReceipt {
+    let partial = body.ok().flatten().unwrap_or_default();
     ExportReceipt {
         refused_spans: partial.rejected,
         message: partial.error_message,
         takes_announcements: announcements_header == Some(b"1"),
-    }
-}
-
-/// The error for spans that did not arrive. `retry_after` is how long the receiver asks to wait.
-pub(super) fn failure(
-    reason: String,
-    is_retryable: bool,
-    retry_after: Option<Duration>,
-) -> ExportError {
-    if is_retryable {
-        ExportError::Retryable {
-            reason,
-            retry_after,
-        }
-    } else {
-        ExportError::Refused { reason }
     }
 }

@@ -87,8 +87,26 @@ impl Delivery {
                 Ok(()) | Err(Failed::ForGood) => {
                     self.waiting.pop_front();
                 }
+                Err(Failed::TooLarge { reason }) => {
+                    self.waiting.pop_front();
+                    self.split(&batch, reason);
+                }
                 Err(Failed::ForNow) => break,
             }
+        }
+    }
+
+    /// Puts the halves of a batch that is too large in its place.
+    fn split(&mut self, batch: &ExportBatch, reason: String) {
+        match batch.halves() {
+            Some(halves) => {
+                let counter = &self.pipeline.counters().failed_exports;
+                counter.fetch_add(1, Ordering::Relaxed);
+                for half in halves.into_iter().rev() {
+                    self.waiting.push_front(Arc::new(half));
+                }
+            }
+            None => self.note_refusal(batch.len() as u64, reason),
         }
     }
 
@@ -110,12 +128,19 @@ impl Delivery {
 
     /// Sends announcements; they are outdated soon, so a failure is not retried.
     pub(crate) fn announce(&mut self, batch: &ExportBatch) {
-        if self.takes_announcements == Some(true) && self.is_ready() {
-            let sent = self.export(batch, self.pipeline.settings.batch.export_timeout);
-            if sent.is_ok() {
+        if self.takes_announcements != Some(true) || !self.is_ready() {
+            return;
+        }
+        match self.export(batch, self.pipeline.settings.batch.export_timeout) {
+            Ok(_) => {
                 let counter = &self.pipeline.counters().announced_spans;
                 counter.fetch_add(batch.len() as u64, Ordering::Relaxed);
             }
+            Err(ExportError::TooLarge { .. }) => {
+                let halves = batch.halves().into_iter().flatten();
+                halves.for_each(|half| self.announce(&half));
+            }
+            Err(_) => {}
         }
     }
 
@@ -150,6 +175,10 @@ impl Delivery {
             }) => {
                 self.note_failure(&reason, retry_after);
                 Err(Failed::ForNow)
+            }
+            Err(ExportError::TooLarge { reason }) => {
+                self.note_answer();
+                Err(Failed::TooLarge { reason })
             }
             Err(ExportError::Refused { reason }) => {
                 self.note_answer();
@@ -244,6 +273,10 @@ impl Delivery {
 
 enum Failed {
     ForNow,
+    /// The whole, but perhaps not its parts.
+    TooLarge {
+        reason: String,
+    },
     ForGood,
 }
 

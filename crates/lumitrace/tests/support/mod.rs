@@ -1,4 +1,4 @@
-//! What the integration tests share: providers that export into memory, and a small OTLP/HTTP
+//! What the integration tests share: providers that export into memory, and a small HTTP
 //! receiver.
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how tests fail")]
@@ -14,7 +14,7 @@ use lumitrace::model::{Event, Resource, Scope, Span, TraceId};
 use lumitrace::provider::TracerProviderBuilder;
 use lumitrace::sampler::{Sampler, SamplingParameters, SamplingResult};
 use lumitrace::{BatchSettings, Notice, SpanKind, TracerProvider};
-use lumitrace_wire::otlp::protobuf::decode_traces;
+use lumitrace_wire::otlp::{json, protobuf};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,8 +116,14 @@ impl Request {
         plain
     }
 
+    /// The spans of a request of OTLP.
     pub(crate) fn spans(&self) -> Vec<(Resource, Span)> {
-        let decoded = decode_traces(&self.plain_body(), &Default::default()).unwrap();
+        let (body, limits) = (self.plain_body(), Default::default());
+        let decoded = match self.header("content-type") {
+            Some("application/x-protobuf") => protobuf::decode_traces(&body, &limits).unwrap(),
+            Some("application/json") => json::decode_traces(&body, &limits).unwrap(),
+            other => panic!("{other:?} is not OTLP"),
+        };
         let groups = decoded.resource_spans.into_iter();
         groups
             .flat_map(|group| {
@@ -154,7 +160,7 @@ impl Answer {
     }
 }
 
-/// A small OTLP/HTTP receiver on a port of its own. Dropped, it closes all connections.
+/// A small HTTP receiver on a port of its own. Dropped, it closes all connections.
 pub(crate) struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -163,6 +169,7 @@ pub(crate) struct Receiver {
 type AnswerBy = dyn Fn(usize, &Request) -> Answer + Send + Sync;
 
 struct Shared {
+    max_body_bytes: usize,
     answer: Box<AnswerBy>,
     requests: Mutex<Vec<Request>>,
     arrived: Condvar,
@@ -187,9 +194,19 @@ impl Receiver {
         address: SocketAddr,
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start_taking(usize::MAX, address, answer)
+    }
+
+    /// One that closes the connection on larger bodies, without reading them.
+    pub(crate) fn start_taking(
+        max_body_bytes: usize,
+        address: SocketAddr,
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
+            max_body_bytes,
             answer: Box::new(answer),
             requests: Mutex::default(),
             arrived: Condvar::new(),
@@ -261,11 +278,8 @@ impl Receiver {
 }
 
 fn summary(requests: &[Request]) -> Vec<String> {
-    let spans = |request: &Request| request.spans().into_iter().map(|(_, span)| span.name);
-    requests
-        .iter()
-        .map(|r| format!("{} {:?}", r.path, spans(r).collect::<Vec<_>>()))
-        .collect()
+    let size = |request: &Request| format!("{}: {} bytes", request.path, request.body.len());
+    requests.iter().map(size).collect()
 }
 
 impl Drop for Receiver {
@@ -282,7 +296,10 @@ impl Drop for Receiver {
 impl Shared {
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
-        while let Some(request) = read_request(&mut reader) {
+        while let Some(request) = read_head(&mut reader) {
+            let Some(request) = self.read_body(request, &mut reader, &stream) else {
+                return;
+            };
             let answer = {
                 let mut requests = self.requests.lock().unwrap();
                 if self.is_closed.load(Ordering::SeqCst) {
@@ -304,9 +321,33 @@ impl Shared {
             }
         }
     }
+
+    /// The request with its body; nothing, where the connection is over.
+    fn read_body(
+        &self,
+        mut request: Request,
+        reader: &mut impl BufRead,
+        mut stream: &TcpStream,
+    ) -> Option<Request> {
+        let length = request.header("content-length");
+        let length = length.map_or(0, |length| length.parse().unwrap());
+        if length > self.max_body_bytes {
+            let answer = "HTTP/1.1 413 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).ok()?;
+            let _ = stream.shutdown(Shutdown::Both);
+            return None;
+        }
+        if request.header("expect").is_some() {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        }
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body).ok()?;
+        Some(request)
+    }
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Request> {
+/// The next request, but for its body.
+fn read_head(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {
         return None;
@@ -321,17 +362,11 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
             Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
         }
     }
-    let mut request = Request {
+    Some(Request {
         path,
         headers,
         body: Vec::new(),
-    };
-    let length = request
-        .header("content-length")
-        .map_or(0, |length| length.parse().unwrap());
-    request.body = vec![0; length];
-    reader.read_exact(&mut request.body).ok()?;
-    Some(request)
+    })
 }
 
 /// Asks a sampler about a root span.
