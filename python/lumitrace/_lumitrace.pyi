@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeVar, final
 
@@ -370,6 +371,46 @@ class ConsoleSpanExporter:
     """
 
     def __new__(cls, *, pretty: bool = False) -> Self: ...
+
+@final
+class FileSpanExporter:
+    """Writes a line of OTLP/JSON for each batch to a file. At ``max_file_bytes`` (64 MiB by
+    default) a new one begins; ``max_files`` (5) are kept, older ones with ``.1``, ``.2`` and so on
+    after the name.
+    """
+
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        max_file_bytes: int | None = None,
+        max_files: int | None = None,
+    ) -> Self: ...
+
+@final
+class JaegerSpanExporter:
+    """Sends spans to Jaeger: to its agent over UDP (``localhost`` and 6831 by default), or over
+    HTTP to the collector at ``collector_endpoint``, such as ``http://localhost:14268/api/traces``.
+
+    Raises ``ValueError`` where the endpoint is no address.
+    """
+
+    def __new__(
+        cls,
+        agent_host: str | None = None,
+        agent_port: int | None = None,
+        *,
+        collector_endpoint: str | None = None,
+    ) -> Self: ...
+
+@final
+class ZipkinSpanExporter:
+    """Sends spans to Zipkin, at ``http://localhost:9411/api/v2/spans`` by default.
+
+    Raises ``ValueError`` where the endpoint is no address.
+    """
+
+    def __new__(cls, endpoint: str | None = None) -> Self: ...
 
 def get_tracer(
     module_name: str,

@@ -10,16 +10,26 @@ from typing import Any, Literal
 from lumitrace import _lumitrace, _opentelemetry, _process
 from lumitrace._lumitrace import (
     ConsoleSpanExporter,
+    FileSpanExporter,
     InMemorySpanExporter,
+    JaegerSpanExporter,
     TracerProvider,
+    ZipkinSpanExporter,
 )
 
 _LOGGER = logging.getLogger("lumitrace")
 _lock = threading.Lock()
 _at_shutdown: list[Callable[[], None]] = []
 
-Exporter = InMemorySpanExporter | ConsoleSpanExporter | Literal["otlp", "console", "none"]
-Protocol = Literal["http/protobuf", "grpc"]
+Exporter = (
+    InMemorySpanExporter
+    | ConsoleSpanExporter
+    | FileSpanExporter
+    | JaegerSpanExporter
+    | ZipkinSpanExporter
+    | Literal["otlp", "console", "jaeger", "zipkin", "file", "none"]
+)
+Protocol = Literal["http/protobuf", "http/json", "grpc"]
 
 
 class Default(str):
@@ -70,7 +80,9 @@ def setup_tracing(
     :param service_version: ``service.version`` of the resource; ``unknown`` by default.
     :param resource_attributes: more attributes of the resource.
     :param exporters: where spans go, each of them receives every span; ``["otlp"]`` by default.
-    :param protocol: ``http/protobuf`` (default) or ``grpc``.
+        Also ``console``, ``jaeger``, ``zipkin``, ``file`` and ``none``, set up by the environment,
+        and exporters such as :class:`FileSpanExporter`.
+    :param protocol: ``http/protobuf`` (default), ``http/json`` or ``grpc``.
     :param headers: sent with every request, for instance an API key.
     :param compression: ``gzip`` or ``none`` (default).
     :param timeout_ms: how long one request may take, in milliseconds.

@@ -1,10 +1,17 @@
 //! Exporters that a program chooses by object rather than by name.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use lumitrace::TracerProvider;
-use lumitrace::exporter::{ConsoleExporter, ConsoleFormat, InMemoryExporter};
+use lumitrace::environment::Environment;
+use lumitrace::exporter::{
+    ConsoleExporter, ConsoleFormat, FileExporter, FileSettings, HttpSettings, InMemoryExporter,
+    JaegerAgentExporter, JaegerAgentSettings, JaegerHttpExporter, ZipkinExporter,
+};
+use lumitrace::setup::TracingSetup;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -88,4 +95,98 @@ impl ConsoleSpanExporter {
             },
         }
     }
+}
+
+/// Writes spans to a file.
+#[pyclass(frozen, module = "lumitrace._lumitrace")]
+pub(crate) struct FileSpanExporter(FileSettings);
+
+impl FileSpanExporter {
+    pub(crate) fn add_to(&self, setup: TracingSetup) -> TracingSetup {
+        setup.exporter(FileExporter::new(self.0.clone()))
+    }
+}
+
+#[pymethods]
+impl FileSpanExporter {
+    #[new]
+    #[pyo3(signature = (path, *, max_file_bytes=None, max_files=None))]
+    fn new(path: PathBuf, max_file_bytes: Option<u64>, max_files: Option<usize>) -> Self {
+        let mut settings = FileSettings::new(path);
+        settings.max_file_bytes = max_file_bytes.unwrap_or(settings.max_file_bytes);
+        settings.max_files = max_files.unwrap_or(settings.max_files);
+        Self(settings)
+    }
+}
+
+/// Sends spans to Jaeger.
+#[pyclass(frozen, module = "lumitrace._lumitrace")]
+pub(crate) struct JaegerSpanExporter(JaegerReceiver);
+
+enum JaegerReceiver {
+    Agent(JaegerAgentSettings),
+    Collector(HttpSettings),
+}
+
+impl JaegerSpanExporter {
+    pub(crate) fn add_to(&self, setup: TracingSetup) -> TracingSetup {
+        match &self.0 {
+            JaegerReceiver::Agent(agent) => setup.exporter(JaegerAgentExporter::new(agent.clone())),
+            JaegerReceiver::Collector(collector) => {
+                setup.exporter(JaegerHttpExporter::new(collector.clone()))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl JaegerSpanExporter {
+    #[new]
+    #[pyo3(signature = (agent_host=None, agent_port=None, *, collector_endpoint=None))]
+    fn new(
+        agent_host: Option<String>,
+        agent_port: Option<u16>,
+        collector_endpoint: Option<&str>,
+    ) -> PyResult<Self> {
+        let receiver = match collector_endpoint {
+            Some(endpoint) => {
+                let collector = HttpSettings::jaeger(endpoint);
+                JaegerReceiver::Collector(collector.map_err(value_error)?)
+            }
+            None => {
+                let mut agent = JaegerAgentSettings::default();
+                agent.host = agent_host.unwrap_or(agent.host);
+                agent.port = agent_port.unwrap_or(agent.port);
+                JaegerReceiver::Agent(agent)
+            }
+        };
+        Ok(Self(receiver))
+    }
+}
+
+/// Sends spans to Zipkin.
+#[pyclass(frozen, module = "lumitrace._lumitrace")]
+pub(crate) struct ZipkinSpanExporter(HttpSettings);
+
+impl ZipkinSpanExporter {
+    pub(crate) fn add_to(&self, setup: TracingSetup) -> TracingSetup {
+        setup.exporter(ZipkinExporter::new(self.0.clone()))
+    }
+}
+
+#[pymethods]
+impl ZipkinSpanExporter {
+    #[new]
+    #[pyo3(signature = (endpoint=None))]
+    fn new(endpoint: Option<&str>) -> PyResult<Self> {
+        let settings = match endpoint {
+            Some(endpoint) => HttpSettings::zipkin(endpoint).map_err(value_error)?,
+            None => Environment::default().other_exporters.zipkin,
+        };
+        Ok(Self(settings))
+    }
+}
+
+fn value_error(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }

@@ -46,7 +46,10 @@ mod _lumitrace {
     #[pymodule_export]
     use crate::context::{current_span, use_opentelemetry_context};
     #[pymodule_export]
-    use crate::exporter::{ConsoleSpanExporter, InMemorySpanExporter};
+    use crate::exporter::{
+        ConsoleSpanExporter, FileSpanExporter, InMemorySpanExporter, JaegerSpanExporter,
+        ZipkinSpanExporter,
+    };
     #[pymodule_export]
     use crate::finished::{
         Event, FinishedSpan, InstrumentationScope, Link, Resource, Status, otlp_json,

@@ -13,7 +13,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
-use crate::exporter::{ConsoleSpanExporter, InMemorySpanExporter};
+use crate::exporter::{
+    ConsoleSpanExporter, FileSpanExporter, InMemorySpanExporter, JaegerSpanExporter,
+    ZipkinSpanExporter,
+};
 use crate::listener::ListenerExporter;
 use crate::{notice, value};
 
@@ -145,9 +148,14 @@ impl Settings<'_> {
             setup = setup.header(name, value);
         }
         if exporters.otlp
-            && let Some(endpoint) = self.endpoint(&exporters, &environment)
+            && let Some(endpoint) = &self.otlp_endpoint
         {
             setup = setup.endpoint(endpoint);
+        }
+        if exporters.names.is_some()
+            && let Some(names) = environment.exporters.clone()
+        {
+            setup = setup.exporters_by_name(names);
         }
         for exporter in &exporters.own {
             setup = exporter.add_to(setup);
@@ -163,23 +171,6 @@ impl Settings<'_> {
             .iter()
             .for_each(|exporter| exporter.serve(provider));
         Ok(provider)
-    }
-
-    /// The endpoint to insist on. Left alone, the SDK adds OTLP to no exporters of the program's
-    /// own, which may have named it among them.
-    fn endpoint(&self, exporters: &Exporters<'_>, environment: &Environment) -> Option<String> {
-        use lumitrace::exporter::{Endpoint, OtlpProtocol};
-        if self.otlp_endpoint.is_some() || exporters.own.is_empty() {
-            return self.otlp_endpoint.clone();
-        }
-        let endpoint = environment.otlp.endpoint.clone().unwrap_or_else(|| {
-            let protocol = environment
-                .otlp
-                .protocol
-                .unwrap_or(OtlpProtocol::HttpProtobuf);
-            Endpoint::local(protocol)
-        });
-        Some(endpoint.url().to_owned())
     }
 
     /// The environment of the process, with arguments in the place of their variables.
@@ -300,15 +291,18 @@ impl Settings<'_> {
                 own.push(OwnExporter::InMemory(memory.get()));
             } else if let Ok(console) = exporter.cast::<ConsoleSpanExporter>() {
                 own.push(OwnExporter::Console(console.get()));
+            } else if let Ok(file) = exporter.cast::<FileSpanExporter>() {
+                own.push(OwnExporter::File(file.get()));
+            } else if let Ok(jaeger) = exporter.cast::<JaegerSpanExporter>() {
+                own.push(OwnExporter::Jaeger(jaeger.get()));
+            } else if let Ok(zipkin) = exporter.cast::<ZipkinSpanExporter>() {
+                own.push(OwnExporter::Zipkin(zipkin.get()));
             } else {
                 let class = exporter.get_type().name()?;
                 return Err(PyTypeError::new_err(format!("{class} is no exporter")));
             }
         }
         let otlp = names.iter().any(|name| name == "otlp");
-        if !own.is_empty() && names.iter().any(|name| name == "console") {
-            own.push(OwnExporter::PlainConsole);
-        }
         let names = if names.is_empty() {
             "none".to_owned()
         } else {
@@ -335,8 +329,9 @@ struct Exporters<'a> {
 enum OwnExporter<'a> {
     InMemory(&'a InMemorySpanExporter),
     Console(&'a ConsoleSpanExporter),
-    /// Named, but beside objects, where the SDK does not look at names.
-    PlainConsole,
+    File(&'a FileSpanExporter),
+    Jaeger(&'a JaegerSpanExporter),
+    Zipkin(&'a ZipkinSpanExporter),
 }
 
 impl OwnExporter<'_> {
@@ -344,9 +339,9 @@ impl OwnExporter<'_> {
         match self {
             OwnExporter::InMemory(memory) => setup.exporter(memory.exporter()),
             OwnExporter::Console(console) => setup.exporter(console.exporter()),
-            OwnExporter::PlainConsole => {
-                setup.exporter(lumitrace::exporter::ConsoleExporter::default())
-            }
+            OwnExporter::File(file) => file.add_to(setup),
+            OwnExporter::Jaeger(jaeger) => jaeger.add_to(setup),
+            OwnExporter::Zipkin(zipkin) => zipkin.add_to(setup),
         }
     }
 

@@ -14,7 +14,7 @@ from lumitrace.tracing import InMemorySpanExporter
 def _fresh_tracing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test sets tracing up by itself, in an environment without settings."""
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "TRACE_", "TRACING_")):
+        if name.startswith(("OTEL_", "LUMITRACE_", "TRACE_", "TRACING_")):
             monkeypatch.delenv(name)
     yield
     tracing.shutdown()
