@@ -42,7 +42,7 @@ class SpanContext:
     @property
     def is_valid(self) -> bool: ...
 
-@final
+@disjoint_base
 class Span:
     """A piece of work. Also a context manager that records an exception and ends the span, without
     making it the current one; asynchronous too. Nothing here raises because of a value, and after
@@ -53,6 +53,18 @@ class Span:
     @property
     def name(self) -> str:
         """Its name; empty where nothing is recorded."""
+    @property
+    def kind(self) -> Any:
+        """Its role in a call between processes: a word, or OpenTelemetry's ``SpanKind`` where the
+        span is one of OpenTelemetry's SDK too.
+        """
+    @property
+    def _tracer(self) -> Any: ...
+    @property
+    def _times(self) -> tuple[int, int] | None: ...
+    @property
+    def _on_exception(self) -> tuple[bool, bool]: ...
+    def _move_to_python(self) -> FinishedSpan | None: ...
     @property
     def context(self) -> SpanContext: ...
     def get_span_context(self) -> SpanContext:
@@ -217,6 +229,49 @@ class Tracer:
     def statistics(self) -> dict[str, int]:
         """The same as :meth:`TracerProvider.statistics`; empty before the set-up."""
 
+@disjoint_base
+class DropInTracer:
+    """Starts spans that are spans of OpenTelemetry's SDK too: the base of
+    :class:`lumitrace.opentelemetry.Tracer`.
+    """
+
+    def __new__(
+        cls,
+        provider: TracerProvider | None,
+        span_class: type[Span],
+        name: str,
+        version: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Self: ...
+    def start_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Any:
+        """As :meth:`Tracer.start_span`."""
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Any] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> TracingContext:
+        """As :meth:`Tracer.start_as_current_span`."""
+    @property
+    def _is_in_python(self) -> bool: ...
+    def _set_in_python(self, is_in_python: bool) -> None: ...
+
 @final
 class TracerProvider:
     """Owns what all spans of a process share: resource, sampler, queue and exporters.
@@ -224,7 +279,9 @@ class TracerProvider:
     Takes the keyword arguments of :func:`lumitrace.tracing.setup_tracing`; what is absent is left
     to the environment, and then to the defaults. ``defaults`` are variables and what they mean
     where neither says. With ``listeners_only``, spans go to the process's listeners and nowhere
-    else.
+    else. ``span_limits`` are those of OpenTelemetry's SDK: ``attributes``, ``events``, ``links``,
+    ``attributes_per_event``, ``attributes_per_link`` and ``value_length``, of which an absent one
+    is no limit; what is oldest goes when a span is full.
     """
 
     def __new__(
@@ -253,6 +310,7 @@ class TracerProvider:
         enabled: bool | None = None,
         defaults: Mapping[str, str] | None = None,
         listeners_only: bool | None = None,
+        span_limits: Mapping[str, int | None] | None = None,
     ) -> Self: ...
     @property
     def resource(self) -> Resource:
@@ -346,6 +404,12 @@ class FinishedSpan:
     def events(self) -> list[Event]: ...
     @property
     def links(self) -> list[Link]: ...
+    @property
+    def dropped_attributes(self) -> int: ...
+    @property
+    def dropped_events(self) -> int: ...
+    @property
+    def dropped_links(self) -> int: ...
     @property
     def status(self) -> Status: ...
     @property
@@ -476,6 +540,16 @@ def _listen(listener: Callable[[tuple[FinishedSpan, ...]], object]) -> None: ...
 def _stop_listening(listener: Callable[[tuple[FinishedSpan, ...]], object]) -> None: ...
 def _otlp_json(spans: Sequence[FinishedSpan]) -> str: ...
 def _shut_down_at_exit(timeout_millis: int) -> None: ...
+def _record_ended(provider: TracerProvider | None, span: Any) -> None: ...
+def _has_sampler(name: str) -> bool: ...
+def _sample(
+    provider: TracerProvider | None,
+    parent: Any,
+    trace_id: int,
+    name: str,
+    kind: Any,
+    attributes: Mapping[str, Any] | None,
+) -> tuple[str, dict[str, Any], str | None]: ...
 def _use_opentelemetry_context(
     variable: ContextVar[Any],
     context_class: type[dict[str, object]],

@@ -79,8 +79,30 @@ def _share_context() -> None:
 def _register_provider() -> None:
     from opentelemetry import trace
 
-    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        trace.set_tracer_provider(_sdk_provider() or _api_provider())
+
+
+def _sdk_provider() -> Any:
+    """A provider that is one of OpenTelemetry's SDK, where that is installed."""
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        return None
+    try:
+        from lumitrace.opentelemetry import TracerProvider
+
+        return TracerProvider.of_program()
+    except Exception as problem:
+        _LOGGER.warning(
+            "processors and exporters of the installed opentelemetry-sdk are not served (%s: %s); "
+            "tracing itself works",
+            type(problem).__name__,
+            problem,
+        )
+        return None
+
+
+def _api_provider() -> Any:
+    from opentelemetry import trace
 
     class LumitraceTracerProvider(trace.TracerProvider):
         """Hands out tracers that follow Lumitrace's provider, whichever that is at the time."""
@@ -96,4 +118,4 @@ def _register_provider() -> None:
                 instrumenting_module_name, instrumenting_library_version, schema_url, attributes
             )
 
-    trace.set_tracer_provider(LumitraceTracerProvider())
+    return LumitraceTracerProvider()

@@ -18,7 +18,8 @@ from lumitrace._lumitrace import (
 )
 
 _LOGGER = logging.getLogger("lumitrace")
-_lock = threading.Lock()
+# Taken again by what OpenTelemetry loads while tracing is set up.
+_lock = threading.RLock()
 _at_shutdown: list[Callable[[], None]] = []
 
 Exporter = (
@@ -161,15 +162,34 @@ def _waits_for_a_set_up() -> bool:
 
 
 def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
+    provider = make_provider(options)
+    _follow(provider, options)
+    _opentelemetry.connect(register_provider=opentelemetry)
+    return provider
+
+
+def make_provider(options: dict[str, Any]) -> TracerProvider:
+    """The provider that these settings describe; one that records nothing where they are wrong."""
     try:
-        provider = TracerProvider(**options)
+        return TracerProvider(**options)
     except Exception as problem:
         _LOGGER.warning("tracing is off: %s: %s", type(problem).__name__, problem)
-        provider = TracerProvider(enabled=False)
-    _opentelemetry.connect(register_provider=opentelemetry)
+        return TracerProvider(enabled=False)
+
+
+def adopt(provider: TracerProvider, options: dict[str, Any]) -> None:
+    """Make ``provider`` the one that tracers follow, unless a program has set one up."""
+    with _lock:
+        current = _lumitrace.get_tracer_provider()
+        if current is None or _waits_for_a_set_up():
+            if current is not None:
+                current.shutdown(_process.EXIT_TIMEOUT_MS)
+            _follow(provider, options)
+
+
+def _follow(provider: TracerProvider, options: dict[str, Any]) -> None:
     _lumitrace._set_tracer_provider(provider, options)
     _process.install()
-    return provider
 
 
 def _warn_of_other_settings(options: dict[str, Any]) -> None:

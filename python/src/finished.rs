@@ -125,6 +125,21 @@ impl FinishedSpan {
     }
 
     #[getter]
+    fn dropped_attributes(&self) -> u32 {
+        self.span.dropped_attributes_count
+    }
+
+    #[getter]
+    fn dropped_events(&self) -> u32 {
+        self.span.dropped_events_count
+    }
+
+    #[getter]
+    fn dropped_links(&self) -> u32 {
+        self.span.dropped_links_count
+    }
+
+    #[getter]
     fn status(&self) -> Status {
         let model::Status { code, message } = &self.span.status;
         let description = (!message.is_empty()).then(|| message.clone().into_owned());
@@ -211,7 +226,10 @@ impl Link {
     fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let link = &self.link;
         let context = context(link.trace_id, link.span_id, link.flags);
-        span_context::to_python(py, &context.with_trace_state(&link.trace_state))
+        let context = context.with_trace_state(&link.trace_state);
+        // OTLP's flags of links, bit 9: the other span is in another process.
+        let is_remote = link.flags & 0x200 != 0;
+        span_context::to_python(py, &if is_remote { context.remote() } else { context })
     }
 
     #[getter]
@@ -256,7 +274,11 @@ pub(crate) struct InstrumentationScope {
     version: String,
 }
 
-fn attributes_to_python<'py>(
+/// A dictionary of attributes.
+///
+/// # Errors
+/// Only when memory runs out.
+pub(crate) fn attributes_to_python<'py>(
     py: Python<'py>,
     attributes: &[KeyValue],
 ) -> PyResult<Bound<'py, PyDict>> {

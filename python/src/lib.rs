@@ -13,13 +13,15 @@
 //! no lock is held while Python code runs.
 //!
 //! Modules in reading order, along the way of the data: `settings` and `provider` (setting up),
-//! `exporter`, `listener`, `tracer`, `context` and `context_variable` (which span is current), `tracing_context` (spans around
-//! blocks), `propagation` (into other processes), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
+//! `exporter`, `listener`, `tracer`, `drop_in` (tracers that are OpenTelemetry's as well), `context` and
+//! `context_variable` (which span is current), `tracing_context` (spans around blocks), `propagation` (into
+//! other processes), `training` (the documented spans of a training loop), `span`, `span_context`, `status`,
 //! `exception`, `value` and `names` (what becomes of Python's objects), `finished` (spans as tests see them),
-//! `ready`, `notice`.
+//! `readable` (spans that Python recorded), `ready`, `notice`.
 
 mod context;
 mod context_variable;
+mod drop_in;
 mod exception;
 mod exporter;
 mod finished;
@@ -28,6 +30,7 @@ mod names;
 mod notice;
 mod propagation;
 mod provider;
+mod readable;
 mod ready;
 mod settings;
 mod span;
@@ -46,6 +49,8 @@ mod _lumitrace {
     #[pymodule_export]
     use crate::context::{current_span, use_opentelemetry_context};
     #[pymodule_export]
+    use crate::drop_in::{DropInTracer, has_sampler, sample};
+    #[pymodule_export]
     use crate::exporter::{
         ConsoleSpanExporter, FileSpanExporter, InMemorySpanExporter, JaegerSpanExporter,
         ZipkinSpanExporter,
@@ -63,6 +68,8 @@ mod _lumitrace {
         PyTracerProvider, get_tracer, get_tracer_provider, set_tracer_provider, shut_down_at_exit,
         tracer_provider_options,
     };
+    #[pymodule_export]
+    use crate::readable::record_ended;
     #[pymodule_export]
     use crate::span::PySpan;
     #[pymodule_export]

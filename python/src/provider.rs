@@ -23,6 +23,12 @@ pub(crate) struct PyTracerProvider {
     provider: lumitrace::TracerProvider,
 }
 
+impl PyTracerProvider {
+    pub(crate) fn inner(&self) -> lumitrace::TracerProvider {
+        self.provider
+    }
+}
+
 /// The provider that the program set, and the options it was set up with.
 struct Current {
     provider: Py<PyTracerProvider>,
@@ -165,7 +171,11 @@ pub(crate) fn shut_down_at_exit(py: Python<'_>, timeout_millis: u64) {
     notice::silence();
 }
 
-fn scope(
+/// The scope of a tracer.
+///
+/// # Errors
+/// Only an exception that is no `Exception`.
+pub(crate) fn scope(
     name: &Bound<'_, PyAny>,
     version: Option<&Bound<'_, PyAny>>,
     attributes: Option<&Bound<'_, PyAny>>,

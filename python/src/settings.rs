@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use lumitrace::environment::Environment;
 use lumitrace::propagation::{self, Propagators};
 use lumitrace::setup::TracingSetup;
-use lumitrace::{Notice, TracerProvider};
+use lumitrace::{Notice, Overflow, SpanLimits, TracerProvider};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
@@ -49,6 +49,9 @@ pub(crate) struct Settings<'py> {
     schedule_delay_ms: Option<i64>,
     max_queue_size: Option<i64>,
     max_export_batch_size: Option<i64>,
+    /// Limits as OpenTelemetry's SDK for Python has them: what is oldest goes when a span is full.
+    /// Those without a number are not there.
+    span_limits: Option<HashMap<String, Option<usize>>>,
 }
 
 /// A variable, the argument that takes its place, and the value.
@@ -87,6 +90,7 @@ impl<'py> Settings<'py> {
                 "schedule_delay_ms" => settings.schedule_delay_ms = read(&name, &value)?,
                 "max_queue_size" => settings.max_queue_size = read(&name, &value)?,
                 "max_export_batch_size" => settings.max_export_batch_size = read(&name, &value)?,
+                "span_limits" => settings.span_limits = read(&name, &value)?,
                 _ => {
                     return Err(PyTypeError::new_err(format!(
                         "{name} is no setting of tracing"
@@ -159,6 +163,9 @@ impl Settings<'_> {
         }
         for exporter in &exporters.own {
             setup = exporter.add_to(setup);
+        }
+        if let Some(limits) = &self.span_limits {
+            setup = setup.limits(limits_of_opentelemetry(limits));
         }
         let setup = if self.listeners_only == Some(true) {
             setup.exporter(ListenerExporter::Alone)
@@ -349,6 +356,21 @@ impl OwnExporter<'_> {
         if let OwnExporter::InMemory(memory) = self {
             memory.serve(provider);
         }
+    }
+}
+
+/// The limits by these names; those without a number are not there.
+fn limits_of_opentelemetry(limits: &HashMap<String, Option<usize>>) -> SpanLimits {
+    let limit = |name: &str| limits.get(name).copied().flatten();
+    let count = |name: &str| limit(name).unwrap_or(usize::MAX);
+    SpanLimits {
+        attributes: count("attributes"),
+        events: count("events"),
+        links: count("links"),
+        attributes_per_event: count("attributes_per_event"),
+        attributes_per_link: count("attributes_per_link"),
+        value_length: limit("value_length"),
+        overflow: Overflow::Oldest,
     }
 }
 

@@ -1,25 +1,51 @@
 //! Spans as Python programs hold them.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lumitrace::SpanContext;
-use lumitrace_model::{KeyValue, SpanKind, StatusCode, Text};
+use lumitrace::{SpanContext, SpanTimes};
+use lumitrace_model::{KeyValue, Resource, Scope, SpanKind, StatusCode, Text};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+use crate::drop_in::{self, DropInTracer};
+use crate::finished::FinishedSpan;
 use crate::ready::Ready;
 use crate::status::status_code_of;
 use crate::{exception, span_context, value};
 
 /// A piece of work. As a context manager it records an exception that passes and ends, without
 /// being the current span.
-#[pyclass(frozen, weakref, module = "lumitrace._lumitrace", name = "Span")]
+#[pyclass(
+    frozen,
+    weakref,
+    subclass,
+    module = "lumitrace._lumitrace",
+    name = "Span"
+)]
 pub(crate) struct PySpan {
     span: lumitrace::Span,
     /// The SDK's span is gone once it has ended.
     name: Mutex<Text>,
+    kind: SpanKind,
     on_exception: OnException,
+    /// The object for its ids, once somebody asked.
+    context: PyOnceLock<Py<PyAny>>,
+    /// Its start and end in unix nanoseconds, zero until it has ended.
+    times: [AtomicU64; 2],
+    /// Of spans that are OpenTelemetry's as well.
+    tracer: Option<Py<DropInTracer>>,
+    /// Whether Python records the rest of it.
+    is_in_python: AtomicBool,
+}
+
+thread_local! {
+    /// A span that is about to get its object.
+    static STARTED: Cell<Option<PySpan>> = const { Cell::new(None) };
 }
 
 /// What happens to a span when an exception leaves its block.
@@ -41,12 +67,42 @@ impl Default for OnException {
 }
 
 impl PySpan {
-    pub(crate) fn new(span: lumitrace::Span, name: Text, on_exception: OnException) -> Self {
+    pub(crate) fn new(
+        span: lumitrace::Span,
+        name: Text,
+        kind: SpanKind,
+        on_exception: OnException,
+    ) -> Self {
         Self {
             span,
             name: Mutex::new(name),
+            kind,
             on_exception,
+            context: PyOnceLock::new(),
+            times: Default::default(),
+            tracer: None,
+            is_in_python: AtomicBool::new(false),
         }
+    }
+
+    /// Its object; for a tracer that is OpenTelemetry's as well, one of that tracer's class of spans.
+    ///
+    /// # Errors
+    /// Only when memory runs out.
+    pub(crate) fn into_object<'py>(
+        mut self,
+        py: Python<'py>,
+        tracer: Option<&Py<DropInTracer>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let Some(tracer) = tracer else {
+            return Bound::new(py, self);
+        };
+        self.tracer = Some(tracer.clone_ref(py));
+        // An object of a class written in Python comes only of calling the class.
+        STARTED.set(Some(self));
+        let object = tracer.get().span_class(py).call0();
+        STARTED.set(None);
+        Ok(object?.cast_into()?)
     }
 
     pub(crate) fn context(&self) -> &SpanContext {
@@ -68,8 +124,51 @@ impl PySpan {
         is_recording
     }
 
+    /// Leaves the span's block, by `exception` or none, and ends the span if that is wished.
+    ///
+    /// # Errors
+    /// Only an exception that is no `Exception`, raised while the exception was turned into text.
+    pub(crate) fn leave(
+        slf: &Bound<'_, Self>,
+        exception: &Bound<'_, PyAny>,
+        ends: bool,
+    ) -> PyResult<()> {
+        let span = slf.get();
+        if Self::is_ended_in_python(slf)? {
+            return drop_in::leave_in_python(slf, exception, span.on_exception, ends);
+        }
+        let recorded = span.record_failure(exception);
+        if ends {
+            span.keep_times(span.span.end());
+        }
+        recorded
+    }
+
+    fn keep_times(&self, times: Option<SpanTimes>) {
+        if let Some(times) = times {
+            let [start, end] = &self.times;
+            start.store(times.start_unix_nano, Ordering::Relaxed);
+            end.store(times.end_unix_nano, Ordering::Relaxed);
+        }
+    }
+
+    fn is_in_python(&self) -> bool {
+        self.is_in_python.load(Ordering::Relaxed)
+    }
+
+    /// Whether Python ends it: because it moved there, or has to now, so that the processors that its
+    /// tracer got meanwhile hear of its end.
+    fn is_ended_in_python(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let span = slf.get();
+        let tracer = span.tracer.as_ref().map(Py::get);
+        if tracer.is_some_and(DropInTracer::is_in_python) && span.span.is_recording() {
+            value::harmless(slf.py(), slf.call_method0(intern!(slf.py(), "_move")))?;
+        }
+        Ok(span.is_in_python())
+    }
+
     /// Records the exception that leaves the span's block, if it means failure.
-    pub(crate) fn leave(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn record_failure(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         if exception.is_none() || !exception::is_failure(exception) {
             return Ok(());
         }
@@ -85,19 +184,67 @@ impl PySpan {
 
 #[pymethods]
 impl PySpan {
+    #[new]
+    fn py_new() -> PyResult<Self> {
+        STARTED
+            .take()
+            .ok_or_else(|| PyTypeError::new_err("spans are started by tracers"))
+    }
+
+    /// Before that of a class written in Python, which is made by a tracer alone.
+    fn __init__(&self) {}
+
     #[getter]
     fn name(&self) -> String {
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         name.clone().into_owned()
     }
 
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
     #[getter(context)]
     fn py_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        span_context::to_python(py, self.span.context())
+        let make = || span_context::to_python(py, self.span.context()).map(Bound::unbind);
+        let context = self.context.get_or_try_init(py, make)?;
+        Ok(context.bind(py).clone())
     }
 
     fn get_span_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        span_context::to_python(py, self.span.context())
+        self.py_context(py)
+    }
+
+    #[getter]
+    fn _tracer(&self, py: Python<'_>) -> Option<Py<DropInTracer>> {
+        self.tracer.as_ref().map(|tracer| tracer.clone_ref(py))
+    }
+
+    /// Its start and its end in unix nanoseconds, once it has ended.
+    #[getter]
+    fn _times(&self) -> Option<(u64, u64)> {
+        let [start, end] = &self.times;
+        let times = (start.load(Ordering::Relaxed), end.load(Ordering::Relaxed));
+        (times.1 != 0).then_some(times)
+    }
+
+    /// Whether an exception that leaves its block is recorded, and whether it sets the status.
+    #[getter]
+    fn _on_exception(&self) -> (bool, bool) {
+        (self.on_exception.record, self.on_exception.set_status)
+    }
+
+    /// What is recorded so far; the rest is Python's, which exports the span. `None` where nothing
+    /// is recorded.
+    fn _move_to_python(&self) -> Option<FinishedSpan> {
+        let span = self.span.discard()?;
+        self.is_in_python.store(true, Ordering::Relaxed);
+        Some(FinishedSpan::new(
+            span,
+            Arc::new(Resource::default()),
+            Scope::default(),
+        ))
     }
 
     fn is_recording(&self) -> bool {
@@ -208,11 +355,18 @@ impl PySpan {
     }
 
     #[pyo3(signature = (end_time=None))]
-    fn end(&self, end_time: Option<&Bound<'_, PyAny>>) {
+    fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let span = slf.get();
+        let is_in_python = Self::is_ended_in_python(slf)?;
         match time_unix_nano(end_time) {
-            Some(time) => self.span.end_at(time),
-            None => self.span.end(),
+            _ if is_in_python => {
+                let end = intern!(slf.py(), "end");
+                return slf.call_method1(end, (end_time,)).map(drop);
+            }
+            Some(time) => span.keep_times(span.span.end_at(time)),
+            None => span.keep_times(span.span.end()),
         }
+        Ok(())
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -220,14 +374,12 @@ impl PySpan {
     }
 
     fn __exit__(
-        &self,
+        slf: &Bound<'_, Self>,
         _class: &Bound<'_, PyAny>,
         exception: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        let recorded = self.leave(exception);
-        self.span.end();
-        recorded.map(|()| false)
+        Self::leave(slf, exception, true).map(|()| false)
     }
 
     fn __aenter__(slf: Py<Self>, py: Python<'_>) -> Ready {
@@ -235,12 +387,12 @@ impl PySpan {
     }
 
     fn __aexit__(
-        &self,
+        slf: &Bound<'_, Self>,
         class: &Bound<'_, PyAny>,
         exception: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Ready> {
-        self.__exit__(class, exception, traceback)?;
+        Self::__exit__(slf, class, exception, traceback)?;
         Ok(Ready::not_suppressed(exception.py()))
     }
 

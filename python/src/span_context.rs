@@ -77,7 +77,7 @@ pub(crate) fn to_python<'py>(
 /// The context of a span, or of an object that is a span context: ours, OpenTelemetry's, or any
 /// with the same attributes. `None` where there is no valid one.
 pub(crate) fn of_python(object: &Bound<'_, PyAny>) -> Option<SpanContext> {
-    let context = match object.cast_exact::<PySpan>() {
+    let context = match object.cast::<PySpan>() {
         Ok(span) => Some(span.get().context().clone()),
         // Whatever an object of another library raises here, it is no parent.
         Err(_) => match object

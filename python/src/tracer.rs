@@ -83,6 +83,24 @@ pub(crate) fn start(
     Ok(span)
 }
 
+/// Starts a span for Python.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_span(
+    tracer: lumitrace::Tracer,
+    name: &Bound<'_, PyAny>,
+    attributes: Option<&Bound<'_, PyAny>>,
+    options: Option<&StartOptions>,
+    on_exception: OnException,
+) -> PyResult<PySpan> {
+    let name_text = value::name_of(name)?;
+    let attributes = || value::attributes_of(attributes);
+    let span = start(name.py(), tracer, name_text.clone(), attributes, options)?;
+    let kind = options.map_or(SpanKind::Internal, |options| options.kind);
+    Ok(PySpan::new(span, name_text, kind, on_exception))
+}
+
 /// The span that records nothing and is nobody's parent.
 pub(crate) fn no_span(py: Python<'_>) -> PyResult<Py<PySpan>> {
     static NO_SPAN: PyOnceLock<Py<PySpan>> = PyOnceLock::new();
@@ -92,6 +110,7 @@ pub(crate) fn no_span(py: Python<'_>) -> PyResult<Py<PySpan>> {
             PySpan::new(
                 lumitrace::Span::none(),
                 Text::default(),
+                SpanKind::Internal,
                 OnException::default(),
             ),
         )
@@ -181,19 +200,17 @@ impl PyTracer {
             context => (context, attributes.cloned()),
         };
         let options = options(context, kind, links, start_time);
-        let name_text = value::name_of(name)?;
-        let span = start(
-            name.py(),
-            self.tracer,
-            name_text.clone(),
-            || value::attributes_of(attributes.as_ref()),
-            options.as_deref(),
-        )?;
         let on_exception = OnException {
             record: record_exception,
             set_status: set_status_on_exception,
         };
-        Ok(PySpan::new(span, name_text, on_exception))
+        start_span(
+            self.tracer,
+            name,
+            attributes.as_ref(),
+            options.as_deref(),
+            on_exception,
+        )
     }
 
     #[pyo3(signature = (
@@ -299,7 +316,7 @@ fn is_plain_dict(py: Python<'_>, given: &Py<PyAny>) -> bool {
     given.bind(py).is_exact_instance_of::<PyDict>()
 }
 
-fn options(
+pub(crate) fn options(
     parent: Option<Py<PyAny>>,
     kind: Option<&Bound<'_, PyAny>>,
     links: Option<Py<PyAny>>,

@@ -2,12 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lumitrace_model::{KeyValue, Text, Value};
+use lumitrace_model::{KeyValue, SpanKind, Text, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::context::{self, Attached};
+use crate::drop_in::{self, DropInTracer};
 use crate::ready::Ready;
 use crate::span::{OnException, PySpan};
 use crate::tracer::{self, PyTracer, StartOptions};
@@ -37,6 +38,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Starter {
     /// One of our tracers.
     Native(lumitrace::Tracer),
+    /// One of our tracers that is OpenTelemetry's as well.
+    DropIn(Py<DropInTracer>),
     /// A tracer of another implementation of OpenTelemetry's API.
     Foreign(Py<PyAny>),
 }
@@ -69,6 +72,12 @@ enum Entered {
         attached: Option<Attached>,
         outer: Option<Box<Entered>>,
     },
+    /// A span of ours that Python made.
+    Python {
+        span: Py<PyAny>,
+        attached: Option<Attached>,
+        outer: Option<Box<Entered>>,
+    },
     /// A context manager of another implementation.
     Foreign {
         manager: Py<PyAny>,
@@ -82,13 +91,17 @@ impl Starter {
         match tracer.cast::<PyTracer>() {
             Ok(tracer) => Starter::Native(tracer.get().inner()),
             Err(_) if tracer.is_none() => Starter::Native(default_tracer()),
-            Err(_) => Starter::Foreign(tracer.clone().unbind()),
+            Err(_) => match tracer.cast::<DropInTracer>() {
+                Ok(tracer) => Starter::DropIn(tracer.clone().unbind()),
+                Err(_) => Starter::Foreign(tracer.clone().unbind()),
+            },
         }
     }
 
     fn again(&self, py: Python<'_>) -> Self {
         match self {
             Starter::Native(tracer) => Starter::Native(*tracer),
+            Starter::DropIn(tracer) => Starter::DropIn(tracer.clone_ref(py)),
             Starter::Foreign(tracer) => Starter::Foreign(tracer.clone_ref(py)),
         }
     }
@@ -202,14 +215,20 @@ impl PyTracingContext {
         self.entered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter_native(&self, py: Python<'_>, tracer: lumitrace::Tracer) -> PyResult<Py<PyAny>> {
+    fn enter_native(
+        &self,
+        py: Python<'_>,
+        tracer: lumitrace::Tracer,
+        drop_in: Option<&Py<DropInTracer>>,
+    ) -> PyResult<Py<PyAny>> {
         let (span, attached) = if tracer.is_enabled() {
             let name = self.recipe.name.text(py)?;
             let attributes = || self.recipe.attributes.read(py);
             let options = self.recipe.options.as_deref();
             let span = tracer::start(py, tracer, name.clone(), attributes, options)?;
-            let span = PySpan::new(span, name, self.recipe.on_exception);
-            let span = Bound::new(py, span)?;
+            let kind = options.map_or(SpanKind::Internal, |options| options.kind);
+            let span = PySpan::new(span, name, kind, self.recipe.on_exception);
+            let span = span.into_object(py, drop_in)?;
             // Where the variable refuses, the span is recorded without being current.
             let attached = value::harmless(py, context::attach(py, span.as_any()))?;
             (span.unbind(), attached)
@@ -254,6 +273,35 @@ impl PyTracingContext {
         Ok(span)
     }
 
+    /// Enters as [`enter_native`](Self::enter_native) would, in the ways of OpenTelemetry's SDK.
+    fn enter_drop_in(&self, py: Python<'_>, tracer: &Py<DropInTracer>) -> PyResult<Py<PyAny>> {
+        let drop_in = tracer.get();
+        if !drop_in.is_in_python() {
+            return self.enter_native(py, drop_in.inner(), Some(tracer));
+        }
+        let attributes = match &self.recipe.attributes {
+            Attributes::Given(attributes) => Some(attributes),
+            _ => None,
+        };
+        let span = drop_in::start_in_python(
+            tracer.bind(py).as_any(),
+            self.recipe.name.text(py)?.as_ref(),
+            attributes,
+            self.recipe.options.as_deref(),
+            self.recipe.on_exception,
+        )?;
+        let attached = value::harmless(py, context::attach(py, &span))?;
+        let result = span.clone().unbind();
+        let mut entered = self.entered();
+        let outer = entered.take().map(Box::new);
+        *entered = Some(Entered::Python {
+            span: span.unbind(),
+            attached,
+            outer,
+        });
+        Ok(result)
+    }
+
     fn leave(&self, entered: Entered, exception: [&Bound<'_, PyAny>; 3]) -> PyResult<()> {
         let py = exception[1].py();
         match entered {
@@ -264,11 +312,24 @@ impl PyTracingContext {
             } => {
                 *self.entered() = outer.map(|outer| *outer);
                 let detached = attached.map_or(Ok(()), |attached| context::detach(py, attached));
-                let recorded = span.get().leave(exception[1]);
-                if self.recipe.end_on_exit {
-                    span.get().inner().end();
-                }
-                detached.and(recorded)
+                let left = PySpan::leave(span.bind(py), exception[1], self.recipe.end_on_exit);
+                detached.and(left)
+            }
+            Entered::Python {
+                span,
+                attached,
+                outer,
+            } => {
+                *self.entered() = outer.map(|outer| *outer);
+                let detached = attached.map_or(Ok(()), |attached| context::detach(py, attached));
+                let ends = self.recipe.end_on_exit;
+                let left = drop_in::leave_in_python(
+                    span.bind(py),
+                    exception[1],
+                    self.recipe.on_exception,
+                    ends,
+                );
+                detached.and(left)
             }
             Entered::Foreign { manager, outer } => {
                 *self.entered() = outer.map(|outer| *outer);
@@ -300,7 +361,8 @@ impl PyTracingContext {
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.recipe.starter {
-            Starter::Native(tracer) => self.enter_native(py, *tracer),
+            Starter::Native(tracer) => self.enter_native(py, *tracer, None),
+            Starter::DropIn(tracer) => self.enter_drop_in(py, tracer),
             Starter::Foreign(tracer) => self.enter_foreign(py, tracer),
         }
     }

@@ -107,11 +107,6 @@ fn named(
 /// The epoch of the current span, if it has one.
 fn current_epoch(py: Python<'_>) -> Option<Value> {
     let current = context::current(py)?;
-    let span = current
-        .cast_exact::<PySpan>()
-        .ok()?
-        .get()
-        .inner()
-        .snapshot()?;
+    let span = current.cast::<PySpan>().ok()?.get().inner().snapshot()?;
     span.attribute("epoch").cloned()
 }

@@ -372,6 +372,7 @@ fn limits<L: Fn(&str) -> Option<String>>(variables: &mut Variables<L>) -> SpanLi
         value_length: variables
             .number("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
             .or(all_lengths),
+        overflow: default.overflow,
     }
 }
 

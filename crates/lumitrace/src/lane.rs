@@ -14,6 +14,7 @@ use lumitrace_model::{Scope, Span};
 use crate::ended::EndedSpans;
 use crate::pipeline::{Credit, Pipeline, lanes};
 use crate::recording::{AnnouncementRule, Beginning, Recording};
+use crate::span::SpanTimes;
 use crate::tracer::Instrumentation;
 use crate::{SpanContext, SpanLimits};
 use biased_lock::BiasedLock;
@@ -36,6 +37,8 @@ struct State {
     /// Empty ones.
     spares: Vec<EndedSpans>,
     credit: Credit,
+    /// Spans that left their places without an end.
+    discarded: u64,
 }
 
 /// Empty lists that a lane keeps, if it fills as many between two looks of the worker.
@@ -50,6 +53,17 @@ struct Place {
 }
 
 impl Place {
+    /// Lets it serve another span.
+    #[inline]
+    fn leave(&mut self, number: u32, free: &mut Vec<u32>) {
+        self.is_open = false;
+        self.generation = self.generation.wrapping_add(1);
+        // After 2^32 spans its generations would come again.
+        if self.generation != 0 {
+            free.push(number);
+        }
+    }
+
     fn ended_spans(&self) -> u64 {
         // It serves until its generations would come again.
         if self.generation == 0 && !self.is_open {
@@ -138,8 +152,8 @@ impl Lane {
     pub(crate) fn count_spans(&self) -> (u64, u64) {
         self.state.with_briefly(|state| {
             let open = state.places.iter().filter(|place| place.is_open).count();
-            let ended = state.places.iter().map(Place::ended_spans).sum();
-            (open as u64, ended)
+            let left: u64 = state.places.iter().map(Place::ended_spans).sum();
+            (open as u64, left - state.discarded)
         })
     }
 
@@ -239,19 +253,40 @@ impl SpanPlace {
         }
     }
 
+    /// Takes what is recorded so far of an open span, which is exported no more.
+    pub(crate) fn discard(self) -> Option<Span> {
+        if !self.lane.pipeline.is_of_this_process() {
+            return None;
+        }
+        self.lane.with_state(|state| {
+            let place = open_place(&mut state.places, self.key)?;
+            let span = place.recording.to_span();
+            place.recording.clear();
+            place.leave(self.key.number(), &mut state.free);
+            state.discarded += 1;
+            Some(span)
+        })
+    }
+
+    /// Takes over what was recorded elsewhere of a span that has just begun here.
+    pub(crate) fn take_over(self, span: Span) {
+        self.with(|recording| recording.take_over(span));
+    }
+
     /// Ends the span and lets it wait for the worker; where too many wait already, drops and counts it.
     /// A span that has ended stays as it is.
-    pub(crate) fn end(self, end_unix_nano: Option<u64>) {
+    pub(crate) fn end(self, end_unix_nano: Option<u64>) -> Option<SpanTimes> {
         let pipeline = self.lane.pipeline;
         if !pipeline.is_of_this_process() {
-            return;
+            return None;
         }
-        let should_wake = self
+        let (times, should_wake) = self
             .lane
-            .with_state(|state| state.end(self.key, pipeline, end_unix_nano));
+            .with_state(|state| state.end(self.key, pipeline, end_unix_nano))?;
         if should_wake {
             pipeline.wake_worker();
         }
+        Some(times)
     }
 }
 
@@ -264,8 +299,13 @@ fn open_place(places: &mut [Place], key: PlaceKey) -> Option<&mut Place> {
 }
 
 impl State {
-    /// Ends a span, if it is still open; returns whether the worker should look.
-    fn end(&mut self, key: PlaceKey, pipeline: &Pipeline, end_unix_nano: Option<u64>) -> bool {
+    /// Ends a span, if it is still open; returns its times, and whether the worker should look.
+    fn end(
+        &mut self,
+        key: PlaceKey,
+        pipeline: &Pipeline,
+        end_unix_nano: Option<u64>,
+    ) -> Option<(SpanTimes, bool)> {
         let Self {
             places,
             free,
@@ -273,16 +313,10 @@ impl State {
             full,
             spares,
             credit,
+            ..
         } = self;
-        let Some(place) = open_place(places, key) else {
-            return false;
-        };
-        place.is_open = false;
-        place.generation = place.generation.wrapping_add(1);
-        // After 2^32 spans its generations would come again.
-        if place.generation != 0 {
-            free.push(key.number());
-        }
+        let place = open_place(places, key)?;
+        place.leave(key.number(), free);
         let recording = &mut place.recording;
         if !recording.span.context.is_sampled() {
             // It was recorded for the program alone.
@@ -294,18 +328,21 @@ impl State {
                 .now_unix_nano()
                 .max(recording.span.start_unix_nano)
         };
-        let end_unix_nano = end_unix_nano.unwrap_or_else(now);
+        let times = SpanTimes {
+            start_unix_nano: recording.span.start_unix_nano,
+            end_unix_nano: end_unix_nano.unwrap_or_else(now),
+        };
         let size_bytes = recording.size_bytes();
         let Ok(is_worth_a_look) = pipeline.claim(credit, size_bytes) else {
             // Frees what it holds.
             recording.clear();
-            return true;
+            return Some((times, true));
         };
-        ended.push(recording, end_unix_nano, size_bytes);
+        ended.push(recording, times.end_unix_nano, size_bytes);
         if ended.is_full(pipeline.batch_size()) {
             let next = spares.pop().unwrap_or_default();
             full.push(std::mem::replace(ended, next));
         }
-        is_worth_a_look
+        Some((times, is_worth_a_look))
     }
 }

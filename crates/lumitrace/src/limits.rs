@@ -8,7 +8,7 @@ use lumitrace_model::{KeyValue, Text, Value};
 /// environment variables").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanLimits {
-    /// Attributes of a span. A new attribute beyond the limit is dropped.
+    /// Attributes of a span.
     pub attributes: usize,
     /// Events of a span.
     pub events: usize,
@@ -20,6 +20,18 @@ pub struct SpanLimits {
     pub attributes_per_link: usize,
     /// Characters of a text value, also inside arrays and maps; longer ones are cut.
     pub value_length: Option<usize>,
+    /// What goes when there are more attributes, events or links than that.
+    pub overflow: Overflow,
+}
+
+/// What goes when a span is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// What comes last (specification, "Attribute Limits").
+    #[default]
+    Newest,
+    /// What was set or added first, as in OpenTelemetry's SDK for Python.
+    Oldest,
 }
 
 impl Default for SpanLimits {
@@ -31,60 +43,77 @@ impl Default for SpanLimits {
             attributes_per_event: 128,
             attributes_per_link: 128,
             value_length: None,
+            overflow: Overflow::Newest,
         }
     }
 }
 
-/// Sets `attribute` in `attributes`, replacing the value of a key that is already there.
-/// Returns whether it found a place.
+/// Sets `attribute` in `attributes`, at most `count_limit`, replacing the value of a key that is
+/// already there. Returns whether nothing was dropped for it.
 pub(crate) fn set(
     attributes: &mut Vec<KeyValue>,
     mut attribute: KeyValue,
     count_limit: usize,
-    value_length: Option<usize>,
+    limits: &SpanLimits,
 ) -> bool {
-    if let Some(length) = value_length {
+    if let Some(length) = limits.value_length {
         cut(&mut attribute.value, length);
     }
-    if let Some(known) = attributes
-        .iter_mut()
-        .find(|known| known.key == attribute.key)
-    {
-        known.value = attribute.value;
+    let known = attributes
+        .iter()
+        .position(|known| known.key == attribute.key);
+    if let Some(place) = known {
+        attributes[place].value = attribute.value;
+        if limits.overflow == Overflow::Oldest {
+            // It was set last now.
+            attributes[place..].rotate_left(1);
+        }
         return true;
     }
-    let fits = attributes.len() < count_limit;
-    if fits {
-        if attributes.capacity() == 0 {
-            // Most spans have a handful: one allocation instead of a growing series.
-            attributes.reserve_exact(count_limit.min(4));
-        }
-        attributes.push(attribute);
+    let is_full = attributes.len() >= count_limit;
+    if is_full && !drop_oldest(attributes, limits.overflow) {
+        return false;
     }
-    fits
+    if attributes.capacity() == 0 {
+        // Most spans have a handful: one allocation instead of a growing series.
+        attributes.reserve_exact(count_limit.min(4));
+    }
+    attributes.push(attribute);
+    !is_full
+}
+
+/// Makes room in a full list by dropping what came first, if that is what goes. Returns whether
+/// there is room now.
+#[cold]
+pub(crate) fn drop_oldest<T>(list: &mut Vec<T>, overflow: Overflow) -> bool {
+    let drops = overflow == Overflow::Oldest && !list.is_empty();
+    if drops {
+        list.remove(0);
+    }
+    drops
 }
 
 /// `attributes` without doubles and within the limits, and how many were dropped.
 pub(crate) fn set_all(
     attributes: Vec<KeyValue>,
     count_limit: usize,
-    value_length: Option<usize>,
+    limits: &SpanLimits,
 ) -> (Vec<KeyValue>, u32) {
     let mut kept = Vec::with_capacity(attributes.len().min(count_limit));
-    let dropped = set_each(&mut kept, attributes, count_limit, value_length);
+    let dropped = set_each(&mut kept, attributes, count_limit, limits);
     (kept, dropped)
 }
 
-/// [`set`]s each of `added` in `attributes`; returns how many found no place.
+/// [`set`]s each of `added` in `attributes`; returns how many were dropped.
 pub(crate) fn set_each(
     attributes: &mut Vec<KeyValue>,
     added: Vec<KeyValue>,
     count_limit: usize,
-    value_length: Option<usize>,
+    limits: &SpanLimits,
 ) -> u32 {
     let mut dropped = 0;
     for attribute in added {
-        dropped += u32::from(!set(attributes, attribute, count_limit, value_length));
+        dropped += u32::from(!set(attributes, attribute, count_limit, limits));
     }
     dropped
 }
@@ -144,16 +173,38 @@ mod tests {
 
     #[test]
     fn a_key_that_is_set_again_changes_its_value_and_takes_no_place() {
-        let mut attributes = vec![KeyValue::new("loss", 1.0)];
-        assert!(set(&mut attributes, KeyValue::new("loss", 0.5), 1, None));
-        assert!(!set(&mut attributes, KeyValue::new("step", 1), 1, None));
+        let (mut attributes, limits) = (vec![KeyValue::new("loss", 1.0)], SpanLimits::default());
+        assert!(set(&mut attributes, KeyValue::new("loss", 0.5), 1, &limits));
+        assert!(!set(&mut attributes, KeyValue::new("step", 1), 1, &limits));
         assert_eq!(attributes, [KeyValue::new("loss", 0.5)]);
+    }
+
+    #[test]
+    fn where_the_oldest_goes_setting_a_key_again_makes_it_new() {
+        let limits = SpanLimits {
+            overflow: Overflow::Oldest,
+            ..SpanLimits::default()
+        };
+        let mut attributes = Vec::new();
+        let given = ["a", "b", "a", "c"].map(|key| KeyValue::new(key, 1)).into();
+        assert_eq!(set_each(&mut attributes, given, 2, &limits), 1);
+        assert_eq!(attributes, [KeyValue::new("a", 1), KeyValue::new("c", 1)]);
+        assert!(!set(&mut Vec::new(), KeyValue::new("d", 1), 0, &limits));
+        let mut events = vec![1, 2];
+        assert!(drop_oldest(&mut events, Overflow::Oldest));
+        assert!(!drop_oldest(&mut events, Overflow::Newest));
+        assert_eq!(events, [2]);
+        assert!(!drop_oldest::<u8>(&mut Vec::new(), Overflow::Oldest));
     }
 
     #[test]
     fn long_text_is_cut_at_a_character() {
         let list = Value::Array(vec![Value::from("äöü"), Value::from(1)]);
-        let (kept, dropped) = set_all(vec![KeyValue::new("list", list)], 128, Some(2));
+        let limits = SpanLimits {
+            value_length: Some(2),
+            ..SpanLimits::default()
+        };
+        let (kept, dropped) = set_all(vec![KeyValue::new("list", list)], 128, &limits);
         assert_eq!(
             kept[0].value,
             Value::Array(vec![Value::from("äö"), Value::from(1)])

@@ -82,6 +82,11 @@ impl TracerProvider {
             .unwrap_or_default()
     }
 
+    /// Decides which of its spans are recorded; `None` where tracing is off.
+    pub fn sampler(&self) -> Option<&'static dyn Sampler> {
+        self.recorder.map(Recorder::sampler)
+    }
+
     /// What it has done so far in this process.
     pub fn stats(&self) -> TracingStats {
         self.recorder

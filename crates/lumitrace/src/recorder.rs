@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lumitrace_model::Scope;
+use lumitrace_model::{self as model, Scope};
 
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recording::{Beginning, Parent};
@@ -67,6 +67,38 @@ impl Recorder {
     pub(crate) fn tracer(&'static self, scope: Scope) -> Tracer {
         self.tracers
             .get(&scope, |scope| Instrumentation::of_recorder(scope, self))
+    }
+
+    /// Decides whether a span is recorded.
+    pub(crate) fn sampler(&self) -> &dyn Sampler {
+        &*self.sampler
+    }
+
+    /// Hands on a span that was recorded elsewhere and has ended, as it is.
+    pub(crate) fn record(
+        &'static self,
+        instrumentation: &'static Instrumentation,
+        mut span: model::Span,
+    ) {
+        // The lowest eight of OTLP's span flags are W3C's trace flags; bit 9: a remote parent.
+        let context = SpanContext::new(span.trace_id, span.span_id, (span.flags & 0xff) as u8)
+            .with_trace_state(&span.trace_state);
+        let is_remote = span.flags & 0x200 != 0;
+        let mut beginning = Beginning {
+            name: std::mem::take(&mut span.name),
+            kind: span.kind,
+            parent: span
+                .parent_span_id
+                .map(|span_id| Parent { span_id, is_remote }),
+            start_unix_nano: Some(span.start_unix_nano),
+            attributes: Vec::new(),
+            links: Vec::new(),
+        };
+        let end_unix_nano = span.end_unix_nano;
+        let lane = self.pipeline().own_lane();
+        let place = lane.begin(&context, instrumentation, &mut beginning);
+        place.take_over(span);
+        place.end(Some(end_unix_nano));
     }
 
     /// Starts a span below `parent`, which is valid where there is one.

@@ -210,12 +210,7 @@ impl Recording {
 
     #[cold]
     fn set_attribute_out_of_the_ordinary(&mut self, attribute: KeyValue, limits: &SpanLimits) {
-        if !limits::set(
-            &mut self.attributes,
-            attribute,
-            limits.attributes,
-            limits.value_length,
-        ) {
+        if !limits::set(&mut self.attributes, attribute, limits.attributes, limits) {
             self.span.dropped_attributes_count += 1;
         }
     }
@@ -230,12 +225,13 @@ impl Recording {
     ) {
         let time_unix_nano = time_unix_nano.unwrap_or_else(|| self.now_unix_nano());
         let details = self.span.details.get_or_insert_default();
-        if details.events.len() >= limits.events {
-            details.dropped_events_count += 1;
+        let is_full = details.events.len() >= limits.events;
+        details.dropped_events_count += u32::from(is_full);
+        if is_full && !limits::drop_oldest(&mut details.events, limits.overflow) {
             return;
         }
         let (attributes, dropped_attributes_count) =
-            limits::set_all(attributes, limits.attributes_per_event, limits.value_length);
+            limits::set_all(attributes, limits.attributes_per_event, limits);
         details.events.push(Event {
             time_unix_nano,
             name,
@@ -246,20 +242,31 @@ impl Recording {
 
     pub(crate) fn add_link(&mut self, link: Link, limits: &SpanLimits) {
         let details = self.span.details.get_or_insert_default();
-        if details.links.len() >= limits.links {
-            details.dropped_links_count += 1;
+        let is_full = details.links.len() >= limits.links;
+        details.dropped_links_count += u32::from(is_full);
+        if is_full && !limits::drop_oldest(&mut details.links, limits.overflow) {
             return;
         }
-        let (attributes, dropped_attributes_count) = limits::set_all(
-            link.attributes,
-            limits.attributes_per_link,
-            limits.value_length,
-        );
+        let (attributes, dropped_attributes_count) =
+            limits::set_all(link.attributes, limits.attributes_per_link, limits);
         details.links.push(Link {
             attributes,
             dropped_attributes_count,
             ..link
         });
+    }
+
+    /// Takes over what was recorded elsewhere, as it is; its beginning is here already.
+    pub(crate) fn take_over(&mut self, span: Span) {
+        self.attributes = span.attributes;
+        self.span.dropped_attributes_count = span.dropped_attributes_count;
+        self.span.details = Some(Box::new(Details {
+            events: span.events,
+            dropped_events_count: span.dropped_events_count,
+            links: span.links,
+            dropped_links_count: span.dropped_links_count,
+            status: span.status,
+        }));
     }
 
     /// About how much memory it takes while it waits, in bytes.

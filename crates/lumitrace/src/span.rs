@@ -34,6 +34,15 @@ pub struct Span {
     state: State,
 }
 
+/// When a span started and ended, in nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanTimes {
+    /// Its start.
+    pub start_unix_nano: u64,
+    /// Its end.
+    pub end_unix_nano: u64,
+}
+
 #[derive(Clone, Copy)]
 enum State {
     /// Recorded, and ended by this handle.
@@ -278,25 +287,29 @@ impl Span {
         result
     }
 
-    /// Ends the span now. Further calls change nothing.
+    /// Ends the span now, and says over which time it went; `None` where nothing was recorded or it
+    /// had ended before. Further calls change nothing.
     #[cfg_attr(not(feature = "record"), inline(always))]
-    pub fn end(&self) {
-        if let Some(place) = self.place() {
-            place.end(None);
-        }
+    pub fn end(&self) -> Option<SpanTimes> {
+        self.place().and_then(|place| place.end(None))
     }
 
-    /// Ends the span at a given time, in nanoseconds since the Unix epoch.
-    pub fn end_at(&self, end_unix_nano: u64) {
-        if let Some(place) = self.place() {
-            place.end(Some(end_unix_nano));
-        }
+    /// Ends the span as [`end`](Span::end), at a given time in nanoseconds since the Unix epoch.
+    pub fn end_at(&self, end_unix_nano: u64) -> Option<SpanTimes> {
+        self.place()
+            .and_then(|place| place.end(Some(end_unix_nano)))
     }
 
     /// A copy of what is recorded so far; `None` where nothing is, and after the end: what was
     /// recorded is on its way out then.
     pub fn snapshot(&self) -> Option<model::Span> {
         self.place().and_then(SpanPlace::snapshot)
+    }
+
+    /// Takes what is recorded so far and exports the span no more: whoever calls this records the
+    /// rest. `None` as for [`snapshot`](Span::snapshot).
+    pub fn discard(&self) -> Option<model::Span> {
+        self.place().and_then(SpanPlace::discard)
     }
 
     /// Makes the span current on this thread until the guard is dropped; the span goes on.
@@ -367,7 +380,7 @@ pub(crate) fn link(to: &SpanContext, attributes: Vec<KeyValue>) -> Link {
         trace_state: to.trace_state().to_owned().into(),
         attributes,
         dropped_attributes_count: 0,
-        flags: u32::from(to.trace_flags()),
+        flags: to.link_flags(),
     }
 }
 

@@ -122,6 +122,12 @@ impl SpanContext {
         self.trace_state.as_deref().map_or("", |state| state)
     }
 
+    /// The flags of a link to this span in OTLP: W3C's, and whether it is in another process (bit 8:
+    /// known, bit 9: it is).
+    pub fn link_flags(&self) -> u32 {
+        u32::from(self.trace_flags) | 0x100 | if self.is_remote { 0x200 } else { 0 }
+    }
+
     /// Whether both ids are set; the context of a span that nobody records may be invalid.
     pub fn is_valid(&self) -> bool {
         self.trace_id.is_valid() && self.span_id.is_valid()

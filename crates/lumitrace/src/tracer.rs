@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use lumitrace_model::{KeyValue, Scope, SpanKind, Text, Value};
+use lumitrace_model::{self as model, KeyValue, Scope, SpanKind, Text, Value};
 
 use crate::context::copy_current_span_context;
 use crate::recorder::Recorder;
@@ -178,6 +178,29 @@ impl Tracer {
                 attributes: Vec::new(),
                 links: Vec::new(),
             },
+        }
+    }
+
+    /// Hands on a span that was recorded elsewhere and has ended: it is exported as it is, unless
+    /// its flags say that it is not sampled.
+    ///
+    /// ```
+    /// use lumitrace::model::{Span, SpanId, TraceId};
+    /// let span = Span {
+    ///     trace_id: TraceId::from_bytes([1; 16]),
+    ///     span_id: SpanId::from_bytes([2; 8]),
+    ///     flags: 1,
+    ///     name: "imported".into(),
+    ///     start_unix_nano: 1_000,
+    ///     end_unix_nano: 2_000,
+    ///     ..Span::default()
+    /// };
+    /// lumitrace::tracer("importer").record(span);
+    /// ```
+    pub fn record(&self, span: model::Span) {
+        let is_sampled = span.flags & 1 != 0;
+        if let Some(recorder) = self.instrumentation.recorder().filter(|_| is_sampled) {
+            recorder.record(self.instrumentation, span);
         }
     }
 

@@ -421,6 +421,48 @@ fn s40_late_attributes_are_kept_until_the_end_and_counted_after_it() {
 }
 
 #[test]
+fn a_link_says_whether_the_other_span_is_in_another_process() {
+    let (provider, exporter) = in_memory();
+    let here = SpanContext::new(TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]), 1);
+    let span = provider.tracer("t").span("s").link(&here, vec![]).start();
+    span.add_link(&here.remote(), vec![]);
+    span.end();
+    let spans = flushed(provider, &exporter);
+    let flags: Vec<u32> = spans[0].links.iter().map(|link| link.flags).collect();
+    assert_eq!(flags, [0x101, 0x301]);
+}
+
+#[test]
+fn a_span_that_was_discarded_is_not_exported_and_can_be_recorded_elsewhere() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("t");
+    let parent = tracer.span("parent").start();
+    let span = tracer.span("moved").parent(parent.context()).start();
+    span.set_attribute("a", 1);
+    let mut taken = span.discard().unwrap();
+    assert!(!span.is_recording() && span.discard().is_none());
+    assert_eq!(provider.stats().ended_spans, 0);
+    span.end();
+    parent.end();
+    taken.name = "recorded elsewhere".into();
+    taken.attributes.push(KeyValue::new("b", 2));
+    taken.dropped_events_count = 3;
+    taken.end_unix_nano = taken.start_unix_nano + 7;
+    tracer.record(taken.clone());
+    taken.flags &= !1;
+    tracer.record(taken.clone());
+    let spans = flushed(provider, &exporter);
+    assert_eq!(
+        spans.len(),
+        2,
+        "the discarded and the unsampled one are not there"
+    );
+    taken.flags |= 1;
+    assert_eq!(*named(&spans, "recorded elsewhere"), taken);
+    assert_eq!(taken.parent_span_id, Some(parent.context().span_id()));
+}
+
+#[test]
 fn what_exceeds_the_limits_is_dropped_and_counted_on_the_span() {
     let exporter = InMemoryExporter::default();
     let limits = SpanLimits {
@@ -430,6 +472,7 @@ fn what_exceeds_the_limits_is_dropped_and_counted_on_the_span() {
         attributes_per_event: 1,
         attributes_per_link: 0,
         value_length: Some(3),
+        ..SpanLimits::default()
     };
     let provider = TracerProvider::builder()
         .limits(limits)
