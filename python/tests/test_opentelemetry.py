@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -151,6 +152,56 @@ tracing.setup_tracing(exporters=["none"])
 assert trace.get_tracer_provider() is provider
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_S36_without_the_sdk_its_api_is_served(tmp_path: Path) -> None:
+    packages = Path(trace.__file__).parents[2]
+    (tmp_path / "opentelemetry").mkdir()
+    parts = [part for part in (packages / "opentelemetry").iterdir() if part.name != "sdk"]
+    for part in [*parts, packages / "typing_extensions.py", *packages.glob("opentelemetry_api-*")]:
+        parent = tmp_path / "opentelemetry" if part in parts else tmp_path
+        (parent / part.name).symlink_to(part)
+    program = """
+from lumitrace import tracing
+memory = tracing.InMemorySpanExporter()
+tracing.setup_tracing(exporters=[memory])
+from opentelemetry import trace
+with trace.get_tracer("library").start_as_current_span("work") as span:
+    assert trace.get_current_span() is span
+assert [span.name for span in memory.get_finished_spans()] == ["work"]
+import sys
+assert not any(name.startswith("opentelemetry.sdk") for name in sys.modules)
+"""
+    ours = Path(tracing.__file__).parents[1]
+    # Without the folder of installed packages.
+    subprocess.run(
+        [sys.executable, "-S", "-W", "error", "-c", program],
+        env={"PYTHONPATH": f"{tmp_path}:{ours}"},
+        check=True,
+    )
+
+
+def test_S36_with_the_sdk_its_provider_is_ours_and_takes_processors() -> None:
+    program = """
+from lumitrace import tracing
+memory = tracing.InMemorySpanExporter()
+tracing.setup_tracing(service_name="shop", exporters=[memory])
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+provider = trace.get_tracer_provider()
+assert isinstance(provider, TracerProvider)
+assert provider.resource.attributes["service.name"] == "shop"
+class Naming(SpanProcessor):
+    def on_end(self, span):
+        span._name = "renamed"
+trace.get_tracer("library").start_span("native").end()
+provider.add_span_processor(Naming())
+with tracing.get_tracer("ours").start_as_current_span("outer"):
+    trace.get_tracer("library").start_span("python").end()
+assert provider.force_flush()
+assert [span.name for span in memory.get_finished_spans()] == ["native", "renamed", "outer"]
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
 
 
 def test_S36_importing_us_imports_no_opentelemetry() -> None:
