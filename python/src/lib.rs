@@ -82,7 +82,7 @@ mod _lumitrace {
     use crate::tracing_context::{PyTracingContext, UseSpan};
     #[pymodule_export]
     use crate::training::{
-        trace_batch_processing, trace_data_loading, trace_feature_engineering,
+        start_training_run, trace_batch_processing, trace_data_loading, trace_feature_engineering,
         trace_training_epoch, trace_validation,
     };
 

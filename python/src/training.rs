@@ -1,10 +1,12 @@
 //! Spans of a training program, with the names and attributes that the run view knows.
 
+use lumitrace::distributed::Job;
 use lumitrace_model::{Value, names};
 use pyo3::prelude::*;
 
 use crate::context;
-use crate::span::PySpan;
+use crate::span::{OnException, PySpan, time_unix_nano};
+use crate::tracer::PyTracer;
 use crate::tracing_context::{Attributes, Name, Named, PyTracingContext, Recipe, Starter};
 
 /// A span `training_epoch` with `epoch` and `total_epochs` around one pass over the data.
@@ -77,6 +79,32 @@ pub(crate) fn trace_feature_engineering(
 ) -> PyTracingContext {
     let attributes = [("pair", pair), ("feature_count", feature_count)];
     span(tracer, names::FEATURE_ENGINEERING, attributes)
+}
+
+/// Starts the span of a training that nothing is around. Ranks of one job have theirs in one trace;
+/// `rank` and `world_size` are what the program knows where its environment tells nothing.
+#[pyfunction]
+#[pyo3(name = "_start_training_run", signature = (tracer, start_time=None, rank=None, world_size=None))]
+pub(crate) fn start_training_run(
+    tracer: &PyTracer,
+    start_time: Option<&Bound<'_, PyAny>>,
+    rank: Option<u32>,
+    world_size: Option<u32>,
+) -> PySpan {
+    let job = Job::detect().or_else(|| Job::of_siblings(rank?, world_size?));
+    let span = tracer.inner().span(names::TRAINING_RUN);
+    let mut span = match &job {
+        Some(job) => span.root_of_job(job),
+        None => span.root(),
+    };
+    if let Some(time) = time_unix_nano(start_time) {
+        span = span.start_time(time);
+    }
+    PySpan::new(
+        span.start(),
+        names::TRAINING_RUN.into(),
+        OnException::default(),
+    )
 }
 
 fn span(

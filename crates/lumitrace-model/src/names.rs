@@ -20,6 +20,13 @@ pub const HOST_NAME: &str = "host.name";
 /// Resource: the process id.
 pub const PROCESS_PID: &str = "process.pid";
 
+/// Resource or span: the run that the spans belong to; processes of one job share it.
+pub const RUN_ID: &str = "run.id";
+/// Resource or span: which process of a distributed job, from 0.
+pub const RANK: &str = "rank";
+/// Resource or span: how many processes a distributed job has.
+pub const WORLD_SIZE: &str = "world_size";
+
 /// The event that records an exception.
 pub const EXCEPTION_EVENT: &str = "exception";
 /// The exception's class.
@@ -33,6 +40,8 @@ pub const ERROR_TYPE: &str = "error.type";
 /// Span: message of the error that ended it.
 pub const ERROR_MESSAGE: &str = "error.message";
 
+/// Span of a whole training; epochs and what else belongs to it are below.
+pub const TRAINING_RUN: &str = "training_run";
 /// Span of one pass over the training data.
 pub const TRAINING_EPOCH: &str = "training_epoch";
 /// Span of one batch.

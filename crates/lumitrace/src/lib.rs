@@ -32,7 +32,7 @@
 //! lost is counted ([`TracerProvider::stats`]), and a forked child starts clean.
 //!
 //! Modules in reading order, along the way of the data: [`setup`] and [`environment`] (what the
-//! program and the `OTEL_*` variables ask for), [`resource`], [`provider`] and [`global`],
+//! program and the `OTEL_*` variables ask for), [`resource`], [`distributed`], [`provider`] and [`global`],
 //! [`mod@tracer`], [`span`], [`span_context`], [`context`], [`baggage`], [`propagation`], [`sampler`], `recorder` (decides and
 //! begins), `ids`, `clock`, `lane` (what a thread records, behind a lock that is biased towards it), `recording` (what is kept of an open span),
 //! [`limits`], `ended` (what is handed to the worker), `pipeline` (lanes and worker thread, set by [`batch_settings`]), [`exporter`], [`notice`]; then [`training`],
@@ -51,6 +51,7 @@ pub mod baggage;
 pub mod batch_settings;
 mod clock;
 pub mod context;
+pub mod distributed;
 #[cfg(test)]
 mod documentation;
 mod ended;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lumitrace_model::{self as model, Scope};
+use lumitrace_model::{self as model, Scope, TraceId};
 
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::recording::{Beginning, Parent};
@@ -109,6 +109,18 @@ impl Recorder {
         beginning: &mut Beginning,
     ) -> Span {
         let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
+        self.start_in_trace(instrumentation, trace_id, parent, beginning)
+    }
+
+    /// Starts a span of the trace `trace_id`, which is that of `parent` where there is one.
+    #[inline]
+    pub(crate) fn start_in_trace(
+        &'static self,
+        instrumentation: &'static Instrumentation,
+        trace_id: TraceId,
+        parent: Option<&SpanContext>,
+        beginning: &mut Beginning,
+    ) -> Span {
         // Before what was just written is read again: see `SpanContext`.
         let span_id = ids::span_id();
         let sampling = self.sampler.should_sample(&SamplingParameters {

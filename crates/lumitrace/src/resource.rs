@@ -2,6 +2,8 @@
 
 use lumitrace_model::{KeyValue, Resource, Text, Value, names, value};
 
+use crate::distributed::Job;
+
 /// What the program itself says about the process, stronger than the environment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ResourceArguments {
@@ -27,6 +29,7 @@ pub(crate) struct ProcessFacts {
     pub(crate) host_name: String,
     pub(crate) process_id: u32,
     pub(crate) instance_id: String,
+    pub(crate) job: Option<Job>,
 }
 
 /// Where nothing names the deployment environment.
@@ -44,6 +47,7 @@ impl ProcessFacts {
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
             process_id: std::process::id(),
             instance_id: uuid::Uuid::new_v4().to_string(),
+            job: Job::detect(),
         }
     }
 }
@@ -52,7 +56,8 @@ impl ProcessFacts {
 ///
 /// A service always has a name, the program's if nobody gave one, and a version, `unknown` if
 /// nobody gave one. The deployment environment is
-/// there under its present and its older name, since tools read one or the other.
+/// there under its present and its older name, since tools read one or the other. A process of a
+/// distributed job says which one it is ([`Job::attributes`]).
 pub(crate) fn resolve(
     arguments: ResourceArguments,
     environment: ResourceEnvironment,
@@ -94,6 +99,9 @@ pub(crate) fn resolve(
     resource.default(names::SERVICE_INSTANCE_ID, facts.instance_id);
     resource.default(names::HOST_NAME, facts.host_name);
     resource.default(names::PROCESS_PID, facts.process_id);
+    for attribute in facts.job.iter().flat_map(Job::attributes) {
+        resource.default(attribute.key, attribute.value);
+    }
     resource.default("telemetry.sdk.name", "lumitrace");
     resource.default("telemetry.sdk.language", "rust");
     resource.default("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
@@ -115,8 +123,9 @@ impl Attributes {
         }
     }
 
-    fn default(&mut self, key: &'static str, value: impl Into<Value>) {
-        if value::find(&self.0, key).is_none() {
+    fn default(&mut self, key: impl Into<Text>, value: impl Into<Value>) {
+        let key = key.into();
+        if value::find(&self.0, &key).is_none() {
             self.set(key, value);
         }
     }
@@ -129,6 +138,7 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distributed::Launcher;
 
     fn resolved(arguments: ResourceArguments, environment: ResourceEnvironment) -> Resource {
         let facts = ProcessFacts {
@@ -136,6 +146,15 @@ mod tests {
             host_name: "host".to_owned(),
             process_id: 7,
             instance_id: "instance".to_owned(),
+            job: Some(Job {
+                launcher: Launcher::Torchrun,
+                rank: 3,
+                world_size: 4,
+                local_rank: None,
+                local_world_size: None,
+                node_rank: None,
+                trace_id: None,
+            }),
         };
         resolve(arguments, environment, facts)
     }
@@ -167,6 +186,19 @@ mod tests {
             Some(&Value::Int(7))
         );
         assert_eq!(text(&resource, names::SERVICE_INSTANCE_ID), "instance");
+    }
+
+    #[test]
+    fn a_process_of_a_job_says_which_one_unless_the_program_knows_better() {
+        let resource = resolved(ResourceArguments::default(), ResourceEnvironment::default());
+        let rank = |resource: &Resource| value::find(&resource.attributes, "rank").cloned();
+        assert_eq!(rank(&resource), Some(Value::Int(3)));
+        let arguments = ResourceArguments {
+            attributes: vec![KeyValue::new("rank", 7)],
+            ..ResourceArguments::default()
+        };
+        let resource = resolved(arguments, ResourceEnvironment::default());
+        assert_eq!(rank(&resource), Some(Value::Int(7)));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
-use lumitrace_model::{self as model, KeyValue, Scope, SpanKind, Text, Value};
+use lumitrace_model::{self as model, KeyValue, Scope, SpanKind, Text, TraceId, Value};
 
 use crate::context::copy_current_span_context;
+use crate::distributed::Job;
 use crate::recorder::Recorder;
 use crate::recording::Beginning;
 use crate::span::{EnteredSpan, link};
@@ -239,6 +240,7 @@ pub struct SpanBuilder {
 enum ParentChoice {
     Current,
     Root,
+    RootOf(TraceId),
     Given(SpanContext),
 }
 
@@ -294,6 +296,27 @@ impl SpanBuilder {
         self
     }
 
+    /// Makes it a first span of this trace, whatever is current. Processes that know the same trace id
+    /// each have one then, side by side; see [`distributed`](crate::distributed). An invalid id makes
+    /// it the first span of a new trace.
+    pub fn root_of(mut self, trace_id: TraceId) -> Self {
+        self.parent = match trace_id.is_valid() {
+            true => ParentChoice::RootOf(trace_id),
+            false => ParentChoice::Root,
+        };
+        self
+    }
+
+    /// Makes it a first span of the job's trace, with what the job says of this process; where nothing
+    /// tells the job from others, the first span of a new trace.
+    pub fn root_of_job(self, job: &Job) -> Self {
+        let span = self.attributes(job.attributes());
+        match job.trace_id {
+            Some(trace_id) => span.root_of(trace_id),
+            None => span.root(),
+        }
+    }
+
     /// Lets it have started earlier, in nanoseconds since the Unix epoch.
     pub fn start_time(mut self, start_unix_nano: u64) -> Self {
         self.beginning.start_unix_nano = Some(start_unix_nano);
@@ -311,6 +334,7 @@ impl SpanBuilder {
         match &self.parent {
             ParentChoice::Current => copy_current_span_context(&mut parent),
             ParentChoice::Root => {}
+            &ParentChoice::RootOf(trace_id) => return self.start_root_of(trace_id),
             ParentChoice::Given(given) => parent.clone_from(given),
         }
         let parent = Some(&parent).filter(|parent| parent.is_valid());
@@ -319,6 +343,14 @@ impl SpanBuilder {
             // So that a trace passes through an untraced part unbroken.
             None => Span::left_out(parent),
         }
+    }
+
+    fn start_root_of(mut self, trace_id: TraceId) -> Span {
+        let begin = |recorder: &'static Recorder| {
+            recorder.start_in_trace(self.instrumentation, trace_id, None, &mut self.beginning)
+        };
+        let recorder = self.instrumentation.recorder();
+        recorder.map_or_else(Span::none, begin)
     }
 
     /// Starts it and makes it current on this thread until it is dropped.

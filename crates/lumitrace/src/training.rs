@@ -17,7 +17,26 @@
 
 use lumitrace_model::{Value, names, value};
 
-use crate::{Span, SpanBuilder, Tracer, current_span};
+use crate::context::copy_current_span_context;
+use crate::distributed::Job;
+use crate::{Span, SpanBuilder, SpanContext, Tracer, current_span};
+
+/// A span around a whole training. It is a child of the current span; where there is none, the ranks
+/// of a distributed job ([`Job`]) have theirs in one trace, which their `run.id` names.
+///
+/// ```
+/// let tracer = lumitrace::tracer("train");
+/// let run = lumitrace::training::training_run(&tracer).enter();
+/// ```
+pub fn training_run(tracer: &Tracer) -> SpanBuilder {
+    let span = tracer.span(names::TRAINING_RUN);
+    let mut around = SpanContext::default();
+    copy_current_span_context(&mut around);
+    match Job::detect() {
+        Some(job) if !around.is_valid() => span.root_of_job(&job),
+        _ => span,
+    }
+}
 
 /// A span of one pass over the training data: epoch `epoch` of `total_epochs`.
 pub fn training_epoch(tracer: &Tracer, epoch: usize, total_epochs: usize) -> SpanBuilder {

@@ -5,11 +5,13 @@ mod support;
 
 use std::collections::HashSet;
 
+use lumitrace::distributed::{Job, Launcher};
 use lumitrace::exporter::InMemoryExporter;
 use lumitrace::model::{SpanId, TraceId};
 use lumitrace::sampler::{AlwaysOff, ParentBased, TraceIdRatio};
 use lumitrace::training::{
-    TrainingSpan, batch_processing, data_loading, feature_engineering, training_epoch, validation,
+    TrainingSpan, batch_processing, data_loading, feature_engineering, training_epoch,
+    training_run, validation,
 };
 use lumitrace::{
     Context, FutureExt, KeyValue, SpanContext, SpanKind, SpanLimits, StatusCode, TracerProvider,
@@ -62,6 +64,72 @@ fn a_parent_is_passed_on_through_a_tracer_that_does_nothing() {
     let spans = flushed(provider, &exporter);
     let outer = named(&spans, "outer");
     assert_eq!(named(&spans, "inner").parent_span_id, Some(outer.span_id));
+}
+
+#[test]
+fn s23_ranks_of_one_job_have_a_first_span_each_in_one_trace() {
+    let trace_id = TraceId::from_bytes([7; 16]);
+    let ranks = [0, 1].map(|rank| {
+        let (provider, exporter) = in_memory();
+        let job = Job {
+            launcher: Launcher::Slurm,
+            rank,
+            world_size: 2,
+            local_rank: None,
+            local_world_size: None,
+            node_rank: None,
+            trace_id: Some(trace_id),
+        };
+        let tracer = provider.tracer("train");
+        let _outside = tracer.span("outside").enter();
+        let run = tracer.span("training_run").root_of_job(&job).enter();
+        training_epoch(&tracer, 1, 1).start().end();
+        drop(run);
+        flushed(provider, &exporter)
+    });
+    for (rank, spans) in ranks.iter().enumerate() {
+        let run = named(spans, "training_run");
+        assert_eq!((run.trace_id, run.parent_span_id), (trace_id, None));
+        assert_eq!(run.attribute("rank"), Some(&Value::Int(rank as i64)));
+        let run_id = run.attribute("run.id").and_then(Value::as_str);
+        assert_eq!(run_id, Some(&*trace_id.to_string()));
+        let epoch = named(spans, "training_epoch");
+        assert_eq!(epoch.parent_span_id, Some(run.span_id));
+        assert_eq!(epoch.trace_id, trace_id);
+    }
+    let [first, second] = ranks.map(|spans| named(&spans, "training_run").span_id);
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_first_span_of_no_trace_begins_one() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("train");
+    tracer.span("work").root_of(TraceId::INVALID).start().end();
+    assert!(
+        named(&flushed(provider, &exporter), "work")
+            .trace_id
+            .is_valid()
+    );
+    let nobody = TracerProvider::disabled().tracer("nobody");
+    let span = nobody
+        .span("work")
+        .root_of(TraceId::from_bytes([7; 16]))
+        .start();
+    assert!(!span.context().is_valid());
+}
+
+#[test]
+fn s27_a_training_run_is_below_what_is_around_it() {
+    let (provider, exporter) = in_memory();
+    let tracer = provider.tracer("train");
+    let experiment = tracer.span("experiment").enter();
+    training_run(&tracer).start().end();
+    drop(experiment);
+    let spans = flushed(provider, &exporter);
+    let experiment = named(&spans, "experiment");
+    let run = named(&spans, "training_run");
+    assert_eq!(run.parent_span_id, Some(experiment.span_id));
 }
 
 #[test]
