@@ -8,12 +8,14 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 
 from lumitrace import _lumitrace
 
 EXIT_TIMEOUT_MS = 2_000
 """How long the end of the process may wait for the last spans to be sent."""
 
+_before_last_flush: list[Callable[[], None]] = []
 _installed = False
 _known_to_multiprocessing = False
 
@@ -30,8 +32,17 @@ def install() -> None:
     _flush_when_multiprocessing_ends()
 
 
+def before_last_flush(callback: Callable[[], None]) -> None:
+    """Call ``callback``, which must not raise, before the last spans are sent, so that it may end
+    some more.
+    """
+    _before_last_flush.append(callback)
+
+
 def flush_at_exit() -> None:
     """Send what waits, in at most :data:`EXIT_TIMEOUT_MS`, and stop."""
+    for callback in _before_last_flush:
+        callback()
     _lumitrace._shut_down_at_exit(EXIT_TIMEOUT_MS)
 
 

@@ -151,6 +151,19 @@ def set_up_for_listeners() -> None:
             _set_up({"listeners_only": True, "defaults": _DEFAULTS}, opentelemetry=True)
 
 
+def set_up_automatically(service_name: str) -> None:
+    """Set tracing up from the environment alone, for a program that is traced as it is; a set-up of
+    the program's own takes the place of this one.
+
+    :param service_name: the service's name where the environment gives none.
+    """
+    with _lock:
+        if _lumitrace.get_tracer_provider() is None:
+            provider = TracerProvider(defaults={"OTEL_SERVICE_NAME": service_name})
+            _lumitrace._set_tracer_provider(provider, {"automatic": True})
+            _process.install()
+
+
 def at_shutdown(end: Callable[[], None]) -> None:
     """Have ``end`` called when tracing is shut down: what a set-up switched on ends with it."""
     if end not in _at_shutdown:
@@ -158,7 +171,8 @@ def at_shutdown(end: Callable[[], None]) -> None:
 
 
 def _waits_for_a_set_up() -> bool:
-    return "listeners_only" in (_lumitrace._tracer_provider_options() or {})
+    options = _lumitrace._tracer_provider_options() or {}
+    return "listeners_only" in options or "automatic" in options
 
 
 def _set_up(options: dict[str, Any], opentelemetry: bool) -> TracerProvider:
