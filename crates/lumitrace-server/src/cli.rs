@@ -2,8 +2,11 @@
 
 mod run;
 
+pub(crate) use run::{Signals, start_log};
+
 use crate::config::{Config, FILE_NAME, Layers, Setting, settings};
 use crate::generate;
+use crate::launch;
 use crate::store_tools::{self, Outcome};
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
@@ -17,6 +20,7 @@ Examples:
   lumitrace serve --data-dir ~/traces      keep them elsewhere
   lumitrace serve --listen-ui 0.0.0.0:16686   let other machines see the web interface
   lumitrace config show                    print every setting, as it comes out
+  lumitrace run -- python train.py         trace a program as it is
   lumitrace generate                       send it traffic to look at
   lumitrace store export --to spans.parquet   take what is kept elsewhere
 
@@ -67,6 +71,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             None => Ok(()),
         },
+        Some(("run", matches)) => {
+            return launch::run(matches).unwrap_or_else(|error| exit_code(Err(error)));
+        }
         Some(("version", _)) => run::version(),
         _ => Ok(()),
     };
@@ -131,6 +138,7 @@ fn command() -> Command {
                 ),
         )
         .subcommand(generate::command())
+        .subcommand(launch::command())
         .subcommand(store_tools::command(with_data_dir))
         .subcommand(Command::new("version").about("Print the version"))
 }

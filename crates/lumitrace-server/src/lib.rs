@@ -11,7 +11,8 @@
 //! store is open, [`receive`] takes OTLP in, [`admit`] decides what is refused and how that is said, [`live`] tells open pages what changed,
 //! [`api`] answers queries, [`ui`] serves the web interface, [`ops`] and [`metrics`] tell operators
 //! how it goes, and [`doctor`] finds out why it does not. Apart from the server, [`generate`] makes
-//! traffic to measure with, and [`store_tools`] looks after a folder; they share [`send`], [`stop`],
+//! traffic to measure with, `launch` starts programs with tracing on, and [`store_tools`] looks after a
+//! folder; they share [`send`], [`stop`],
 //! `record_file` and `progress`.
 
 pub mod admit;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod doctor;
 mod gate;
 pub mod generate;
+mod launch;
 pub mod listen;
 pub mod live;
 pub mod metrics;

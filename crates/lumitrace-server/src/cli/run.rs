@@ -126,13 +126,15 @@ pub(super) fn version() -> anyhow::Result<()> {
     )?)
 }
 
-struct Signals {
+/// What ends the program from outside.
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> anyhow::Result<Self> {
+    /// Listens from now on.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -141,15 +143,21 @@ impl Signals {
     }
 
     /// Waits for the next Ctrl-C or SIGTERM.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
+        self.next_signal().await;
+    }
+
+    /// Waits for the next one, and says which it is.
+    pub(crate) async fn next_signal(&mut self) -> rustix::process::Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => rustix::process::Signal::INT,
+            _ = self.terminate.recv() => rustix::process::Signal::TERM,
         }
     }
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
+/// Starts the log on the standard error.
+pub(crate) fn start_log(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level)
         .with_context(|| format!("log.level cannot be {:?}", log.level))?;
     // https://no-color.org, and a file or a pipe wants none either.

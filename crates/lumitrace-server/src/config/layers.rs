@@ -8,6 +8,13 @@ use std::fmt;
 pub(super) const ENV_PREFIX: &str = "LUMITRACE_";
 /// Names the configuration file; no setting, as the file cannot name itself.
 const ENV_FILE: &str = "LUMITRACE_CONFIG";
+/// What traced programs read; a shell may have it set where the server is started.
+const OF_PROGRAMS: [&str; 4] = [
+    "LUMITRACE_AUTO",
+    "LUMITRACE_AUTO_DISABLED",
+    "LUMITRACE_JOB_ID",
+    "LUMITRACE_TORCH_MODULES",
+];
 /// The configuration file that is read without being named.
 pub const FILE_NAME: &str = "lumitrace.yaml";
 
@@ -127,7 +134,8 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
         for (name, text) in variables {
-            if !name.starts_with(ENV_PREFIX) || name == ENV_FILE {
+            let is_setting = name.starts_with(ENV_PREFIX) && name != ENV_FILE;
+            if !is_setting || OF_PROGRAMS.contains(&&*name) {
                 continue;
             }
             let Some(setting) = self.known.iter().find(|setting| setting.env() == name) else {
@@ -288,6 +296,19 @@ mod tests {
         assert_eq!(config.listen.otlp_http.port, 2);
         assert_eq!(config.listen.ui.to_string(), "[::1]:1");
         assert_eq!(config.limits, Config::default().limits);
+    }
+
+    #[test]
+    fn what_programs_read_is_no_setting_of_the_server() {
+        let mut layers = Layers::default();
+        let variables = [("LUMITRACE_AUTO", "torch"), ("LUMITRACE_JOB_ID", "sweep-7")];
+        layers.environment(pairs(&variables)).unwrap();
+        assert_eq!(layers.config(), &Config::default());
+        assert!(
+            layers
+                .environment(pairs(&[("LUMITRACE_AUTOMATIC", "1")]))
+                .is_err()
+        );
     }
 
     #[test]

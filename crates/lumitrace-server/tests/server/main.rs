@@ -11,6 +11,7 @@ mod generate;
 mod harness;
 mod jaeger;
 mod kill;
+mod launch;
 mod lifecycle;
 mod live;
 mod logs;
