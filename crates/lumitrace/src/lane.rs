@@ -318,11 +318,6 @@ impl State {
         let place = open_place(places, key)?;
         place.leave(key.number(), free);
         let recording = &mut place.recording;
-        if !recording.span.context.is_sampled() {
-            // It was recorded for the program alone.
-            recording.clear();
-            return false;
-        }
         let now = || {
             recording
                 .now_unix_nano()
@@ -332,6 +327,11 @@ impl State {
             start_unix_nano: recording.span.start_unix_nano,
             end_unix_nano: end_unix_nano.unwrap_or_else(now),
         };
+        if !recording.span.context.is_sampled() {
+            // It was recorded for the program alone.
+            recording.clear();
+            return Some((times, false));
+        }
         let size_bytes = recording.size_bytes();
         let Ok(is_worth_a_look) = pipeline.claim(credit, size_bytes) else {
             // Frees what it holds.
