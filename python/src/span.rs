@@ -139,7 +139,7 @@ impl PySpan {
         }
         let recorded = span.record_failure(exception);
         if ends {
-            span.keep_times(span.span.end());
+            span.keep_times(span.span.end_with_times(None));
         }
         recorded
     }
@@ -358,14 +358,11 @@ impl PySpan {
     fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let span = slf.get();
         let is_in_python = Self::is_ended_in_python(slf)?;
-        match time_unix_nano(end_time) {
-            _ if is_in_python => {
-                let end = intern!(slf.py(), "end");
-                return slf.call_method1(end, (end_time,)).map(drop);
-            }
-            Some(time) => span.keep_times(span.span.end_at(time)),
-            None => span.keep_times(span.span.end()),
+        if is_in_python {
+            let end = intern!(slf.py(), "end");
+            return slf.call_method1(end, (end_time,)).map(drop);
         }
+        span.keep_times(span.span.end_with_times(time_unix_nano(end_time)));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Spans of a training program, with the names and attributes that the run view knows.
 
 use lumitrace::distributed::Job;
-use lumitrace_model::{Value, names};
+use lumitrace_model::{SpanKind, Value, names};
 use pyo3::prelude::*;
 
 use crate::context;
@@ -103,6 +103,7 @@ pub(crate) fn start_training_run(
     PySpan::new(
         span.start(),
         names::TRAINING_RUN.into(),
+        SpanKind::Internal,
         OnException::default(),
     )
 }

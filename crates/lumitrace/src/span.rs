@@ -287,17 +287,22 @@ impl Span {
         result
     }
 
-    /// Ends the span now, and says over which time it went; `None` where nothing was recorded or it
-    /// had ended before. Further calls change nothing.
+    /// Ends the span now. Further calls change nothing.
     #[cfg_attr(not(feature = "record"), inline(always))]
-    pub fn end(&self) -> Option<SpanTimes> {
-        self.place().and_then(|place| place.end(None))
+    pub fn end(&self) {
+        self.end_with_times(None);
     }
 
-    /// Ends the span as [`end`](Span::end), at a given time in nanoseconds since the Unix epoch.
-    pub fn end_at(&self, end_unix_nano: u64) -> Option<SpanTimes> {
-        self.place()
-            .and_then(|place| place.end(Some(end_unix_nano)))
+    /// Ends the span at a given time, in nanoseconds since the Unix epoch.
+    pub fn end_at(&self, end_unix_nano: u64) {
+        self.end_with_times(Some(end_unix_nano));
+    }
+
+    /// Ends the span, now or at a given time, and says over which time it went; `None` where nothing was
+    /// recorded or it had ended before.
+    #[cfg_attr(not(feature = "record"), inline(always))]
+    pub fn end_with_times(&self, end_unix_nano: Option<u64>) -> Option<SpanTimes> {
+        self.place().and_then(|place| place.end(end_unix_nano))
     }
 
     /// A copy of what is recorded so far; `None` where nothing is, and after the end: what was

@@ -250,7 +250,7 @@ fn announcements_that_are_too_large_together_are_made_apart() {
     let mut names: Vec<_> = announced.map(|span| span.name).collect();
     names.sort();
     assert_eq!(names, ["a", "b", "c"]);
-    spans.iter().for_each(|span| _ = span.end());
+    spans.iter().for_each(lumitrace::Span::end);
 }
 
 #[test]
@@ -268,7 +268,8 @@ fn t8_export_is_batched_and_a_full_batch_goes_at_once() {
             .iter()
             .map(|request| request.spans().len())
             .collect();
-        (sizes.iter().sum::<usize>() >= 201).then_some(sizes)
+        // Fewer than a batch wait for the schedule.
+        (sizes.iter().sum::<usize>() > 251 - 100).then_some(sizes)
     });
     assert!(sizes.iter().all(|size| *size <= 100), "{sizes:?}");
     assert!(sizes.len() <= 4, "{sizes:?}");
