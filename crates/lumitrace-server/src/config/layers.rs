@@ -9,9 +9,12 @@ pub(super) const ENV_PREFIX: &str = "LUMITRACE_";
 /// Names the configuration file; no setting, as the file cannot name itself.
 const ENV_FILE: &str = "LUMITRACE_CONFIG";
 /// What traced programs read; a shell may have it set where the server is started.
-const OF_PROGRAMS: [&str; 4] = [
+const OF_PROGRAMS: [&str; 7] = [
     "LUMITRACE_AUTO",
     "LUMITRACE_AUTO_DISABLED",
+    "LUMITRACE_FILE",
+    "LUMITRACE_FILE_MAX_BYTES",
+    "LUMITRACE_FILE_MAX_FILES",
     "LUMITRACE_JOB_ID",
     "LUMITRACE_TORCH_MODULES",
 ];
