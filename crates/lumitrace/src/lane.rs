@@ -280,11 +280,12 @@ impl SpanPlace {
         if !pipeline.is_of_this_process() {
             return None;
         }
-        let (times, should_wake) = self
-            .lane
-            .with_state(|state| state.end(self.key, pipeline, end_unix_nano))?;
-        if should_wake {
-            pipeline.wake_worker();
+        let mut times = SpanTimes::default();
+        let end = |state: &mut State| state.end(self.key, pipeline, end_unix_nano, &mut times);
+        match self.lane.with_state(end) {
+            Ending::NotOpen => return None,
+            Ending::Quiet => {}
+            Ending::WorthALook => pipeline.wake_worker(),
         }
         Some(times)
     }
@@ -298,14 +299,26 @@ fn open_place(places: &mut [Place], key: PlaceKey) -> Option<&mut Place> {
     is_it.then_some(place)
 }
 
+/// What came of ending a span.
+enum Ending {
+    /// It had ended before.
+    NotOpen,
+    /// It waits, or is lost.
+    Quiet,
+    /// The same, and the worker should look.
+    WorthALook,
+}
+
 impl State {
-    /// Ends a span, if it is still open; returns its times, and whether the worker should look.
+    /// Ends a span, if it is still open, and writes down its times. They are no part of the result: that
+    /// travels in a register.
     fn end(
         &mut self,
         key: PlaceKey,
         pipeline: &Pipeline,
         end_unix_nano: Option<u64>,
-    ) -> Option<(SpanTimes, bool)> {
+        times: &mut SpanTimes,
+    ) -> Ending {
         let Self {
             places,
             free,
@@ -315,7 +328,9 @@ impl State {
             credit,
             ..
         } = self;
-        let place = open_place(places, key)?;
+        let Some(place) = open_place(places, key) else {
+            return Ending::NotOpen;
+        };
         place.leave(key.number(), free);
         let recording = &mut place.recording;
         let now = || {
@@ -323,26 +338,30 @@ impl State {
                 .now_unix_nano()
                 .max(recording.span.start_unix_nano)
         };
-        let times = SpanTimes {
+        let end_unix_nano = end_unix_nano.unwrap_or_else(now);
+        *times = SpanTimes {
             start_unix_nano: recording.span.start_unix_nano,
-            end_unix_nano: end_unix_nano.unwrap_or_else(now),
+            end_unix_nano,
         };
         if !recording.span.context.is_sampled() {
             // It was recorded for the program alone.
             recording.clear();
-            return Some((times, false));
+            return Ending::Quiet;
         }
         let size_bytes = recording.size_bytes();
         let Ok(is_worth_a_look) = pipeline.claim(credit, size_bytes) else {
             // Frees what it holds.
             recording.clear();
-            return Some((times, true));
+            return Ending::WorthALook;
         };
-        ended.push(recording, times.end_unix_nano, size_bytes);
+        ended.push(recording, end_unix_nano, size_bytes);
         if ended.is_full(pipeline.batch_size()) {
             let next = spares.pop().unwrap_or_default();
             full.push(std::mem::replace(ended, next));
         }
-        Some((times, is_worth_a_look))
+        match is_worth_a_look {
+            true => Ending::WorthALook,
+            false => Ending::Quiet,
+        }
     }
 }

@@ -133,15 +133,14 @@ impl Recorder {
             links: slice(&beginning.links),
         });
         let decision = sampling.decision();
+        // The only value that is returned, and so made where the caller gets it: see `SpanContext`.
+        let mut span = Span::none();
         if decision == SamplingDecision::PassThrough {
-            return Span::left_out(parent);
+            span.leave_out(parent);
+            return span;
         }
         let is_sampled = decision == SamplingDecision::RecordAndSample;
-        // Made where the caller gets it: see `SpanContext`.
-        let mut span = Span::not_recorded(match parent {
-            Some(parent) => parent.child(span_id, is_sampled),
-            None => SpanContext::root(trace_id, span_id, is_sampled),
-        });
+        span.begin(trace_id, span_id, parent, is_sampled);
         if let Some(trace_state) = sampling.trace_state() {
             span.set_trace_state(trace_state);
         }

@@ -5,7 +5,9 @@ use std::fmt::Display;
 use std::ops::Deref;
 use std::panic::Location;
 
-use lumitrace_model::{self as model, KeyValue, Link, Status, StatusCode, Text, Value, names};
+use lumitrace_model::{
+    self as model, KeyValue, Link, SpanId, Status, StatusCode, Text, TraceId, Value, names,
+};
 
 use crate::context::{ContextGuard, attach_span};
 use crate::lane::SpanPlace;
@@ -35,7 +37,7 @@ pub struct Span {
 }
 
 /// When a span started and ended, in nanoseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpanTimes {
     /// Its start.
     pub start_unix_nano: u64,
@@ -79,7 +81,28 @@ impl Span {
 
     /// A span that is left out of the trace: spans started in it are its parent's.
     pub(crate) fn left_out(parent: Option<&SpanContext>) -> Self {
-        parent.cloned().map_or_else(Self::none, Self::not_recorded)
+        let mut span = Self::none();
+        span.leave_out(parent);
+        span
+    }
+
+    /// Leaves it out of the trace, before anybody has seen it.
+    pub(crate) fn leave_out(&mut self, parent: Option<&SpanContext>) {
+        if let Some(parent) = parent {
+            self.context.clone_from(parent);
+        }
+    }
+
+    /// Gives it its context, before anybody has seen it.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        trace_id: TraceId,
+        span_id: SpanId,
+        parent: Option<&SpanContext>,
+        is_sampled: bool,
+    ) {
+        self.context.begin(trace_id, span_id, parent, is_sampled);
     }
 
     /// Changes its `tracestate`, before anybody has seen it.

@@ -14,9 +14,8 @@ pub struct SpanContext {
     span_id: SpanId,
     /// Boxed once more: a pointer of one word, as hardly any context has one.
     trace_state: Option<Arc<Box<str>>>,
-    trace_flags: u8,
-    is_remote: bool,
-    is_sampling_deferred: bool,
+    /// The W3C flags in the lowest byte, and ours above. A whole word, for the same reason.
+    flags: u64,
 }
 
 impl Clone for SpanContext {
@@ -25,9 +24,7 @@ impl Clone for SpanContext {
             trace_id: self.trace_id,
             span_id: self.span_id,
             trace_state: self.trace_state.clone(),
-            trace_flags: self.trace_flags,
-            is_remote: self.is_remote,
-            is_sampling_deferred: self.is_sampling_deferred,
+            flags: self.flags,
         }
     }
 
@@ -36,9 +33,7 @@ impl Clone for SpanContext {
     fn clone_from(&mut self, other: &Self) {
         self.trace_id = other.trace_id;
         self.span_id = other.span_id;
-        self.trace_flags = other.trace_flags;
-        self.is_remote = other.is_remote;
-        self.is_sampling_deferred = other.is_sampling_deferred;
+        self.flags = other.flags;
         if self.trace_state.is_some() || other.trace_state.is_some() {
             self.trace_state.clone_from(&other.trace_state);
         }
@@ -46,9 +41,13 @@ impl Clone for SpanContext {
 }
 
 /// W3C: the caller records this trace.
-const SAMPLED: u8 = 1;
+const SAMPLED: u64 = 1;
 /// W3C, level 2: the last 56 bits of the trace id are random.
-const RANDOM: u8 = 2;
+const RANDOM: u64 = 2;
+/// It came from another process.
+const REMOTE: u64 = 1 << 8;
+/// Whoever receives it decides whether the trace is recorded.
+const SAMPLING_DEFERRED: u64 = 1 << 9;
 
 impl SpanContext {
     /// A context of this process; `trace_flags` as W3C Trace Context defines them (bit 0: sampled).
@@ -57,16 +56,14 @@ impl SpanContext {
             trace_id,
             span_id,
             trace_state: None,
-            trace_flags,
-            is_remote: false,
-            is_sampling_deferred: false,
+            flags: trace_flags.into(),
         }
     }
 
     /// The same context, as received from another process.
     #[must_use]
     pub fn remote(mut self) -> Self {
-        self.is_remote = true;
+        self.flags |= REMOTE;
         self
     }
 
@@ -81,8 +78,7 @@ impl SpanContext {
     /// a sampling state, X-Ray with `Sampled=?`. It is not sampled.
     #[must_use]
     pub fn with_deferred_sampling(mut self) -> Self {
-        self.trace_flags &= !SAMPLED;
-        self.is_sampling_deferred = true;
+        self.flags = self.flags & !SAMPLED | SAMPLING_DEFERRED;
         self
     }
 
@@ -98,23 +94,23 @@ impl SpanContext {
 
     /// The W3C trace flags.
     pub fn trace_flags(&self) -> u8 {
-        self.trace_flags
+        self.flags as u8
     }
 
     /// Whether the trace is recorded, as far as its caller is concerned.
     pub fn is_sampled(&self) -> bool {
-        self.trace_flags & SAMPLED != 0
+        self.flags & SAMPLED != 0
     }
 
     /// Whether the decision to record the trace is left to who receives it; see
     /// [`with_deferred_sampling`](SpanContext::with_deferred_sampling).
     pub fn is_sampling_deferred(&self) -> bool {
-        self.is_sampling_deferred
+        self.flags & SAMPLING_DEFERRED != 0
     }
 
     /// Whether it came from another process.
     pub fn is_remote(&self) -> bool {
-        self.is_remote
+        self.flags & REMOTE != 0
     }
 
     /// The W3C `tracestate`, or empty.
@@ -125,7 +121,7 @@ impl SpanContext {
     /// The flags of a link to this span in OTLP: W3C's, and whether it is in another process (bit 8:
     /// known, bit 9: it is).
     pub fn link_flags(&self) -> u32 {
-        u32::from(self.trace_flags) | 0x100 | if self.is_remote { 0x200 } else { 0 }
+        u32::from(self.trace_flags()) | 0x100 | if self.is_remote() { 0x200 } else { 0 }
     }
 
     /// Whether both ids are set; the context of a span that nobody records may be invalid.
@@ -133,21 +129,22 @@ impl SpanContext {
         self.trace_id.is_valid() && self.span_id.is_valid()
     }
 
-    /// The context of a new span of the same trace, below this one.
-    pub(crate) fn child(&self, span_id: SpanId, sampled: bool) -> Self {
-        let trace_flags = self.trace_flags & !SAMPLED | u8::from(sampled);
-        Self {
-            trace_id: self.trace_id,
-            span_id,
-            trace_state: self.trace_state.clone(),
-            trace_flags,
-            is_remote: false,
-            is_sampling_deferred: false,
+    /// Becomes the context of a new span below `parent`, or else of the first one of the trace, whose id is
+    /// one of ours then: random. In place: see [`SpanContext`].
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        trace_id: TraceId,
+        span_id: SpanId,
+        parent: Option<&Self>,
+        is_sampled: bool,
+    ) {
+        self.trace_id = trace_id;
+        self.span_id = span_id;
+        let inherited = parent.map_or(RANDOM, |parent| parent.flags & 0xff & !SAMPLED);
+        self.flags = inherited | u64::from(is_sampled);
+        if let Some(state) = parent.and_then(|parent| parent.trace_state.as_ref()) {
+            self.trace_state = Some(Arc::clone(state));
         }
-    }
-
-    /// The context of the first span of a new trace, whose id is one of ours: random.
-    pub(crate) fn root(trace_id: TraceId, span_id: SpanId, sampled: bool) -> Self {
-        Self::new(trace_id, span_id, RANDOM | u8::from(sampled))
     }
 }
