@@ -258,6 +258,7 @@ impl PyTracer {
         let mut recipe = Recipe::new(starter, Name::Given(name), attributes);
         recipe.options = events.map(|events| {
             Box::new(StartOptions {
+                kind: SpanKind::Internal,
                 events: Some(events),
                 ..StartOptions::default()
             })

@@ -29,7 +29,7 @@ from lumitrace.opentelemetry.provider import TracerProvider
 _LOGGER = logging.getLogger("lumitrace")
 
 # What the native half knows by name; others are looked for among installed packages.
-NATIVE_EXPORTERS = frozenset({"otlp", "console", "none"})
+NATIVE_EXPORTERS = frozenset({"otlp", "console", "file", "jaeger", "zipkin", "none"})
 _OTLP_PROTOCOLS = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
