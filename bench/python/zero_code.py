@@ -23,6 +23,7 @@ BATCH_ROUNDS = 8
 
 
 def main() -> None:
+    """Print both costs, plain and traced."""
     os.environ["OTEL_TRACES_EXPORTER"] = "none"
     plain, traced = start_ms()
     print(f"start of Python: {plain:.1f} ms, traced {traced:.1f} ms")
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 def start_ms() -> tuple[float, float]:
-    """Starts Python without a program, plain and traced."""
+    """Return what starting Python without a program takes, plain and traced."""
     import lumitrace
 
     bootstrap = str(Path(lumitrace.__file__).parent / "auto" / "bootstrap")
@@ -43,6 +44,7 @@ def start_ms() -> tuple[float, float]:
 
 
 def child_cpu_ms(path: str) -> float:
+    """Return the CPU time of an interpreter that does nothing, with this search path."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-c", "pass"], check=True, env={**os.environ, "PYTHONPATH": path}
@@ -52,12 +54,12 @@ def child_cpu_ms(path: str) -> float:
 
 
 def batch_us() -> tuple[float, float]:
-    """A batch of the same loop in the same process, before and after tracing begins."""
+    """Return what a batch takes in one loop, before and after tracing begins."""
     import torch
     from lumitrace import auto
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, TensorDataset
 
-    loader = DataLoader([torch.zeros(1)] * BATCHES, batch_size=None)
+    loader = DataLoader(TensorDataset(torch.zeros(BATCHES, 1)), batch_size=None)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
 
     def epoch() -> float:
